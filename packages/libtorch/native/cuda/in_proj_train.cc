@@ -24,6 +24,7 @@ const Kernel& in_proj_kernel_of(const char* function, const InProjTrain& p, int6
                      {{"SCALAR", scalar_code(p.weight.scalar_type())},
                       {"MODEL", p.weight.size(1)},
                       {"GROUPS", groups},
+                      {"CLUSTER", cluster_of(groups)},
                       {"STAGES", kInProjTrainStages}});
 }
 

@@ -54,7 +54,7 @@ void TrainUnits::pack() const {
       blocks += items_[i].blocks;
     }
     find_kernel("train_units.cu", "train_units",
-                {{"SCALAR", scalar_code(type_)}, {"MODEL", model_}, {"GROUPS", 1}, {"STAGES", 1}})
+                {{"SCALAR", scalar_code(type_)}, {"MODEL", model_}, {"GROUPS", 1}, {"CLUSTER", 1}, {"STAGES", 1}})
         .launch({u32(blocks)}, train_units_kernel::kThreads, 0, a);
   }
 }

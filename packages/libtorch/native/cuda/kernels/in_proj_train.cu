@@ -86,16 +86,18 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
   norm_backward_rows(acc, rows, a.x, a.dout, a.norm_weight, a.eps, a.dx, Sums(a.norm_partial, tile, 3 * MODEL));
 }
 
-extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) in_proj_forward(const Args a) {
+extern "C" __global__ void OF_CLUSTER __launch_bounds__(threads_of(GROUPS), 1) in_proj_forward(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
   Units ring = start_ring(memory, barriers);
-  run(a.units, a.unit_count, a.rows, ring, [&](int, const Rows& rows) { forward_tile(a, ring, rows); });
+  run(a.units, a.unit_count, a.rows, ring, [](int u) { return u; },
+      [&](int, const Rows& rows, const Turns&) { forward_tile(a, ring, rows); });
 }
 
-extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) in_proj_backward(const Args a) {
+extern "C" __global__ void OF_CLUSTER __launch_bounds__(threads_of(GROUPS), 1) in_proj_backward(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
   Units ring = start_ring(memory, barriers);
-  run(a.units, a.unit_count, a.rows, ring, [&](int tile, const Rows& rows) { backward_tile(a, ring, rows, tile); });
+  run(a.units, a.unit_count, a.rows, ring, [](int u) { return u; },
+      [&](int tile, const Rows& rows, const Turns&) { backward_tile(a, ring, rows, tile); });
 }

@@ -6,6 +6,9 @@
 // A warpgroup owns 64 tokens, as in fused_mlp.cu. There are two units of weights for every 64 neurons: 64 rows of fc1,
 // and the same 64 rows of fc2^T. Where a product runs over the neurons it reads its unit transposed.
 //
+// Backward fc2^T comes before fc1, which is read again one turn later: so units are free again in the order in which they
+// came, and the next ones are on their way a whole turn of both warpgroups before they are multiplied by.
+//
 // Defined by the caller: SCALED (whether there is a scale), and what warpgroup.cuh says.
 #include "mlp_train_interface.h"
 #include "norm_tile.cuh"
@@ -40,7 +43,7 @@ struct Scales {
   }
 };
 
-__device__ __forceinline__ void forward_tile(const Args& a, Units& ring, const Rows& rows) {
+__device__ __forceinline__ void forward_tile(const Args& a, Units& ring, const Rows& rows, const Turns& turns) {
   float acc[4 * kBlocks];
   read_rows(acc, a.x, rows);
   u32 left[kSteps][4];
@@ -54,7 +57,7 @@ __device__ __forceinline__ void forward_tile(const Args& a, Units& ring, const R
   keep(acc);
 
   float sum[32];
-  add_mlp(acc, sum, left, ring, a.neuron_units, multiply_over_rows);
+  add_mlp(acc, sum, left, ring, a.neuron_units, turns, multiply_over_rows);
 #pragma unroll
   for (int i = 0; i < MODEL / 32; i++)
 #pragma unroll
@@ -72,11 +75,12 @@ __device__ __forceinline__ void forward_tile(const Args& a, Units& ring, const R
     }
 }
 
-extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) mlp_forward(const Args a) {
+extern "C" __global__ void OF_CLUSTER __launch_bounds__(threads_of(GROUPS), 1) mlp_forward(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
   Units ring = start_ring(memory, barriers);
-  run(a.units, 2 * a.neuron_units, a.rows, ring, [&](int, const Rows& rows) { forward_tile(a, ring, rows); });
+  run(a.units, 2 * a.neuron_units, a.rows, ring, [](int u) { return u; },
+      [&](int, const Rows& rows, const Turns& turns) { forward_tile(a, ring, rows, turns); });
 }
 
 // Behind the ring, for each warpgroup: its rows of the two left operands, 64 columns a panel, as a unit lies.
@@ -92,21 +96,29 @@ __device__ __forceinline__ void group_barrier() {
   asm volatile("bar.sync %0, 128;" ::"r"(1 + threadIdx.x / kWarpgroup) : "memory");
 }
 
-// Two rows of 32 columns, in pairs as the left operand of a product has them.
-__device__ __forceinline__ void write_left(scalar* to, const Rows& rows, const u32 (&left)[4][4], int i, int first,
-                                           int width) {
+// A lane's places in its two rows of `width` columns, from the next 64 on.
+struct Wide {
+  i64 at;  // in the first row
+  int column, width;
+  bool first, second;  // whether there are such rows
+  __device__ __forceinline__ Wide(const Rows& rows, int width)
+      : at((i64)rows.first * width + 8 * (threadIdx.x & 3)), column(8 * (threadIdx.x & 3)), width(width),
+        first(rows.first < rows.rows), second(rows.first + 8 < rows.rows) {}
+  __device__ __forceinline__ void step() { at += mlp::kTile, column += mlp::kTile; }
+  // 64 columns, in pairs as the left operand of a product has them.
+  __device__ __forceinline__ void write(scalar* to, const u32 (&left)[4][4]) const {
 #pragma unroll
-  for (int r = 0; r < 2; r++) {
-    const i64 at = rows.place(r, i, width - first);
-    if (at < 0) continue;
-    // `place` counts from the first of the columns and knows their number alone.
-    const i64 row = rows.first + 8 * r;
-    store16(to + row * width + first + 32 * i + 8 * (threadIdx.x & 3), left[2 * i][r], left[2 * i][2 + r],
-            left[2 * i + 1][r], left[2 * i + 1][2 + r]);
+    for (int i = 0; i < 2; i++)
+#pragma unroll
+      for (int r = 0; r < 2; r++)
+        if (column + 32 * i < width && (r == 0 ? first : second))
+          store16(to + at + r * 8 * width + 32 * i, left[2 * i][r], left[2 * i][2 + r], left[2 * i + 1][r],
+                  left[2 * i + 1][2 + r]);
   }
-}
+};
 
-__device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const Rows& rows, u32 tiles, int tile) {
+__device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const Rows& rows, const Turns& turns,
+                                              u32 tiles, int tile) {
   const u32 normed_tile = tiles, dout_tile = tiles + kUnit;
   float acc[4 * kBlocks];
   {
@@ -143,38 +155,36 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
   float before[32], dhidden[32];
   const Sums sums(a.partial, tile, a.width);
   const int lane = threadIdx.x & 31, first_column = column_of(lane / 4 * 8 + lane % 4 * 2);
+  const u64 normed = descriptor(normed_tile), dout = descriptor(dout_tile);
+  const auto multiply_tokens = [&](u32 first, u32 second) {
+    const u64 by_first = descriptor(first), by_second = descriptor(second);
+#pragma unroll
+    for (int k = 0; k < kSteps; k++) {
+      const u32 at = k / 4 * 64 * 128 + k % 4 * 32;
+      multiply_shared(before, further(normed, at), further(by_first, at), k > 0);
+    }
+#pragma unroll
+    for (int k = 0; k < kSteps; k++) {
+      const u32 at = k / 4 * 64 * 128 + k % 4 * 32;
+      multiply_shared(dhidden, further(dout, at), further(by_second, at), k > 0);
+    }
+  };
+  Wide wide(rows, a.width);
   u32 left[4][4];
-  u32 last = 0;
-  for (int c = 0; c < a.neuron_units; c++) {
-    if (c + 1 == a.neuron_units) {
-      // What is read behind the products, and what the next tile begins with.
-      const Rows next{rows.first + (int)gridDim.x * kTile * GROUPS, rows.rows};
-      rows.announce(a.x), rows.announce(a.dout), next.announce(a.x), next.announce(a.dout);
-    }
-    const u32 first = ring.acquire(), first_stage = ring.stage;
-    ring.step();
-    const u32 second = ring.acquire(), second_stage = ring.stage;
-    ring.step();
-    keep(before), keep(dhidden);
-    products_begin();
-#pragma unroll
-    for (int k = 0; k < kSteps; k++) {
-      const u32 panel = k / 4 * 64 * 128;
-      multiply_shared(before, descriptor(normed_tile + panel) + 2 * (k % 4), descriptor(first + panel) + 2 * (k % 4),
-                      k > 0);
-    }
-#pragma unroll
-    for (int k = 0; k < kSteps; k++) {
-      const u32 panel = k / 4 * 64 * 128;
-      multiply_shared(dhidden, descriptor(dout_tile + panel) + 2 * (k % 4), descriptor(second + panel) + 2 * (k % 4),
-                      k > 0);
-    }
-    products_end();
-    const int column = c * kTile + first_column;
-    const float2 held = column < a.width ? sums.held(column) : make_float2(0.0f, 0.0f);
+  u32 second = ring.acquire(), second_stage = ring.stage;
+  ring.step();
+  u32 first = ring.acquire(), stage = ring.stage, stage_before = 0;
+  ring.step();
+  turns.take();
+  keep(before), keep(dhidden);
+  products_begin();
+  multiply_tokens(first, second);
+  products_end();
+  turns.pass();
+  for (int c = 0;; c++) {
     products_wait<0>();
-    keep(before), keep(dhidden), keep(left);
-    if (c > 0) ring.release(last);
+    keep(before), keep(dhidden), keep(left), keep(acc);
+    if (c > 0) ring.release(stage_before);
     ring.release(second_stage);
     add_bias(before, first);
 #pragma unroll
@@ -191,29 +201,51 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
       dhidden[i] *= half + 0.5f * v * (1.0f - t * t) * (kRoot + 3.0f * kCubic * square);
     }
     to_left(left, before);
-#pragma unroll
-    for (int i = 0; i < 2; i++) write_left(a.hidden, rows, left, i, c * kTile, a.width);
+    wide.write(a.hidden, left);
     to_left(left, dhidden);
-    products_begin();
-    multiply_over_rows(acc, left, first);
-    products_end();
-    last = first_stage;
-#pragma unroll
-    for (int i = 0; i < 2; i++) write_left(a.dbefore, rows, left, i, c * kTile, a.width);
+    const int column = c * kTile + first_column;
     const float2 sum = sum_over_rows(dhidden);
-    if (column < a.width) sums.put(column, sum, held);
+    if (column < a.width) sums.put(column, sum);
+    if (c + 1 == a.neuron_units) break;
+    const u32 of_before = first;
+    stage_before = stage;
+    second = ring.acquire(), second_stage = ring.stage;
+    ring.step();
+    first = ring.acquire(), stage = ring.stage;
+    ring.step();
+    turns.take();
+    keep(before), keep(dhidden), keep(left), keep(acc);
+    products_begin();
+    multiply_over_rows(acc, left, of_before);
+    multiply_tokens(first, second);
+    products_end();
+    turns.pass();
+    wide.write(a.dbefore, left);
+    wide.step();
   }
+  // What is read behind the products, and what the next tile begins with.
+  const Rows next{rows.first + (int)gridDim.x * kTile * GROUPS, rows.rows};
+  rows.announce(a.x), rows.announce(a.dout), next.announce(a.x), next.announce(a.dout);
+  turns.take();
+  keep(left), keep(acc);
+  products_begin();
+  multiply_over_rows(acc, left, first);
+  products_end();
+  turns.pass();
+  wide.write(a.dbefore, left);
   products_wait<0>();
-  keep(acc);
-  ring.release(last);
+  keep(acc), keep(left);
+  ring.release(stage);
   norm_backward_rows(acc, rows, a.x, a.dout, a.norm_weight, a.eps, a.out, Sums(a.norm_partial, tile, 3 * MODEL));
 }
 
-extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) mlp_backward(const Args a) {
+extern "C" __global__ void OF_CLUSTER __launch_bounds__(threads_of(GROUPS), 1) mlp_backward(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
   Units ring = start_ring(memory, barriers);
-  const u32 tiles = ring.base + STAGES * kStride + threadIdx.x / kWarpgroup * 2 * kUnit;
-  run(a.units, 2 * a.neuron_units, a.rows, ring,
-      [&](int tile, const Rows& rows) { backward_tile(a, ring, rows, tiles, tile); });
+  run(a.units, 2 * a.neuron_units, a.rows, ring, [](int u) { return u ^ 1; },
+      [&](int tile, const Rows& rows, const Turns& turns) {
+        const u32 tiles = ring.base + STAGES * kStride + turns.group * 2 * kUnit;
+        backward_tile(a, ring, rows, turns, tiles, tile);
+      });
 }

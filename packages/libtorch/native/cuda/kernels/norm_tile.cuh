@@ -85,18 +85,18 @@ __device__ __forceinline__ float2 sum_over_rows(const float (&v)[32]) {
   return make_float2(s[0], s[1]);
 }
 
-// Where a warp has the sums of its rows over all tiles of its block: the block's first tile writes, the others add.
+// Where a warp has the sums of its rows over all tiles of its block: the block's first tile writes, the others add. A
+// lane alone has the two numbers at its column, so they are added in the order of the tiles; the L2 cache adds them, and
+// nobody waits for what the tiles before have left.
 struct Sums {
   float* at;
   bool add;
   __device__ __forceinline__ Sums(float* partial, int tile, int width)
       : at(partial + (i64)(blockIdx.x * GROUPS * 4 + threadIdx.x / 32) * width), add(tile != blockIdx.x) {}
-  // What the tiles before have left, to be asked for well before it is used.
-  __device__ __forceinline__ float2 held(int column) const {
-    return add ? *reinterpret_cast<const float2*>(at + column) : make_float2(0.0f, 0.0f);
-  }
-  __device__ __forceinline__ void put(int column, float2 sum, float2 held) const {
-    *reinterpret_cast<float2*>(at + column) = make_float2(sum.x + held.x, sum.y + held.y);
+  __device__ __forceinline__ void put(int column, float2 sum) const {
+    if (add) asm volatile("red.relaxed.gpu.global.add.v2.f32 [%0], {%1, %2};" ::"l"(at + column), "f"(sum.x), "f"(sum.y)
+                          : "memory");
+    else *reinterpret_cast<float2*>(at + column) = sum;
   }
 };
 
@@ -124,8 +124,7 @@ __device__ __forceinline__ void norm_backward_rows(float (&dy)[4 * kBlocks], con
   const int lane = threadIdx.x & 31, at = column_of(lane / 4 * 8 + lane % 4 * 2);
   const auto put_sums = [&](const float* of, int which, int block) {
     const int column = which * MODEL + 64 * block + at;
-    const float2 sum = sum_over_rows(*reinterpret_cast<const float (*)[32]>(of));
-    sums.put(column, sum, sums.held(column));
+    sums.put(column, sum_over_rows(*reinterpret_cast<const float (*)[32]>(of)));
   };
 #pragma unroll
   for (int block = 0; block < MODEL / 64; block++) {
@@ -175,28 +174,7 @@ __device__ __forceinline__ void norm_backward_rows(float (&dy)[4 * kBlocks], con
 
 // acc [64, MODEL] += left [64, 64] unit, over the 64 rows of a unit.
 __device__ __forceinline__ void multiply_over_rows(float (&acc)[4 * kBlocks], const u32 (&left)[4][4], u32 unit) {
+  const u64 right = panels_descriptor(unit, 64 * 128);
 #pragma unroll
-  for (int k = 0; k < 4; k++)
-#pragma unroll
-    for (int n = 0; n < MODEL / 64; n++)
-      multiply<1>(acc + 32 * n, left[k], descriptor(unit + n * 64 * 128 + k * 16 * 128), 1);
-}
-
-// The tile of a warpgroup's loop, and the warpgroup that copies.
-template <class Tile> __device__ __forceinline__ void run(const unsigned char* units, int unit_count, int row_count,
-                                                          Units& ring, const Tile& tile_work) {
-  const int tiles = (row_count + mlp::kTile * GROUPS - 1) / (mlp::kTile * GROUPS);
-  if (threadIdx.x >= GROUPS * mlp::kWarpgroup) {
-#if GROUPS == 2
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
-#endif
-    if (threadIdx.x == GROUPS * mlp::kWarpgroup) copy_units(units, ring, tiles, unit_count);
-    return;
-  }
-#if GROUPS == 2
-  asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
-#endif
-  const int row = threadIdx.x / 32 * 16 + (threadIdx.x & 31) / 4;
-  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x)
-    tile_work(tile, Rows{tile * mlp::kTile * GROUPS + row, row_count});
+  for (int k = 0; k < 4; k++) multiply_panels<MODEL / 64>(acc, left[k], further(right, k * 16 * 128));
 }

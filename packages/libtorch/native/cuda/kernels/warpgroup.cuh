@@ -4,8 +4,11 @@
 // Columns are permuted within each 32, so that the 8 numbers that a lane holds of them are neighbours in memory: number
 // 8 j + 2 t + b of a product is column 32 (j / 4) + 8 t + 2 (j % 4) + b.
 //
-// Defined by the caller: MODEL (128 or 192), GROUPS (warpgroups that multiply, 1 or 2), STAGES (units in shared
-// memory), and SCALAR, of 16 bits.
+// The blocks of a cluster go through the same units. Each copies a part of a unit, into the memory of all of them: the L2
+// cache is read once for the cluster.
+//
+// Defined by the caller: MODEL (128 or 192), GROUPS (warpgroups that multiply, 1 or 2), CLUSTER (blocks of a cluster, 1
+// or 2), STAGES (units in shared memory), and SCALAR, of 16 bits.
 #pragma once
 #include "fused_mlp_interface.h"
 #include "pairs.cuh"
@@ -13,27 +16,48 @@
 
 namespace mlp = mamba_prune::cuda::mlp_kernel;
 
-using Units = Ring<mlp::unit_bytes(MODEL)>;
+using Units = Ring<mlp::unit_bytes(MODEL), CLUSTER>;
+#if CLUSTER > 1
+#define OF_CLUSTER __cluster_dims__(CLUSTER, 1, 1)
+#else
+#define OF_CLUSTER
+#endif
 
 constexpr int kUnit = mlp::number_bytes(MODEL);
 constexpr int kStride = mlp::unit_bytes(MODEL);
 constexpr int kBlocks = MODEL / 8;  // columns of MODEL, 8 at a time
 constexpr int kSteps = MODEL / 16;  // products of 16 along MODEL
 
+__device__ __forceinline__ u32 block_of_cluster() {
+  u32 rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+// The bytes of other blocks may come before this one has told its barrier how many to expect; a barrier counts both ways.
 __device__ __forceinline__ void copy_unit(u32 to, const unsigned char* from, u32 barrier) {
-  constexpr u32 kBytes = kUnit + mlp::kBiasBytes;
+  constexpr u32 kBytes = kUnit + mlp::kBiasBytes, kPart = kBytes / CLUSTER;
+  static_assert(kPart % 16 == 0, "what is copied at once is a multiple of 16 bytes");
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(kBytes) : "memory");
+#if CLUSTER > 1
+  const u32 at = block_of_cluster() * kPart;
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], %2, [%3], %4;"
+      ::"r"(to + at), "l"(from + at), "r"(kPart), "r"(barrier), "h"((u16)((1 << CLUSTER) - 1))
+      : "memory");
+#else
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
-               "l"(from), "r"(kBytes), "r"(barrier)
+               "l"(from), "r"(kPart), "r"(barrier)
                : "memory");
+#endif
 }
 
 // A unit of MODEL rows times 64 columns: acc [64, MODEL] += left [64, 64] unit^T.
 __device__ __forceinline__ void multiply_wide(float (&acc)[4 * kBlocks], const u32 (&left)[4][4], u32 unit) {
+  const u64 right = descriptor(unit);
 #pragma unroll
   for (int k = 0; k < 4; k++)
 #pragma unroll
-    for (int n = 0; n < MODEL / 64; n++) multiply(acc + 32 * n, left[k], descriptor(unit + n * 64 * 128) + 2 * k, 1);
+    for (int n = 0; n < MODEL / 64; n++) multiply(acc + 32 * n, left[k], further(right, n * 64 * 128 + k * 32), 1);
 }
 // The 64 floats behind the weights of a tall unit.
 __device__ __forceinline__ void add_bias(float (&sum)[32], u32 unit) {
@@ -65,6 +89,17 @@ __device__ __forceinline__ void apart(float (&v)[8], const uint4& from) {
 __device__ __forceinline__ void store16(scalar* to, u32 a, u32 b, u32 c, u32 d) {
   asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
 }
+// 16 bytes, or zeros where there are none. As a choice between a load and zeros the compiler makes a load and a move behind
+// it, which waits for memory, wherever the number is used.
+__device__ __forceinline__ uint4 load16(const scalar* from, bool there) {
+  uint4 v;
+  asm volatile(
+      "{ .reg .pred p; setp.ne.u32 p, %5, 0; mov.b32 %0, 0; mov.b32 %1, 0; mov.b32 %2, 0; mov.b32 %3, 0;\n"
+      "@p ld.global.v4.u32 {%0, %1, %2, %3}, [%4]; }"
+      : "=&r"(v.x), "=&r"(v.y), "=&r"(v.z), "=&r"(v.w)
+      : "l"(from), "r"((u32)there));
+  return v;
+}
 // A lane's two rows: 8 numbers of every 32 columns of each, `i` counting the 32s.
 struct Rows {
   int first, rows;
@@ -73,8 +108,8 @@ struct Rows {
     return first + 8 * which < rows && column < width ? (i64)(first + 8 * which) * width + column : -1;
   }
   __device__ __forceinline__ uint4 read(const scalar* from, int which, int i, int width = MODEL) const {
-    const i64 at = place(which, i, width);
-    return at < 0 ? uint4{0, 0, 0, 0} : *reinterpret_cast<const uint4*>(from + at);
+    const int column = 32 * i + 8 * (threadIdx.x & 3);
+    return load16(from + (i64)(first + 8 * which) * width + column, first + 8 * which < rows && column < width);
   }
   __device__ __forceinline__ void take(float (&v)[8], const scalar* from, int which, int i) const {
     apart(v, read(from, which, i));
@@ -103,15 +138,47 @@ __device__ __forceinline__ float row_sum(float v) {
   return v + __shfl_xor_sync(kAllLanes, v, 2);
 }
 
-// The warpgroup that copies: all units for each of its block's tiles.
-__device__ __forceinline__ void copy_units(const unsigned char* from, Units ring, int tiles, int units) {
-  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x)
+// A block's tiles. All blocks of a cluster have the same number of them, since they share what they multiply by; the
+// last tiles may have no rows.
+template <class Work> __device__ __forceinline__ void for_tiles(int tiles, const Work& work) {
+  for (int tile = blockIdx.x; tile / CLUSTER * CLUSTER < tiles; tile += gridDim.x) work(tile);
+}
+// The warpgroup that copies: all units for each of its block's tiles, place u of them by `unit_at`.
+template <class UnitAt> __device__ __forceinline__ void copy_units(const unsigned char* from, Units ring, int tiles,
+                                                                   int units, const UnitAt& unit_at) {
+  for_tiles(tiles, [&](int) {
     for (int u = 0; u < units; u++) {
-      barrier_wait(ring.empty + 8 * ring.stage, ring.parity ^ 1);
-      copy_unit(ring.base + ring.stage * kStride, from + (i64)u * kStride, ring.full + 8 * ring.stage);
+      ring.wait_free();
+      copy_unit(ring.base + ring.stage * kStride, from + (i64)unit_at(u) * kStride, ring.full + 8 * ring.stage);
       ring.step();
     }
+  });
 }
+
+// Two warpgroups of a block take turns in giving the tensor cores their products: while one's are computed, the other
+// works on its results. Who does not wait for his turn gives them at the same time as the other, both wait for all of
+// them, and then nothing is computed while both work on results.
+struct Turns {
+  static constexpr int kFirstBarrier = 3, kThreads = 2 * mlp::kWarpgroup;  // 1 and 2 are for each warpgroup alone
+  int group;
+  __device__ __forceinline__ explicit Turns(int group) : group(group) {
+    if (group == 1) pass();
+  }
+  __device__ __forceinline__ void take() const {
+#if GROUPS == 2
+    asm volatile("bar.sync %0, %1;" ::"r"(kFirstBarrier + group), "n"(kThreads) : "memory");
+#endif
+  }
+  __device__ __forceinline__ void pass() const {
+#if GROUPS == 2
+    asm volatile("bar.arrive %0, %1;" ::"r"(kFirstBarrier + 1 - group), "n"(kThreads) : "memory");
+#endif
+  }
+  // When there are no more products: the last turn that was passed is taken.
+  __device__ __forceinline__ void end() const {
+    if (group == 0) take();
+  }
+};
 
 // Rows of x as a product would leave them.
 __device__ __forceinline__ void read_rows(float (&v)[4 * kBlocks], const scalar* from, const Rows& rows) {
@@ -160,44 +227,85 @@ __device__ __forceinline__ Units start_ring(unsigned char* memory, u64* barriers
   ring.base = (address_of(memory) + mlp::kAlignment - 1) & ~(mlp::kAlignment - 1u);
   ring.full = address_of(barriers), ring.empty = ring.full + 8 * STAGES;
   ring.stage = 0, ring.parity = 0;
+  ring.empty_there = CLUSTER > 1 ? in_block(ring.empty, threadIdx.x % CLUSTER) : ring.empty;
   if (threadIdx.x == 0) {
-    for (int i = 0; i < STAGES; i++) barrier_init(ring.full + 8 * i, 1), barrier_init(ring.empty + 8 * i, 4 * GROUPS);
+    for (int i = 0; i < STAGES; i++)
+      barrier_init(ring.full + 8 * i, 1), barrier_init(ring.empty + 8 * i, 4 * GROUPS * CLUSTER);
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
-  __syncthreads();
+  if (CLUSTER > 1) cluster_begin();
+  else __syncthreads();
   return ring;
 }
 
+// What a block is: a warpgroup that copies units, and others that work on tiles. tile_work(tile, rows, turns).
+template <class UnitAt, class Tile> __device__ __forceinline__ void run(const unsigned char* units, int unit_count,
+                                                                       int row_count, const Units& ring,
+                                                                       const UnitAt& unit_at, const Tile& tile_work) {
+  const int tiles = (row_count + mlp::kTile * GROUPS - 1) / (mlp::kTile * GROUPS);
+  // So that the compiler knows it for one number of the whole warp.
+  const int group = __shfl_sync(kAllLanes, threadIdx.x / mlp::kWarpgroup, 0);
+  if (group == GROUPS) {
+#if GROUPS == 2
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
+#endif
+    if (threadIdx.x == GROUPS * mlp::kWarpgroup) copy_units(units, ring, tiles, unit_count, unit_at);
+  } else {
+#if GROUPS == 2
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
+#endif
+    const Turns turns(group);
+    const int row = threadIdx.x / 32 * 16 + (threadIdx.x & 31) / 4;
+    for_tiles(tiles, [&](int tile) { tile_work(tile, Rows{tile * mlp::kTile * GROUPS + row, row_count}, turns); });
+    turns.end();
+  }
+  // Nobody's memory goes while another block of the cluster may still copy into it or arrive at its barriers.
+  if (CLUSTER > 1) cluster_end();
+}
+
 // acc += fc2(gelu(fc1(left))), 64 neurons at a time: two units of the ring, of which multiply_second takes the one of
-// fc2. That product ends beside the next one of fc1, whose results are in `sum`.
+// fc2. That product is given together with the next one of fc1, whose results are in `sum`.
 template <class Second> __device__ __forceinline__ void add_mlp(float (&acc)[4 * kBlocks], float (&sum)[32],
                                                                 u32 (&left)[kSteps][4], Units& ring, int neuron_units,
-                                                                Second multiply_second) {
+                                                                const Turns& turns, Second multiply_second) {
   u32 hidden[4][4];
-  u32 before = 0;
-  for (int c = 0; c < neuron_units; c++) {
-    const u32 unit = ring.acquire(), stage = ring.stage;
-    keep(sum), keep(left);
-    products_begin();
-    multiply_tall(sum, left, unit);
-    products_end();
-    ring.step();
+  u32 unit = ring.acquire(), stage = ring.stage, second, second_stage;
+  ring.step();
+  turns.take();
+  keep(sum), keep(left);
+  products_begin();
+  multiply_tall(sum, left, unit);
+  products_end();
+  turns.pass();
+  for (int c = 0;; c++) {
     products_wait<0>();
-    keep(sum), keep(left);
-    if (c > 0) ring.release(before);
+    keep(sum), keep(left), keep(acc), keep(hidden);
+    if (c > 0) ring.release(second_stage);
     add_bias(sum, unit);
+    ring.release(stage);
 #pragma unroll
     for (int i = 0; i < 32; i++) sum[i] = gelu(sum[i]);
     to_left(hidden, sum);
-    ring.release(stage);
-    const u32 second = ring.acquire();
-    before = ring.stage;
+    second = ring.acquire(), second_stage = ring.stage;
+    ring.step();
+    if (c + 1 == neuron_units) break;
+    unit = ring.acquire(), stage = ring.stage;
+    ring.step();
+    turns.take();
+    keep(sum), keep(left), keep(acc), keep(hidden);
     products_begin();
     multiply_second(acc, hidden, second);
+    multiply_tall(sum, left, unit);
     products_end();
-    ring.step();
+    turns.pass();
   }
+  turns.take();
+  keep(acc), keep(hidden);
+  products_begin();
+  multiply_second(acc, hidden, second);
+  products_end();
+  turns.pass();
   products_wait<0>();
-  keep(acc);
-  ring.release(before);
+  keep(acc), keep(hidden);
+  ring.release(second_stage);
 }
