@@ -89,17 +89,6 @@ __device__ __forceinline__ void apart(float (&v)[8], const uint4& from) {
 __device__ __forceinline__ void store16(scalar* to, u32 a, u32 b, u32 c, u32 d) {
   asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
 }
-// 16 bytes, or zeros where there are none. As a choice between a load and zeros the compiler makes a load and a move behind
-// it, which waits for memory, wherever the number is used.
-__device__ __forceinline__ uint4 load16(const scalar* from, bool there) {
-  uint4 v;
-  asm volatile(
-      "{ .reg .pred p; setp.ne.u32 p, %5, 0; mov.b32 %0, 0; mov.b32 %1, 0; mov.b32 %2, 0; mov.b32 %3, 0;\n"
-      "@p ld.global.v4.u32 {%0, %1, %2, %3}, [%4]; }"
-      : "=&r"(v.x), "=&r"(v.y), "=&r"(v.z), "=&r"(v.w)
-      : "l"(from), "r"((u32)there));
-  return v;
-}
 // A lane's two rows: 8 numbers of every 32 columns of each, `i` counting the 32s.
 struct Rows {
   int first, rows;
@@ -108,8 +97,17 @@ struct Rows {
     return first + 8 * which < rows && column < width ? (i64)(first + 8 * which) * width + column : -1;
   }
   __device__ __forceinline__ uint4 read(const scalar* from, int which, int i, int width = MODEL) const {
-    const int column = 32 * i + 8 * (threadIdx.x & 3);
-    return load16(from + (i64)(first + 8 * which) * width + column, first + 8 * which < rows && column < width);
+    const i64 at = place(which, i, width);
+    return at < 0 ? uint4{0, 0, 0, 0} : *reinterpret_cast<const uint4*>(from + at);
+  }
+  __device__ __forceinline__ Rows of_next_tile() const {
+    return Rows{first + (int)gridDim.x * mlp::kTile * GROUPS, rows};
+  }
+  __device__ __forceinline__ bool has(int which) const { return first + 8 * which < rows; }
+  // The row, or the last one in place of one behind it, without a choice between a load and zeros: of that the compiler
+  // makes a load and a move behind it, which waits for memory wherever the numbers are used.
+  __device__ __forceinline__ const scalar* nearest(const scalar* from, int which, int width = MODEL) const {
+    return from + (i64)min(first + 8 * which, rows - 1) * width + 8 * (threadIdx.x & 3);
   }
   __device__ __forceinline__ void take(float (&v)[8], const scalar* from, int which, int i) const {
     apart(v, read(from, which, i));
@@ -180,25 +178,80 @@ struct Turns {
   }
 };
 
-// Rows of x as a product would leave them.
-__device__ __forceinline__ void read_rows(float (&v)[4 * kBlocks], const scalar* from, const Rows& rows) {
-  uint4 x[2][MODEL / 32];
-#pragma unroll
-  for (int i = 0; i < MODEL / 32; i++)
-#pragma unroll
-    for (int r = 0; r < 2; r++) x[r][i] = rows.read(from, r, i);
+// Rows as they lie in memory, 32 Count columns of a lane's two.
+template <int Count> struct PackedRows {
+  uint4 v[2][Count];
+  // The pair of numbers 8 j + 2 t and the next of row r, as a product leaves them.
+  __device__ __forceinline__ u32 pair_of(int j, int r) const {
+    const uint4& from = v[r][j / 4];
+    return j % 4 == 0 ? from.x : j % 4 == 1 ? from.y : j % 4 == 2 ? from.z : from.w;
+  }
+  // Number k of those that a lane has of a product's result.
+  __device__ __forceinline__ float operator()(int k) const {
+    const u32 two = pair_of(k / 4, k >> 1 & 1);
+    return k % 2 ? high_of(two) : low_of(two);
+  }
+};
+// Rows of MODEL numbers. Those behind the last are like it.
+__device__ __forceinline__ PackedRows<MODEL / 32> packed_rows(const scalar* from, const Rows& rows) {
+  PackedRows<MODEL / 32> packed;
 #pragma unroll
   for (int i = 0; i < MODEL / 32; i++)
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-      const u32 parts[4] = {x[r][i].x, x[r][i].y, x[r][i].z, x[r][i].w};
-#pragma unroll
-      for (int p = 0; p < 4; p++) {
-        scalar low, high;
-        low.bits = (u16)(parts[p] & 0xffff), high.bits = (u16)(parts[p] >> 16);
-        v[16 * i + 4 * p + 2 * r] = up(low), v[16 * i + 4 * p + 2 * r + 1] = up(high);
-      }
+      // In this order and before what follows. Otherwise the compiler has loads that are used later wait for others.
+      uint4& v = packed.v[r][i];
+      asm volatile("ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+                   : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                   : "l"(rows.nearest(from, r) + 32 * i)
+                   : "memory");
     }
+  return packed;
+}
+__device__ __forceinline__ void take_rows(float (&v)[4 * kBlocks], const PackedRows<MODEL / 32>& from) {
+#pragma unroll
+  for (int k = 0; k < 4 * kBlocks; k++) v[k] = from(k);
+}
+__device__ __forceinline__ void read_rows(float (&v)[4 * kBlocks], const scalar* from, const Rows& rows) {
+  take_rows(v, packed_rows(from, rows));
+}
+
+// Rows that come into shared memory while a warpgroup does other things. A lane reads what it has copied itself, so that
+// nobody has to be waited for; rows that are not there come as zeros.
+struct CopiedRows {
+  static constexpr int kPiece = mlp::kWarpgroup * 16, kBytes = MODEL / 32 * 2 * kPiece;
+  u32 at;  // of kBytes for a warpgroup
+  __device__ __forceinline__ explicit CopiedRows(u32 place) : at(place + threadIdx.x % mlp::kWarpgroup * 16) {}
+  __device__ __forceinline__ void copy(const scalar* from, const Rows& rows) const {
+#pragma unroll
+    for (int i = 0; i < MODEL / 32; i++)
+#pragma unroll
+      for (int r = 0; r < 2; r++)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at + (2 * i + r) * kPiece),
+                     "l"(rows.nearest(from, r) + 32 * i), "r"(rows.has(r) ? 16 : 0)
+                     : "memory");
+  }
+  __device__ __forceinline__ static void wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+  // 32 Count columns from column 32 i on.
+  template <int Count> __device__ __forceinline__ PackedRows<Count> read(int i) const {
+    PackedRows<Count> rows;
+#pragma unroll
+    for (int k = 0; k < Count; k++)
+#pragma unroll
+      for (int r = 0; r < 2; r++) {
+        uint4& v = rows.v[r][k];
+        asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                     : "r"(at + (2 * (i + k) + r) * kPiece));
+      }
+    return rows;
+  }
+};
+
+// What a block reads again for every tile: a number for each column, in shared memory. To be called by all threads,
+// before start_ring has them meet: with 226 KB of shared memory next to nothing is left of the L1 cache.
+__device__ __forceinline__ void keep_columns(float* shared, const float* values) {
+  for (int i = threadIdx.x; i < MODEL; i += blockDim.x) shared[i] = values[i];
 }
 
 // The 8 of `values`, one for each column, that a lane has of the 32 columns `i`.
@@ -233,8 +286,8 @@ __device__ __forceinline__ Units start_ring(unsigned char* memory, u64* barriers
       barrier_init(ring.full + 8 * i, 1), barrier_init(ring.empty + 8 * i, 4 * GROUPS * CLUSTER);
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
+  __syncthreads();
   if (CLUSTER > 1) cluster_begin();
-  else __syncthreads();
   return ring;
 }
 
