@@ -7,8 +7,8 @@
 // the order of their use. Hopper's wgmma (compute capability 9.0 alone) multiplies. Columns are permuted, as
 // warpgroup.cuh says; fused_mlp.cc packs the weights in that order.
 //
-// Defined by the caller: NEXT (0 or 1), and what warpgroup.cuh says. For MODEL 64 ptxas of CUDA 13.0 gives `left` and `hidden` the same registers, and
-// results are wrong.
+// Defined by the caller: NEXT (0 or 1), and what warpgroup.cuh says. For MODEL 64 ptxas of CUDA 13.0 gives `left` and
+// `hidden` the same registers, and results are wrong.
 #include "fused_mlp_interface.h"
 #include "warpgroup.cuh"
 
@@ -79,6 +79,7 @@ extern "C" __global__ void OF_CLUSTER __launch_bounds__(threads_of(GROUPS), 1) f
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
   Units ring = start_ring(memory, barriers);
-  run(a.units, 2 * a.neuron_units + a.next_units, a.rows, ring, [](int u) { return u; },
+  run(
+      a.units, 2 * a.neuron_units + a.next_units, a.rows, ring, [](int u) { return u; },
       [&](int, const Rows& rows, const Turns& turns) { mlp_tile(a, ring, rows, turns); });
 }

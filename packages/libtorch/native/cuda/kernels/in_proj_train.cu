@@ -74,8 +74,8 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
     for (int j = 0; j < kDeep; j++) {
       const int c = c0 + j;
       if (c >= a.unit_count) break;
-      // Of numbers that are not there zeros, which no copy is: into a register that a product reads a load would have to
-      // wait for the product, so that the compiler would have it go elsewhere and then wait for memory to move it.
+      // Of numbers that are not there zeros, which no copy is: into a register that a product reads a load would have
+      // to wait for the product, so that the compiler would have it go elsewhere and then wait for memory to move it.
 #pragma unroll
       for (int i = 0; i < 2; i++)
 #pragma unroll
@@ -110,7 +110,8 @@ extern "C" __global__ void OF_CLUSTER __launch_bounds__(threads_of(GROUPS), 1) i
   __shared__ Kept kept;
   kept.read(a);
   Units ring = start_ring(memory, barriers);
-  run(a.units, a.unit_count, a.rows, ring, [](int u) { return u; },
+  run(
+      a.units, a.unit_count, a.rows, ring, [](int u) { return u; },
       [&](int, const Rows& rows, const Turns&) { forward_tile(a, ring, rows, kept); });
 }
 
@@ -120,7 +121,8 @@ extern "C" __global__ void OF_CLUSTER __launch_bounds__(threads_of(GROUPS), 1) i
   __shared__ Kept kept;
   kept.read(a);
   Units ring = start_ring(memory, barriers);
-  run(a.units, a.unit_count, a.rows, ring, [](int u) { return u; },
+  run(
+      a.units, a.unit_count, a.rows, ring, [](int u) { return u; },
       [&](int tile, const Rows& rows, const Turns& turns) {
         const u32 copied = ring.base + STAGES * kStride + turns.group * 2 * CopiedRows::kBytes;
         backward_tile(a, ring, rows, kept, CopiedRows(copied), CopiedRows(copied + CopiedRows::kBytes), tile);

@@ -6,8 +6,8 @@
 // A warpgroup owns 64 tokens, as in fused_mlp.cu. There are two units of weights for every 64 neurons: 64 rows of fc1,
 // and the same 64 rows of fc2^T. Where a product runs over the neurons it reads its unit transposed.
 //
-// Backward fc2^T comes before fc1, which is read again one turn later: so units are free again in the order in which they
-// came, and the next ones are on their way a whole turn of both warpgroups before they are multiplied by.
+// Backward fc2^T comes before fc1, which is read again one turn later: so units are free again in the order in which
+// they came, and the next ones are on their way a whole turn of both warpgroups before they are multiplied by.
 //
 // Defined by the caller: SCALED (whether there is a scale), and what warpgroup.cuh says.
 #include "mlp_train_interface.h"
@@ -57,9 +57,7 @@ struct KeptBackward {
   __device__ __forceinline__ void read(const Args& a) {
     keep_columns(norm_weight, a.norm_weight), keep_columns(norm_bias, a.norm_bias);
   }
-  __device__ __forceinline__ static int row(int r) {
-    return threadIdx.x / 32 * 16 + (threadIdx.x & 31) / 4 + 8 * r;
-  }
+  __device__ __forceinline__ static int row(int r) { return threadIdx.x / 32 * 16 + (threadIdx.x & 31) / 4 + 8 * r; }
   __device__ __forceinline__ void put(const RowScale& norm) {
     if ((threadIdx.x & 3) == 0)
 #pragma unroll
@@ -114,7 +112,8 @@ extern "C" __global__ void OF_CLUSTER __launch_bounds__(threads_of(GROUPS), 1) m
   __shared__ Kept kept;
   kept.read(a);
   Units ring = start_ring(memory, barriers);
-  run(a.units, 2 * a.neuron_units, a.rows, ring, [](int u) { return u; },
+  run(
+      a.units, 2 * a.neuron_units, a.rows, ring, [](int u) { return u; },
       [&](int, const Rows& rows, const Turns& turns) { forward_tile(a, ring, rows, turns, kept); });
 }
 
@@ -142,8 +141,11 @@ struct Wide {
   int column, width;
   bool first, second;  // whether there are such rows
   __device__ __forceinline__ Wide(const Rows& rows, int width)
-      : at((i64)rows.first * width + 8 * (threadIdx.x & 3)), column(8 * (threadIdx.x & 3)), width(width),
-        first(rows.first < rows.rows), second(rows.first + 8 < rows.rows) {}
+      : at((i64)rows.first * width + 8 * (threadIdx.x & 3)),
+        column(8 * (threadIdx.x & 3)),
+        width(width),
+        first(rows.first < rows.rows),
+        second(rows.first + 8 < rows.rows) {}
   __device__ __forceinline__ void step() { at += mlp::kTile, column += mlp::kTile; }
   // 64 columns, in pairs as the left operand of a product has them.
   __device__ __forceinline__ void write(scalar* to, const u32 (&left)[4][4]) const {
@@ -241,7 +243,7 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
     const int column = c * kTile + first_column;
     const float2 sum = sum_over_rows(dhidden);
     if (column < a.width) sums.put(column, sum);
-    if (c == 0) {
+    if (c == max(a.neuron_units - 2, 0)) {
       // What is read behind the products, and what the next tile begins with.
       rows.announce(a.x);
       const Rows next = rows.of_next_tile();
@@ -300,7 +302,8 @@ extern "C" __global__ void OF_CLUSTER __launch_bounds__(threads_of(GROUPS), 1) m
   __shared__ KeptBackward kept;
   kept.read(a);
   Units ring = start_ring(memory, barriers);
-  run(a.units, 2 * a.neuron_units, a.rows, ring, [](int u) { return u ^ 1; },
+  run(
+      a.units, 2 * a.neuron_units, a.rows, ring, [](int u) { return u ^ 1; },
       [&](int tile, const Rows& rows, const Turns& turns) {
         const u32 tiles = ring.base + STAGES * kStride + turns.group * 2 * kUnit;
         backward_tile(a, ring, rows, turns, kept, tiles, tile);

@@ -86,8 +86,8 @@ __device__ __forceinline__ float2 sum_over_rows(const float (&v)[32]) {
 }
 
 // Where a warp has the sums of its rows over all tiles of its block: the block's first tile writes, the others add. A
-// lane alone has the two numbers at its column, so they are added in the order of the tiles; the L2 cache adds them, and
-// nobody waits for what the tiles before have left.
+// lane alone has the two numbers at its column, so they are added in the order of the tiles; the L2 cache adds them,
+// and nobody waits for what the tiles before have left.
 struct Sums {
   float* at;
   bool add;
@@ -104,8 +104,8 @@ struct Sums {
 
 // The pass back through the normalisation of rows of x, which `scales` brings to mean 0 and variance 1, given the
 // gradient of its results as a product leaves it: writes the gradient of x, with `skip` added, which reaches x past the
-// layer. skip_of(block) has 64 columns of it, as PackedRows. `sums` [3, MODEL] gets, for the rows of this warp, the sums
-// for the gradients of weight and bias, and those of skip.
+// layer. skip_of(block) has 64 columns of it, as PackedRows. `sums` [3, MODEL] gets, for the rows of this warp, the
+// sums for the gradients of weight and bias, and those of skip.
 //
 // x is read twice, 64 columns at a time: there are no registers for more of it.
 template <class SkipOf>

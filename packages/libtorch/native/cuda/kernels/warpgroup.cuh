@@ -4,8 +4,8 @@
 // Columns are permuted within each 32, so that the 8 numbers that a lane holds of them are neighbours in memory: number
 // 8 j + 2 t + b of a product is column 32 (j / 4) + 8 t + 2 (j % 4) + b.
 //
-// The blocks of a cluster go through the same units. Each copies a part of a unit, into the memory of all of them: the L2
-// cache is read once for the cluster.
+// The blocks of a cluster go through the same units. Each copies a part of a unit, into the memory of all of them: the
+// L2 cache is read once for the cluster.
 //
 // Defined by the caller: MODEL (128 or 192), GROUPS (warpgroups that multiply, 1 or 2), CLUSTER (blocks of a cluster, 1
 // or 2), STAGES (units in shared memory), and SCALAR, of 16 bits.
@@ -33,7 +33,8 @@ __device__ __forceinline__ u32 block_of_cluster() {
   asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
   return rank;
 }
-// The bytes of other blocks may come before this one has told its barrier how many to expect; a barrier counts both ways.
+// The bytes of other blocks may come before this one has told its barrier how many to expect; a barrier counts both
+// ways.
 __device__ __forceinline__ void copy_unit(u32 to, const unsigned char* from, u32 barrier) {
   constexpr u32 kBytes = kUnit + mlp::kBiasBytes, kPart = kBytes / CLUSTER;
   static_assert(kPart % 16 == 0, "what is copied at once is a multiple of 16 bytes");
@@ -41,8 +42,9 @@ __device__ __forceinline__ void copy_unit(u32 to, const unsigned char* from, u32
 #if CLUSTER > 1
   const u32 at = block_of_cluster() * kPart;
   asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], %2, [%3], %4;"
-      ::"r"(to + at), "l"(from + at), "r"(kPart), "r"(barrier), "h"((u16)((1 << CLUSTER) - 1))
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], %2, [%3], "
+      "%4;" ::"r"(to + at),
+      "l"(from + at), "r"(kPart), "r"(barrier), "h"((u16)((1 << CLUSTER) - 1))
       : "memory");
 #else
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
@@ -216,8 +218,8 @@ __device__ __forceinline__ void read_rows(float (&v)[4 * kBlocks], const scalar*
   take_rows(v, packed_rows(from, rows));
 }
 
-// Rows that come into shared memory while a warpgroup does other things. A lane reads what it has copied itself, so that
-// nobody has to be waited for; rows that are not there come as zeros.
+// Rows that come into shared memory while a warpgroup does other things. A lane reads what it has copied itself, so
+// that nobody has to be waited for; rows that are not there come as zeros.
 struct CopiedRows {
   static constexpr int kPiece = mlp::kWarpgroup * 16, kBytes = MODEL / 32 * 2 * kPiece;
   u32 at;  // of kBytes for a warpgroup
@@ -293,8 +295,8 @@ __device__ __forceinline__ Units start_ring(unsigned char* memory, u64* barriers
 
 // What a block is: a warpgroup that copies units, and others that work on tiles. tile_work(tile, rows, turns).
 template <class UnitAt, class Tile> __device__ __forceinline__ void run(const unsigned char* units, int unit_count,
-                                                                       int row_count, const Units& ring,
-                                                                       const UnitAt& unit_at, const Tile& tile_work) {
+                                                                        int row_count, const Units& ring,
+                                                                        const UnitAt& unit_at, const Tile& tile_work) {
   const int tiles = (row_count + mlp::kTile * GROUPS - 1) / (mlp::kTile * GROUPS);
   // So that the compiler knows it for one number of the whole warp.
   const int group = __shfl_sync(kAllLanes, threadIdx.x / mlp::kWarpgroup, 0);

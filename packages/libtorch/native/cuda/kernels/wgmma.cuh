@@ -94,7 +94,8 @@ template <int Transposed = 0>
 __device__ __forceinline__ void multiply(float* sum, const u32 (&left)[4], u64 right, int add) {
   asm volatile(
       "{ .reg .pred p; setp.ne.b32 p, %37, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n64k16." WGMMA_TYPES " {" FIRST32 "}, {%32, %33, %34, %35}, %36, p, 1, 1, %38; }\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16." WGMMA_TYPES " {" FIRST32
+      "}, {%32, %33, %34, %35}, %36, p, 1, 1, %38; }\n"
       : REGISTERS32(sum, 0)
       : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(add), "n"(Transposed));
 }
@@ -107,21 +108,23 @@ __device__ __forceinline__ void multiply_shared(float* sum, u64 left, u64 right,
       : "l"(left), "l"(right), "r"(add));
 }
 // sum [64, 64 Panels] += left [64, 16] right, 16 rows of `Panels` panels of 64 numbers each.
-template <int Panels> __device__ __forceinline__ void multiply_panels(float (&sum)[32 * Panels], const u32 (&left)[4],
-                                                                      u64 right) {
+template <int Panels>
+__device__ __forceinline__ void multiply_panels(float (&sum)[32 * Panels], const u32 (&left)[4], u64 right) {
   static_assert(Panels == 2 || Panels == 3, "128 or 192 numbers");
   if constexpr (Panels == 2)
-    asm volatile("{ .reg .pred p; setp.eq.u32 p, 0, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n128k16." WGMMA_TYPES " {" FIRST32 ", " NEXT32
-                 "}, {%64, %65, %66, %67}, %68, p, 1, 1, 1; }\n"
-                 : REGISTERS32(sum, 0), REGISTERS32(sum, 32)
-                 : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right));
+    asm volatile(
+        "{ .reg .pred p; setp.eq.u32 p, 0, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n128k16." WGMMA_TYPES " {" FIRST32 ", " NEXT32
+        "}, {%64, %65, %66, %67}, %68, p, 1, 1, 1; }\n"
+        : REGISTERS32(sum, 0), REGISTERS32(sum, 32)
+        : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right));
   else
-    asm volatile("{ .reg .pred p; setp.eq.u32 p, 0, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n192k16." WGMMA_TYPES " {" FIRST32 ", " NEXT32 ", " LAST32
-                 "}, {%96, %97, %98, %99}, %100, p, 1, 1, 1; }\n"
-                 : REGISTERS32(sum, 0), REGISTERS32(sum, 32), REGISTERS32(sum, 64)
-                 : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right));
+    asm volatile(
+        "{ .reg .pred p; setp.eq.u32 p, 0, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n192k16." WGMMA_TYPES " {" FIRST32 ", " NEXT32 ", " LAST32
+        "}, {%96, %97, %98, %99}, %100, p, 1, 1, 1; }\n"
+        : REGISTERS32(sum, 0), REGISTERS32(sum, 32), REGISTERS32(sum, 64)
+        : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right));
 }
 __device__ __forceinline__ void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void products_end() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
