@@ -37,14 +37,24 @@ __device__ __forceinline__ void forward_tile(const Args& a, Units& ring, const R
     normalized(left, x, RowScale([&](int i) { return x[i]; }, a.eps), kept.norm_weight, kept.norm_bias);
   }
   write_normed(a.normed, rows, left);
+  Wide wide(rows, a.width);
   float sum[32];
+  u32 packed[4][4];
   for (int c = 0; c < a.unit_count; c++) {
-    multiply_next(sum, left, ring);
-#pragma unroll
-    for (int i = 0; i < 2; i++)
-#pragma unroll
-      for (int r = 0; r < 2; r++) rows.write(a.xz, r, 2 * c + i, a.width, sum + 16 * i);
+    const u32 unit = ring.acquire();
+    keep(sum), keep(left);
+    products_begin();
+    multiply_tall(sum, left, unit);
+    products_end();
+    // The results before, while these are computed.
+    if (c > 0) wide.write(a.xz, packed), wide.step();
+    products_wait<0>();
+    keep(sum), keep(left);
+    ring.release(ring.stage);
+    ring.step();
+    to_left(packed, sum);
   }
+  wide.write(a.xz, packed);
 }
 
 constexpr int kDeep = 3;  // groups of 64 columns of the gradient that are on their way

@@ -135,30 +135,6 @@ __device__ __forceinline__ void group_barrier() {
   asm volatile("bar.sync %0, 128;" ::"r"(1 + threadIdx.x / kWarpgroup) : "memory");
 }
 
-// A lane's places in its two rows of `width` columns, from the next 64 on.
-struct Wide {
-  i64 at;  // in the first row
-  int column, width;
-  bool first, second;  // whether there are such rows
-  __device__ __forceinline__ Wide(const Rows& rows, int width)
-      : at((i64)rows.first * width + 8 * (threadIdx.x & 3)),
-        column(8 * (threadIdx.x & 3)),
-        width(width),
-        first(rows.first < rows.rows),
-        second(rows.first + 8 < rows.rows) {}
-  __device__ __forceinline__ void step() { at += mlp::kTile, column += mlp::kTile; }
-  // 64 columns, in pairs as the left operand of a product has them.
-  __device__ __forceinline__ void write(scalar* to, const u32 (&left)[4][4]) const {
-#pragma unroll
-    for (int i = 0; i < 2; i++)
-#pragma unroll
-      for (int r = 0; r < 2; r++)
-        if (column + 32 * i < width && (r == 0 ? first : second))
-          store16(to + at + r * 8 * width + 32 * i, left[2 * i][r], left[2 * i][2 + r], left[2 * i + 1][r],
-                  left[2 * i + 1][2 + r]);
-  }
-};
-
 __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const Rows& rows, const Turns& turns,
                                               KeptBackward& kept, u32 tiles, int tile) {
   const u32 normed_tile = tiles, dout_tile = tiles + kUnit;
