@@ -180,6 +180,11 @@ void* load_module(const char* file, const std::string& defines) {
 
 void set_kernel_folder(std::string folder) { kernel_folder() = std::move(folder); }
 
+bool as_before(char letter) {
+  const char* given = std::getenv("MAMBA_PRUNE_BEFORE");
+  return given && std::string(given).find(letter) != std::string::npos;
+}
+
 const Kernel& find_kernel(const char* file, const char* function, const Defines& defines) {
   static std::mutex mutex;
   static std::unordered_map<std::string, void*> modules;

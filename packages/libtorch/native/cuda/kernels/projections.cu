@@ -51,12 +51,14 @@ constexpr int kDeep = 3;  // panels of the left operand that are on their way
 template <int Count> __device__ __forceinline__ void multiply_channels(float (&sum)[Count], const scalar* from,
                                                                        const Args& a, const Rows& rows, u32 panels,
                                                                        int bytes) {
+  const scalar* row[2] = {rows.nearest(from, 0, a.width), rows.nearest(from, 1, a.width)};
+  const int last = a.width - 8 - 8 * (threadIdx.x & 3);
   uint4 next[kDeep][2][2];
   const auto read = [&](int j, int c) {
 #pragma unroll
     for (int i = 0; i < 2; i++)
 #pragma unroll
-      for (int r = 0; r < 2; r++) next[j][i][r] = rows.read(from, r, 2 * c + i, a.width);
+      for (int r = 0; r < 2; r++) next[j][i][r] = *reinterpret_cast<const uint4*>(row[r] + min(64 * c + 32 * i, last));
   };
 #pragma unroll
   for (int j = 0; j < kDeep; j++) read(j, j);
@@ -69,22 +71,24 @@ template <int Count> __device__ __forceinline__ void multiply_channels(float (&s
     for (int j = 0; j < kDeep; j++) {
       const int c = c0 + j;
       if (c >= a.panel_count) break;
+      // Of numbers that are not there zeros, which no copy is; see in_proj_train.cu.
 #pragma unroll
       for (int i = 0; i < 2; i++)
 #pragma unroll
         for (int r = 0; r < 2; r++) {
           const uint4& v = next[j][i][r];
-          left[2 * i][r] = v.x, left[2 * i][2 + r] = v.y, left[2 * i + 1][r] = v.z, left[2 * i + 1][2 + r] = v.w;
+          const u32 there = rows.has(r) && 64 * c + 32 * i <= last ? 0xffffffffu : 0;
+          left[2 * i][r] = v.x & there, left[2 * i][2 + r] = v.y & there;
+          left[2 * i + 1][r] = v.z & there, left[2 * i + 1][2 + r] = v.w & there;
         }
       keep(left);
+      read(j, c + kDeep);
       products_begin();
 #pragma unroll
       for (int k = 0; k < 4; k++) multiply_narrow(sum, left[k], descriptor(panels + c * bytes) + 2 * k, 1);
       products_end();
       products_wait<0>();
       keep(sum), keep(left);
-      // Not before: a load into registers that a product still reads would make ptxas wait for each product.
-      read(j, c + kDeep);
     }
   }
 }
@@ -177,34 +181,43 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_backward(
         write_pair(a.projected, rows, r, j, v);
       }
     keep(left);
-    for (int c = 0; c < a.panel_count; c++) {
-      uint4 du[2][2];
+    // What is added to comes while the panel before is multiplied by.
+    const scalar* row[2] = {rows.nearest(a.du, 0, a.width), rows.nearest(a.du, 1, a.width)};
+    const int last = a.width - 8 - 8 * (threadIdx.x & 3);
+    uint4 du[2][2][2];
+    const auto read = [&](int j, int c) {
 #pragma unroll
       for (int i = 0; i < 2; i++)
 #pragma unroll
-        for (int r = 0; r < 2; r++) {
-          const i64 at = rows.place(r, 2 * c + i, a.width);
-          du[i][r] = at < 0 ? uint4{0, 0, 0, 0} : *reinterpret_cast<const uint4*>(a.du + at);
-        }
-      float sum[32];
-      keep(sum);
-      products_begin();
+        for (int r = 0; r < 2; r++) du[j][i][r] = *reinterpret_cast<const uint4*>(row[r] + min(64 * c + 32 * i, last));
+    };
+    read(0, 0);
+    for (int c0 = 0; c0 < a.panel_count; c0 += 2) {
 #pragma unroll
-      for (int k = 0; k < 3; k++)
-        multiply<1>(sum, left[k], descriptor(w.x + c * kColumns * kRowBytes + k * 16 * kRowBytes), k > 0);
-      products_end();
-      products_wait<0>();
-      keep(sum), keep(left);
+      for (int j = 0; j < 2; j++) {
+        const int c = c0 + j;
+        if (c >= a.panel_count) break;
+        float sum[32];
+        keep(sum);
+        products_begin();
 #pragma unroll
-      for (int i = 0; i < 2; i++)
+        for (int k = 0; k < 3; k++)
+          multiply<1>(sum, left[k], descriptor(w.x + c * kColumns * kRowBytes + k * 16 * kRowBytes), k > 0);
+        products_end();
+        if (c + 1 < a.panel_count) read(1 - j, c + 1);
+        products_wait<0>();
+        keep(sum), keep(left);
 #pragma unroll
-        for (int r = 0; r < 2; r++) {
-          float v[8];
-          apart(v, du[i][r]);
+        for (int i = 0; i < 2; i++)
 #pragma unroll
-          for (int k = 0; k < 8; k++) sum[16 * i + k / 2 * 4 + 2 * r + k % 2] += v[k];
-          rows.write(a.du, r, 2 * c + i, a.width, sum + 16 * i);
-        }
+          for (int r = 0; r < 2; r++) {
+            float v[8];
+            apart(v, du[j][i][r]);
+#pragma unroll
+            for (int k = 0; k < 8; k++) sum[16 * i + k / 2 * 4 + 2 * r + k % 2] += v[k];
+            rows.write(a.du, r, 2 * c + i, a.width, sum + 16 * i);
+          }
+      }
     }
   });
 }
