@@ -130,6 +130,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_forward(c
         if (j < 2) left[0][2 * j + r] = v;
         write_pair(a.projected, rows, r, j, v);
       }
+    if (!a.delta) return;
     keep(left);
     for (int c = 0; c < a.panel_count; c++) {
       float sum[32];
