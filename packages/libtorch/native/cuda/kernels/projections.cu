@@ -102,7 +102,9 @@ __device__ __forceinline__ Weights load_weights(const Args& a, unsigned char* me
   w.x = (address_of(memory) + kAlignment - 1) & ~(kAlignment - 1u);
   w.dt = w.x + a.panel_count * kColumns * kRowBytes;
   unsigned char* to = memory + (w.x - address_of(memory));
-  for (int i = threadIdx.x * 16; i < panel_bytes(a.panel_count); i += kThreads * 16)
+  // Of x_proj alone where nothing else is asked for.
+  const int bytes = a.delta ? panel_bytes(a.panel_count) : a.panel_count * kColumns * kRowBytes;
+  for (int i = threadIdx.x * 16; i < bytes; i += kThreads * 16)
     *reinterpret_cast<uint4*>(to + i) = *reinterpret_cast<const uint4*>(a.panels + i);
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
   __syncthreads();
