@@ -275,7 +275,10 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
                 vector = vector_of({c.x, dy, dx}, width, 2);
   const int64_t channels = c.weight.size(0), taps = c.weight.size(1);
   const unsigned threads = 128;
-  const bool ring = c.x.element_size() == 2 && taps <= 4 && vector == 2 && vector_of({c.x, dy}, width, 8) == 8;
+  // Copies into shared memory came with compute capability 8.0.
+  const bool copies = at::cuda::getCurrentDeviceProperties()->major >= 8;
+  const bool ring =
+      copies && c.x.element_size() == 2 && taps <= 4 && vector == 2 && vector_of({c.x, dy}, width, 8) == 8;
   const int64_t across = ceil_div(width / vector, conv_kernel::kBackwardGroups), warps = threads / 32;
   const int64_t resident = ring ? 8 : taps <= 4 ? 6 : 1;  // blocks of a multiprocessor
   // The longer the runs, the less is computed at both of two neighbours' ends; but every multiprocessor wants some
