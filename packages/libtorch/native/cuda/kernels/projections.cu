@@ -187,11 +187,11 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_backward(
   extern __shared__ unsigned char memory[];
   Weights w(a, memory);
   for_tiles(a, [&](const Rows& rows) {
-    announce(a.delta, rows, a.width), announce(a.du, rows, a.width);
+    announce(a.delta, rows, a.width);
     float p[kRank / 2], bc[kStates];
 #pragma unroll
     for (int i = 0; i < kStates; i++) bc[i] = 0.0f;
-#pragma unroll 2
+#pragma unroll 3
     for (int b = 0; b < a.blocks; b++)
 #pragma unroll
       for (int j = 0; j < 4; j++)
@@ -202,6 +202,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_backward(
                                                             2 * (threadIdx.x & 3));
           bc[4 * j + 2 * r] += v.x, bc[4 * j + 2 * r + 1] += v.y;
         }
+    announce(a.du, rows, a.width);
     multiply_channels(p, a.delta, a, rows, w.dt, kRank * kRowBytes, [&] { w.wait(); });
     u32 left[3][4];
 #pragma unroll
