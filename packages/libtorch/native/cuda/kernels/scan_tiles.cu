@@ -43,9 +43,9 @@ constexpr int kSteps = 4;  // of a turn
 constexpr int kDepth = 4;  // turns whose rows are there or on their way
 constexpr int kStates = 16;
 // Of a lane's 4 TILES factors of a step: those that do not wait for the special function units, which have twice the
-// work of what else issues.
+// work of what else issues. They are of exponents of at most 0.
 #ifndef BY_PRODUCTS
-#define BY_PRODUCTS (TILES / 2)
+#define BY_PRODUCTS (SOFTPLUS && A_LOG ? TILES / 2 : 0)
 #endif
 constexpr int kByProducts = BY_PRODUCTS;
 static_assert(kSegment % kSteps == 0, "checkpoints lie between turns");
@@ -112,11 +112,12 @@ __device__ __forceinline__ float step_size(float delta, float bias) {
   of_e = of_e * e - 0.49936137f, of_e = of_e * e + 0.99999160f;
   return of_e * e + fmaxf(x, 0.0f);
 }
-// 2^(a b) for a product of at most 0, by multiplications: 2^n of the nearest integer goes into the exponent, and of the
-// rest f a polynomial is taken, at most 1.5e-5 of 2^f - 1 from it. Below 2^-126 it is as good as zero.
-__device__ __forceinline__ float ex2_by_products(float a, float b) {
+// 2^x for x of at most 0, by multiplications: 2^n of the nearest integer goes into the exponent, and of the rest f a
+// polynomial is taken, at most 1.5e-5 of 2^f - 1 from it. What is below 2^-125 is that.
+__device__ __forceinline__ float ex2_by_products(float x) {
   constexpr float kInteger = 12582912.0f;  // 1.5 2^23: what is added to it loses its fraction
-  const float moved = fmaxf(a * b + kInteger, kInteger - 126.0f), f = a * b - (moved - kInteger);
+  x = fmaxf(x, -125.0f);
+  const float moved = x + kInteger, f = x - (moved - kInteger);
   float r = 0.0096181110f;
   r = r * f + 0.055837292f, r = r * f + 0.24023253f, r = r * f + 0.69313687f, r = r * f + 1.0f;
   return __uint_as_float(__float_as_uint(r) + (__float_as_uint(moved) << 23));
@@ -309,7 +310,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
           const float step = __shfl_sync(kAllLanes, dt[j], i, 4);
 #pragma unroll
           for (int n = 0; n < 4; n++)
-            h[j][n] *= n == 0 && j < kByProducts ? ex2_by_products(step, rate[j][n]) : ex2(step * rate[j][n]);
+            h[j][n] *= n == 0 && j < kByProducts ? ex2_by_products(step * rate[j][n]) : ex2(step * rate[j][n]);
           add_outer(h[j], x[j], states & b_turn[i]);
           add_inner(sums[j], h[j], c_first & c_turn[i], c_second & c_turn[i], i == 0);
         }
