@@ -42,12 +42,9 @@ using Side = ScanSide<scalar>;
 constexpr int kSteps = 4;  // of a turn
 constexpr int kDepth = 4;  // turns whose rows are there or on their way
 constexpr int kStates = 16;
-// Of a lane's 4 TILES factors of a step: those that do not wait for the special function units, which have twice the
-// work of what else issues. They are of exponents of at most 0.
-#ifndef BY_PRODUCTS
-#define BY_PRODUCTS (SOFTPLUS && A_LOG ? TILES / 2 : 0)
-#endif
-constexpr int kByProducts = BY_PRODUCTS;
+// Of a lane's 4 TILES factors of a step: those that the special function units, which have more to do than the
+// schedulers, are spared. They are of exponents of at most 0.
+constexpr int kByProducts = SOFTPLUS && A_LOG ? TILES / 2 : 0;
 static_assert(kSegment % kSteps == 0, "checkpoints lie between turns");
 constexpr int kColumns = RANK + 2 * kStates;  // of x_proj's result: for step sizes, B, C
 constexpr int kPieces = kSteps * TILES;       // of 16 bytes, of a turn's rows of a warp's channels
@@ -63,6 +60,20 @@ __device__ __forceinline__ void copy_piece(void* to, const void* from, bool ther
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((u32)__cvta_generic_to_shared(to)), "l"(from),
                "r"(there ? 16 : 0)
                : "memory");
+}
+// For a backward pass much goes through the L2 cache of which only y is needed soon. All else is the first to leave it.
+constexpr bool kStreams = SAVE;
+__device__ __forceinline__ u64 leaving_first() {
+  u64 policy = 0;
+  if (kStreams) asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+__device__ __forceinline__ void copy_piece(void* to, const void* from, bool there, u64 policy) {
+  if (!kStreams) return copy_piece(to, from, there);
+  asm volatile(
+      "cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;" ::"r"((u32)__cvta_generic_to_shared(to)),
+      "l"(from), "r"(there ? 16 : 0), "l"(policy)
+      : "memory");
 }
 __device__ __forceinline__ void copies_end() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Until no more than so many groups are on their way, and all lanes see what has come.
@@ -139,6 +150,13 @@ __device__ __forceinline__ Raw<1> rounded(const float (&from)[1]) { return {down
 template <int Count> __device__ __forceinline__ void put(scalar* to, const Raw<Count>& from) {
   *reinterpret_cast<Raw<Count>*>(to) = from;
 }
+// Four of them, and others as they are.
+__device__ __forceinline__ void put_aside(scalar* to, const Raw<4>& from) {
+  if (kStreams)
+    asm volatile("st.global.cs.v2.b32 [%0], {%1, %2};" ::"l"(to), "r"(from.v[0]), "r"(from.v[1]) : "memory");
+  else put(to, from);
+}
+template <int Count> __device__ __forceinline__ void put_aside(scalar* to, const Raw<Count>& from) { put(to, from); }
 // Where a lane reads or writes: at its step of a turn of a sequence.
 template <class T> struct Walk {
   T* at;
@@ -164,6 +182,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
   const Side& side = s.side;
 #endif
   Turn* const ring = rings[warp];
+  const u64 policy = leaving_first();
   // Its pieces of a turn: of u or z, whose rows are as y's, and of x_proj's result.
   const int piece = lane % kPieces, piece_row = piece / TILES, piece_channel = of_warp + piece % TILES * 8;
   const bool of_z = lane / kPieces == 1, piece_there = lane < (HAS_Z ? 2 : 1) * kPieces && piece_channel < s.width;
@@ -179,8 +198,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
   Walk<const scalar> rows = rows_of(copied), numbers = numbers_of(copied);
   const auto copy = [&](int place) {
     Turn& to = ring[place % kDepth];
-    if (lane < 2 * kPieces) copy_piece(&to.u[0][0] + lane * 8, rows.at, piece_there && piece_row < left);
-    if (number_row < kSteps) copy_piece(&to.projected[0][0] + lane * 8, numbers.at, number_row < left);
+    if (lane < 2 * kPieces) copy_piece(&to.u[0][0] + lane * 8, rows.at, piece_there && piece_row < left, policy);
+    if (number_row < kSteps) copy_piece(&to.projected[0][0] + lane * 8, numbers.at, number_row < left, policy);
     rows.go(), numbers.go(), left -= kSteps;
     if (left > 0) return;
     copied += gridDim.y, left = copied < s.batch ? s.length : 0;
@@ -268,8 +287,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
 #pragma unroll
         for (int j = 0; j < TILES; j++)
           if (channel + j < s.channels)
-            *reinterpret_cast<uint2*>(checkpoint + j * kStates) =
-                make_uint2(pair(h[j][0], h[j][2]), pair(h[j][1], h[j][3]));
+            put_aside(checkpoint + j * kStates, rounded({h[j][0], h[j][2], h[j][1], h[j][3]}));
         checkpoint += s.channels * kStates;
       }
 #endif
@@ -294,7 +312,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
       const Raw<TILES> kept = rounded(dt);
 #pragma unroll
       for (int j = 0; j < TILES; j++) dt[j] = kept.get(j);
-      if (writes) put(deltas.at, kept);
+      if (writes) put_aside(deltas.at, kept);
       deltas.go();
 #endif
 #pragma unroll
