@@ -112,4 +112,22 @@ describe('kernels on a GPU', { skip }, () => {
       );
     });
   }
+  // Runs of 32 steps and of up to 64, of which a warp has one or several; 5 taps are too many for rows that come by way of shared memory.
+  const convolutions = [
+    [530, 197, 8, 4],
+    [2200, 65, 16, 4],
+    [3, 37, 72, 3],
+    [3, 37, 72, 1],
+    [3, 70, 24, 5],
+    [2, 9, 8, 8],
+  ];
+  for (const [batch, length, channels, taps] of convolutions) {
+    it(`the causal convolution of ${[batch, length, channels].join('x')} with ${taps} taps does too`, () => {
+      compare(
+        () => [randn([batch, length, channels]), randn([channels, 1, taps]), randn([channels])],
+        [1, 2],
+        (x, weight, bias) => [F.causalConv1d(x, weight, { bias })],
+      );
+    });
+  }
 });

@@ -181,7 +181,7 @@ void* load_module(const char* file, const std::string& defines) {
 void set_kernel_folder(std::string folder) { kernel_folder() = std::move(folder); }
 
 bool as_before(char letter) {
-  const char* given = std::getenv("MAMBA_PRUNE_BEFORE");
+  const char* given = std::getenv("MAMBA_PRUNE_BEFORE_M");
   return given && std::string(given).find(letter) != std::string::npos;
 }
 

@@ -1,5 +1,6 @@
 #include "scan_tiles.h"
 
+#include "before.h"
 #include "kernel.h"
 #include "launch_util.h"
 #include "scan_args.h"
@@ -27,14 +28,14 @@ Shape shape_of(int64_t width, int64_t sequences) {
 template <class Args> Args args_of(const TileScan& first, const Tensor& y) {
   Args a{};
   static_cast<scan_kernel::ScanArgs<void>&>(a) = scan_args_of(first.scan);
-  a.delta_row = static_cast<int>(mat(first.projected).stride);
+  a.b_row = static_cast<int>(mat(first.projected).stride);
   a.y = pointer(y), a.y_row = static_cast<int>(mat(y).stride), a.width = static_cast<int>(y.size(-1));
   return a;
 }
 
 scan_kernel::ScanSide<void> side_of(const TileScan& of) {
-  return {pointer(of.scan.u),       pointer(of.projected),    pointer(of.dt_weight),
-          float_pointer(of.scan.A), float_pointer(of.scan.D), float_pointer(of.scan.bias)};
+  return {pointer(of.scan.u),       pointer(of.projected),       pointer(of.dt_weight),  float_pointer(of.scan.A),
+          float_pointer(of.scan.D), float_pointer(of.scan.bias), pointer(of.scan.delta), pointer(of.checkpoints)};
 }
 
 }  // namespace
@@ -50,13 +51,23 @@ void scan_tiles(const std::vector<TileScan>& directions, const Tensor& y) {
   if (batch == 0) return;
   TORCH_CHECK(batch <= 65535, "selective_scan: got a batch of ", batch, ", expected at most 65535 on a GPU. Split it.");
   const Shape shape = shape_of(width, count * batch);
-  const Kernel& kernel = find_kernel("scan_tiles.cu", "scan_forward_tiles",
+  // No more blocks than run at a time: one that ends leaves nothing to do while the next one begins.
+  const int64_t across = ceil_div(width, 8 * shape.tiles * (shape.threads / 32 / count));
+  const bool old = before('i') && !first.checkpoints.defined();
+  const int64_t sequences = old || before('o') ? 1 : ceil_div(across * batch, shape.blocks * multiprocessors());
+  int64_t products = shape.tiles / 2;
+  for (char digit = '0'; digit <= '4'; digit++)
+    if (before(digit)) products = std::min<int64_t>(shape.tiles, digit - '0');
+  const Kernel& kernel = find_kernel(old ? "scan_tiles_before.cu" : "scan_tiles.cu", "scan_forward_tiles",
                                      scan_defines_of(first.scan, {{"DIRECTIONS", count},
                                                                   {"RANK", first.dt_weight.size(1)},
                                                                   {"TILES", shape.tiles},
+                                                                  {"SAVE", first.checkpoints.defined()},
+                                                                  {"BY_PRODUCTS", products},
+                                                                  {"STREAMS", !before('e')},
                                                                   {"THREADS", shape.threads},
                                                                   {"BLOCKS", shape.blocks}}));
-  const Grid grid{u32(ceil_div(width, 8 * shape.tiles * (shape.threads / 32 / count))), u32(batch)};
+  const Grid grid{u32(across), u32(ceil_div(batch, sequences))};
   if (count == 1) {
     auto a = args_of<scan_kernel::ScanOneArgs<void>>(first, y);
     a.side = side_of(first);
