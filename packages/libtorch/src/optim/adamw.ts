@@ -70,6 +70,10 @@ export class AdamW extends Optimizer {
       const lists = [params, grads, average, square];
       const settings = [lr, beta1, beta2, this.eps, weightDecay, step];
       callOperator('mamba_prune::adamw_', ...lists, ...settings);
+    } else if (hasOwnKernel(batch)) {
+      const [rate, count] = [full([], lr, { device }), full([], step, { device })];
+      const counts = params.map(() => count);
+      this.#updateOnDevice(batch, { lr: rate, counts, skip: undefined }, group);
     } else if (device.startsWith('cuda') && hasOperator('aten::_fused_adamw_')) {
       const count = full([], step, { device });
       const steps = params.map(() => count);
@@ -89,12 +93,23 @@ export class AdamW extends Optimizer {
     }
   }
 
+  #updateOnDevice(batch: Batch, { lr, counts, skip }: DeviceScalars, group: ParamGroup): void {
+    const { params, grads, slots } = batch;
+    const lists = [params, grads, slots[0] ?? [], slots[1] ?? [], counts];
+    const settings = [...this.betas, this.eps, group.weightDecay];
+    callOperator('mamba_prune::adamw_steps_', ...lists, lr, skip ?? null, ...settings);
+  }
+
   /** The same update with learning rate and step count read from the device. */
   #updateByScalars(batch: Batch, scalars: DeviceScalars, group: ParamGroup): void {
     const { params, grads, slots, device } = batch;
     const { lr, counts, skip } = scalars;
     const [average = [], square = []] = slots;
     const [beta1, beta2] = this.betas;
+    if (hasOwnKernel(batch)) {
+      this.#updateOnDevice(batch, scalars, group);
+      return;
+    }
     if (device.startsWith('cuda') && hasOperator('aten::_fused_adamw_.tensor_lr')) {
       const lists = [params, grads, average, square, [], counts];
       const settings = [lr, beta1, beta2, group.weightDecay, this.eps, false, false, null, skip];
@@ -115,6 +130,16 @@ export class AdamW extends Optimizer {
       param.sub_((average[i] as Tensor).div(denominator).mul_(lr.div(bias1)));
     });
   }
+}
+
+/** Whether the kernel for whole lists takes a batch: that of libtorch leaves most of a GPU idle with small parameters. */
+function hasOwnKernel({ device, params, grads }: Batch): boolean {
+  return (
+    device.startsWith('cuda') &&
+    hasOperator('mamba_prune::adamw_steps_') &&
+    params.every(({ dtype, isContiguous }) => dtype === 'float32' && isContiguous) &&
+    grads.every(({ isContiguous }) => isContiguous)
+  );
 }
 
 /** Shrinks the weights by lr * weightDecay, with the learning rate of the device where it is kept there. */
