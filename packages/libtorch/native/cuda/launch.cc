@@ -304,11 +304,7 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
                 vector = vector_of({c.x, dy, dx}, width, 2);
   const int64_t channels = c.weight.size(0), taps = c.weight.size(1);
   const unsigned threads = 128;
-  const int64_t across = ceil_div(width / vector, conv_kernel::kBackwardGroups);
-  // Steps of a warp, one after the other: fewer where there are few channels, so that as many warps wait for memory.
-  constexpr int64_t kLongRun = 32, kShortRun = 8, kWarps = 24;
-  int64_t run = kLongRun;
-  while (run > kShortRun && across * batch * ceil_div(length, run) < kWarps * multiprocessors()) run /= 2;
+  const int64_t run = 32, across = ceil_div(width / vector, conv_kernel::kBackwardGroups);
   // As many blocks as the GPU holds at a time, each with several runs where there are more: fewer partial sums.
   const int64_t rows = std::clamp<int64_t>(ceil_div(batch * ceil_div(length, run), threads / 32), 1,
                                            std::max<int64_t>(1, int64_t{16} * multiprocessors() / across));

@@ -51,7 +51,7 @@ void TrainUnits::pack() const {
     for (size_t i = begin; i < std::min(items_.size(), begin + kMostItems); i++) {
       train_units_kernel::Item<void>& p = a.of[a.count++];
       p = items_[i].of, p.first_block = static_cast<int>(blocks);
-      blocks += items_[i].blocks;
+      blocks += items_[i].blocks * kShares;
     }
     find_kernel("train_units.cu", "train_units",
                 {{"SCALAR", scalar_code(type_)}, {"MODEL", model_}, {"GROUPS", 1}, {"STAGES", 1}})

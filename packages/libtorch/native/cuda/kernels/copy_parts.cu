@@ -14,8 +14,17 @@ extern "C" __global__ void __launch_bounds__(kThreads) copy_parts(const __grid_c
   }
   const Part<scalar>& p = a.of[which];
   const int first = (blockIdx.x - p.first_block) * kPerBlock, end = min(first + kPerBlock, p.rows * p.columns);
-  for (int i = first + threadIdx.x; i < end; i += kThreads) {
-    const int row = i / p.columns, column = i - row * p.columns;
-    p.to[(i64)row * p.to_row + column] = down(p.from[(i64)row * p.from_row + column]);
+  // All are asked for before the first is written, because no load overtakes a store that might be to the same place.
+  constexpr int kOwn = kPerBlock / kThreads;
+  float values[kOwn];
+#pragma unroll
+  for (int j = 0; j < kOwn; j++) {
+    const int i = min(first + j * kThreads + (int)threadIdx.x, end - 1), row = i / p.columns;
+    values[j] = p.from[(i64)row * p.from_row + i - row * p.columns];
+  }
+#pragma unroll
+  for (int j = 0; j < kOwn; j++) {
+    const int i = first + j * kThreads + threadIdx.x, row = i / p.columns;
+    if (i < end) p.to[(i64)row * p.to_row + i - row * p.columns] = down(values[j]);
   }
 }
