@@ -1,5 +1,5 @@
-// mamba_prune::copy_parts: copies of float32 tensors, or of parts of matrices into parts of others, all in a launch or a
-// few. A pruned model has hundreds of them, and each took a launch of its own where rows are padded.
+// mamba_prune::copy_parts: copies of float32 tensors, or of parts of matrices into parts of others, all in a launch or
+// a few. A pruned model has hundreds of them, and each took a launch of its own where rows are padded.
 #include <c10/core/DeviceGuard.h>
 #include <torch/library.h>
 

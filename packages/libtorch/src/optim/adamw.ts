@@ -4,7 +4,7 @@ import { callOperator, hasOperator } from '../dispatch.js';
 import { full } from '../factories.js';
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
-import { mulAll_ } from './device-scalars.js';
+import { mulAll_, takesLists } from './device-scalars.js';
 import {
   type Batch,
   type DeviceScalars,
@@ -31,6 +31,9 @@ export const adamWKinds: OptionKinds<AdamWOptions> = {
   eps: 'number',
   weightDecay: 'number',
 };
+
+/** Of ours, for lists on a GPU. */
+const adamwSteps = 'mamba_prune::adamw_steps_';
 
 /**
  * Adam with decoupled weight decay (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101),
@@ -70,7 +73,7 @@ export class AdamW extends Optimizer {
       const lists = [params, grads, average, square];
       const settings = [lr, beta1, beta2, this.eps, weightDecay, step];
       callOperator('mamba_prune::adamw_', ...lists, ...settings);
-    } else if (hasOwnKernel(batch)) {
+    } else if (takesLists(adamwSteps, params, grads)) {
       const [rate, count] = [full([], lr, { device }), full([], step, { device })];
       const counts = params.map(() => count);
       this.#updateOnDevice(batch, { lr: rate, counts, skip: undefined }, group);
@@ -97,7 +100,7 @@ export class AdamW extends Optimizer {
     const { params, grads, slots } = batch;
     const lists = [params, grads, slots[0] ?? [], slots[1] ?? [], counts];
     const settings = [...this.betas, this.eps, group.weightDecay];
-    callOperator('mamba_prune::adamw_steps_', ...lists, lr, skip ?? null, ...settings);
+    callOperator(adamwSteps, ...lists, lr, skip ?? null, ...settings);
   }
 
   /** The same update with learning rate and step count read from the device. */
@@ -106,7 +109,7 @@ export class AdamW extends Optimizer {
     const { lr, counts, skip } = scalars;
     const [average = [], square = []] = slots;
     const [beta1, beta2] = this.betas;
-    if (hasOwnKernel(batch)) {
+    if (takesLists(adamwSteps, params, grads)) {
       this.#updateOnDevice(batch, scalars, group);
       return;
     }
@@ -130,16 +133,6 @@ export class AdamW extends Optimizer {
       param.sub_((average[i] as Tensor).div(denominator).mul_(lr.div(bias1)));
     });
   }
-}
-
-/** Whether the kernel for whole lists takes a batch: that of libtorch leaves most of a GPU idle with small parameters. */
-function hasOwnKernel({ device, params, grads }: Batch): boolean {
-  return (
-    device.startsWith('cuda') &&
-    hasOperator('mamba_prune::adamw_steps_') &&
-    params.every(({ dtype, isContiguous }) => dtype === 'float32' && isContiguous) &&
-    grads.every(({ isContiguous }) => isContiguous)
-  );
 }
 
 /** Shrinks the weights by lr * weightDecay, with the learning rate of the device where it is kept there. */

@@ -4,6 +4,7 @@
 //
 // Defined by the caller: nothing.
 #include "adamw_interface.h"
+#include "items.cuh"
 
 using namespace mamba_prune::cuda::adamw_kernel;
 
@@ -32,13 +33,7 @@ __device__ __forceinline__ bool in_fours(const Parameter& p) {
 extern "C" __global__ void __launch_bounds__(kThreads) adamw(const __grid_constant__ AdamWArgs a) {
   __shared__ Step shared;
   if (a.skip && *a.skip != 0.0f) return;
-  int which = 0, behind = a.count;
-  while (behind - which > 1) {
-    const int middle = (which + behind) / 2;
-    if ((int)blockIdx.x >= a.of[middle].first_block) which = middle;
-    else behind = middle;
-  }
-  const Parameter& p = a.of[which];
+  const Parameter& p = item_of(a);
   const int first = (blockIdx.x - p.first_block) * kPerBlock, end = min(first + kPerBlock, p.size);
   constexpr int kFours = kPerThread / 4;
   const bool fours = in_fours(p);

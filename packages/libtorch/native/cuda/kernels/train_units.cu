@@ -2,6 +2,7 @@
 // projections.cu), in one launch: once a step rather than at every use.
 //
 // Defined by the caller: what warpgroup.cuh says, though there is no ring.
+#include "items.cuh"
 #include "train_units_interface.h"
 #include "norm_tile.cuh"
 
@@ -57,13 +58,7 @@ __device__ __forceinline__ void pack_projections(const Item<scalar>& p, int pane
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads) train_units(const __grid_constant__ ItemsArgs<scalar> a) {
-  int which = 0, behind = a.count;
-  while (behind - which > 1) {
-    const int middle = (which + behind) / 2;
-    if ((int)blockIdx.x >= a.of[middle].first_block) which = middle;
-    else behind = middle;
-  }
-  const Item<scalar>& p = a.of[which];
+  const Item<scalar>& p = item_of(a);
   const int index = blockIdx.x - p.first_block, unit = index / kShares, share = index % kShares;
   if (p.kind == kInProj) pack_in_proj(p, unit, share);
   else if (p.kind == kMlp) pack_mlp(p, unit, share);

@@ -6,7 +6,8 @@
 namespace mamba_prune::cuda::train_units_kernel {
 
 constexpr int kThreads = 256;
-constexpr int kShares = 4;  // blocks that share a unit, or a panel: each waits for memory as often as its loop goes round
+constexpr int kShares =
+    4;  // blocks that share a unit, or a panel: each waits for memory as often as its loop goes round
 constexpr int kMostItems = 64;  // of a launch: its arguments are up to 4,096 bytes
 
 /** Whose weights: in_proj's, fc1's and fc2's by turns, x_proj's and dt_proj's. */
