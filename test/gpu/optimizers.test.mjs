@@ -177,7 +177,8 @@ describe('Muon on a GPU', { skip }, () => {
       const onTheDevice = train(make, all, gpu, { capturable: true });
       expectWithin(onTheDevice, got, 1e-6);
       expectWithin(train(make, all, gpu, { capturable: true }), onTheDevice, 0);
-      expectWithin(replayed(make, all), onTheDevice, 0);
+      // Of what goes in stacks the library multiplies, which may choose another algorithm.
+      expectWithin(replayed(make, all), onTheDevice, 1e-4);
     });
   });
 
