@@ -78,6 +78,13 @@ int64_t backward_shared_bytes(int64_t groups) {
 
 constexpr unsigned kTilesShared = sizeof(scan_kernel::BackwardTilesShared<kBackwardThreads>);
 
+// Whether a multiprocessor's shared memory holds so many blocks of the backward pass in tiles.
+bool tile_blocks_fit(int64_t blocks) {
+  const cudaDeviceProp& device = *at::cuda::getCurrentDeviceProperties();
+  return static_cast<int64_t>(device.sharedMemPerMultiprocessor) >=
+         blocks * static_cast<int64_t>(kTilesShared + device.reservedSharedMemPerBlock);
+}
+
 // How the sequences of a backward pass are divided: `per` a block, of which `resident` are on a multiprocessor.
 struct BackwardWork {
   int64_t per, resident;
@@ -95,7 +102,8 @@ int64_t backward_time(int64_t blocks, const BackwardWork& work) {
 /** @param blocks that share the channels of a sequence */
 BackwardWork backward_work(int64_t blocks, int64_t batch, bool tiles) {
   const int64_t resident = tiles ? kTileBlocks : kBackwardBlocks, all = blocks * std::max<int64_t>(batch, 1);
-  if (tiles && all > kTileBlocks * multiprocessors() && all <= kMostTileBlocks * multiprocessors())
+  if (tiles && all > kTileBlocks * multiprocessors() && all <= kMostTileBlocks * multiprocessors() &&
+      tile_blocks_fit(kMostTileBlocks))
     return {1, kMostTileBlocks};
   // Several sequences a block where there are many: fewer partial sums of the parameters' gradients. The blocks still
   // fill the GPU twice, so that who is done early goes on.
@@ -112,9 +120,8 @@ BackwardWork backward_work(int64_t blocks, int64_t batch, bool tiles) {
 // Whether the tensor cores' kernel takes the backward pass: it moves eight numbers of a row at once, and two of B or C,
 // and is meant for multiprocessors whose shared memory holds as many blocks as their registers do.
 bool backward_in_tiles(const Scan& s, const Tensor& dy, const ScanGradients& out) {
-  const cudaDeviceProp& device = *at::cuda::getCurrentDeviceProperties();
   return s.u.scalar_type() == at::kBFloat16 && s.A.size(1) == scan_kernel::kTileStates &&
-         device.sharedMemPerMultiprocessor >= kTileBlocks * (kTilesShared + device.reservedSharedMemPerBlock) &&
+         tile_blocks_fit(kTileBlocks) &&
          vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, out.du.size(-1), 8) == 8 &&
          vector_of({s.B, s.C}, scan_kernel::kTileStates) == 2;
 }
