@@ -178,6 +178,11 @@ void* load_module(const char* file, const std::string& defines) {
 
 }  // namespace
 
+bool as_before(char letter) {
+  const char* letters = std::getenv("MAMBA_PRUNE_BEFORE");
+  return letters && std::string(letters).find(letter) != std::string::npos;
+}
+
 void set_kernel_folder(std::string folder) { kernel_folder() = std::move(folder); }
 
 const Kernel& find_kernel(const char* file, const char* function, const Defines& defines) {
