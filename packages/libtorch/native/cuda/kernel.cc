@@ -178,9 +178,14 @@ void* load_module(const char* file, const std::string& defines) {
 
 }  // namespace
 
+bool as_before(char letter) {
+  const char* letters = std::getenv("MAMBA_PRUNE_BEFORE");
+  return letters && std::string(letters).find(letter) != std::string::npos;
+}
+
 void set_kernel_folder(std::string folder) { kernel_folder() = std::move(folder); }
 
-bool as_before(char letter) {
+bool as_before_m(char letter) {
   const char* given = std::getenv("MAMBA_PRUNE_BEFORE_M");
   return given && std::string(given).find(letter) != std::string::npos;
 }

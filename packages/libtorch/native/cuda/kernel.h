@@ -10,6 +10,9 @@ namespace mamba_prune::cuda {
 /** Become `#define NAME VALUE` lines before the source. */
 using Defines = std::vector<std::pair<std::string, int64_t>>;
 
+/** Whether a letter is among those of MAMBA_PRUNE_BEFORE. */
+bool as_before(char letter);
+
 struct Grid {
   unsigned x, y = 1, z = 1;
 };
@@ -49,7 +52,7 @@ class Kernel {
 const Kernel& find_kernel(const char* file, const char* function, const Defines& defines);
 
 /** For measuring alone: whether MAMBA_PRUNE_BEFORE has the letter of a kernel as it was, or of a change left out. */
-bool as_before(char letter);
+bool as_before_m(char letter);
 
 /** Where the sources are; set once, before the first kernel is asked for. */
 void set_kernel_folder(std::string folder);

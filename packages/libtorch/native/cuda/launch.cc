@@ -33,7 +33,8 @@ using ScanGrads = scan_kernel::ScanGrads<void>;
 using ConvArgs = conv_kernel::ConvArgs<void>;
 
 constexpr unsigned kForwardThreads = 64, kBackwardThreads = 128;
-constexpr int64_t kBackwardBlocks = 4, kTileBlocks = 3;  // of a multiprocessor, in lanes and in tiles
+// Blocks of a multiprocessor: in lanes, in tiles, and in tiles where all run at a time only so.
+constexpr int64_t kBackwardBlocks = 4, kTileBlocks = 3, kMostTileBlocks = 4;
 
 int row(const Tensor& t) {
   if (!t.defined()) return 0;
@@ -78,12 +79,52 @@ int64_t backward_shared_bytes(int64_t groups) {
 
 constexpr unsigned kTilesShared = sizeof(scan_kernel::BackwardTilesShared<kBackwardThreads>);
 
+// Whether a multiprocessor's shared memory holds so many blocks of the backward pass in tiles.
+bool tile_blocks_fit(int64_t blocks) {
+  const cudaDeviceProp& device = *at::cuda::getCurrentDeviceProperties();
+  return static_cast<int64_t>(device.sharedMemPerMultiprocessor) >=
+         blocks * static_cast<int64_t>(kTilesShared + device.reservedSharedMemPerBlock);
+}
+
+// How the sequences of a backward pass are divided: `per` a block, of which `resident` are on a multiprocessor.
+struct BackwardWork {
+  int64_t per, resident;
+};
+// What a sequence takes with so many blocks on a multiprocessor, in microseconds of an H200: those of 2 to 4 were
+// measured for tiles and 64 steps, that of 1 was guessed. Only their ratios matter.
+constexpr int64_t kSequenceTime[] = {0, 17, 28, 39, 52};
+
+// Blocks come in waves, of which the last may be small: then fewer sequences a block, of which more are even.
+int64_t backward_time(int64_t blocks, const BackwardWork& work) {
+  const int64_t wave = work.resident * multiprocessors(), rest = ceil_div(blocks % wave, multiprocessors());
+  return work.per * (blocks / wave * kSequenceTime[work.resident] + kSequenceTime[rest]);
+}
+
+/** @param blocks that share the channels of a sequence */
+BackwardWork backward_work(int64_t blocks, int64_t batch, bool tiles) {
+  const int64_t resident = tiles ? kTileBlocks : kBackwardBlocks, all = blocks * std::max<int64_t>(batch, 1);
+  const bool waves = !as_before('w');
+  if (waves && !as_before('4') && tiles && all > kTileBlocks * multiprocessors() && all <= kMostTileBlocks * multiprocessors() &&
+      tile_blocks_fit(kMostTileBlocks))
+    return {1, kMostTileBlocks};
+  // Several sequences a block where there are many: fewer partial sums of the parameters' gradients. The blocks still
+  // fill the GPU twice, so that who is done early goes on.
+  const int64_t most = std::max<int64_t>(1, ceil_div(all, int64_t{2} * resident * multiprocessors()));
+  const auto time = [&](int64_t per) {
+    return backward_time(blocks * ceil_div(std::max<int64_t>(batch, 1), per), {per, resident});
+  };
+  int64_t best = most;
+  if (!waves) return {most, resident};
+  for (int64_t per = most - 1; per >= 1; per--)
+    if (time(per) < time(best)) best = per;
+  return {best, resident};
+}
+
 // Whether the tensor cores' kernel takes the backward pass: it moves eight numbers of a row at once, and two of B or C,
 // and is meant for multiprocessors whose shared memory holds as many blocks as their registers do.
 bool backward_in_tiles(const Scan& s, const Tensor& dy, const ScanGradients& out) {
-  const cudaDeviceProp& device = *at::cuda::getCurrentDeviceProperties();
   return s.u.scalar_type() == at::kBFloat16 && s.A.size(1) == scan_kernel::kTileStates &&
-         device.sharedMemPerMultiprocessor >= kTileBlocks * (kTilesShared + device.reservedSharedMemPerBlock) &&
+         tile_blocks_fit(kTileBlocks) &&
          vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, out.du.size(-1), 8) == 8 &&
          vector_of({s.B, s.C}, scan_kernel::kTileStates) == 2;
 }
@@ -174,12 +215,9 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
   TORCH_CHECK(states <= kMaxStates, "selective_scan: got ", states, " states, expected at most ", kMaxStates,
               " for gradients on a GPU. Prune the states, or use the CPU.");
   const bool tiles = batch > 0 && backward_in_tiles(s, dy, out);
-  const int64_t resident = tiles ? kTileBlocks : kBackwardBlocks;
   const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
   const int64_t blocks = ceil_div(width, channels_per_block);
-  // Several sequences a block where there are many: fewer partial sums of the parameters' gradients. The blocks still
-  // fill the GPU twice, so that who is done early goes on.
-  const int64_t per = std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * resident * multiprocessors()));
+  const auto [per, resident] = backward_work(blocks, batch, tiles);
   const int64_t rows = ceil_div(std::max<int64_t>(batch, 1), per);
   out.padded = kOwn * groups;
   out.states = at::empty({blocks, batch, length, 2 * out.padded}, floats(s.u));
