@@ -30,7 +30,7 @@ static_assert(N == kTileStates && SCALAR == MAMBA_PRUNE_BFLOAT16, "tiles have 16
 constexpr int kWarps = BACKWARD_THREADS / 32;
 constexpr int kWarpChannels = 16;
 constexpr int kBlockChannels = kWarps * kWarpChannels;
-constexpr int kKeptFactors = 4;  // the steps, at a segment's end, whose factors are kept
+constexpr int kKeptFactors = KEPT;  // the steps, at a segment's end, whose factors are kept
 static_assert(BACKWARD_THREADS == kSegment * kTileStates, "a thread has two numbers of a segment's B and C");
 
 // d += a b, the depth as 4 steps of two numbers each: rows are channels, columns states.
@@ -69,6 +69,11 @@ __device__ __forceinline__ void exchange(u32& d0, u32& d1, const u32 (&identity)
   asm("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16 {%0,%1}, {%2,%3,%4,%5}, {%6,%7}, {%8,%8};"
       : "=r"(d0), "=r"(d1)
       : "r"(identity[0]), "r"(identity[1]), "r"(identity[2]), "r"(identity[3]), "r"(b0), "r"(b1), "r"(0));
+}
+__device__ __forceinline__ u32 moved(u32 a) {
+  u32 d;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(d) : "r"(a));
+  return d;
 }
 // x as two bfloat16 whose sum has 16 bits of it.
 __device__ __forceinline__ u32 parts_of(float x) {
@@ -307,8 +312,13 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       };
       const auto sum_channels = [&](float (&to)[4], const Rounded& of, const uint2& by, int k) {
         u32 across[4];
+#if MOVE
+        across[0] = moved(of.v[0][0]), across[1] = moved(of.v[1][0]);
+        across[2] = moved(of.v[0][1]), across[3] = moved(of.v[1][1]);
+#else
         exchange(across[0], across[1], identity, of.v[0][0], of.v[1][0]);
         exchange(across[2], across[3], identity, of.v[0][1], of.v[1][1]);
+#endif
         add_product(to, across[0], across[1], across[2], across[3], g == k ? by.x : 0, g == k ? by.y : 0);
       };
       auto& sums = memory.sums[segment & 1][warp];

@@ -110,4 +110,23 @@ template <int Threads> struct BackwardTilesShared {
   unsigned bc[Threads];  // what comes next of B and C, two numbers a thread
 };
 
+/** Dynamic shared memory of a block of the backward pass in tiles. Rows are as long as keeps lanes in banks of their
+ * own. */
+template <int Threads> struct BackwardTilesSharedBefore {
+  static constexpr int kStepRow = 20, kSumsRow = 36, kBcRow = 20;
+  // Of a warp: the state before a step, [tile][lane], and of its channels dt, dt u, the gradient of y before its gate.
+  struct alignas(16) Step {
+    float states[2][32][4];
+    float dt[kStepRow], x[kStepRow], dy[kStepRow];
+  } steps[Threads / 32][kSegment];
+  // Of a warp: what comes next, in 16 bits. Of u, delta, z and the gradient of y the rows of even steps come first, of
+  // checkpoints the even channels.
+  struct alignas(16) Rows {
+    unsigned short inputs[4][kSegment][16], states[16][kTileStates];
+  } rows[Threads / 32];
+  // The gradients of B and C summed over a warp's channels, of two segments by turns.
+  alignas(16) float sums[2][Threads / 32][kSegment][kSumsRow];
+  alignas(16) unsigned bc[2][kSegment][kBcRow];  // B, then C, in pairs; of two segments by turns
+};
+
 }  // namespace mamba_prune::cuda::scan_kernel
