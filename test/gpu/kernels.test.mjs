@@ -55,10 +55,38 @@ describe('kernels on a GPU', { skip }, () => {
     // So many channels and sequences that fewer threads share a channel, or none.
     [300, 17, 64, 16],
     [600, 17, 64, 16],
+    // So many that a block of the backward pass has several, each of three segments.
+    [1000, 24, 64, 16],
     // More states than the kernel takes at a time.
     [2, 17, 24, 40],
     [1, 9, 8, 70],
   ];
+  // Rows and columns of 16-bit numbers are exchanged by a product in float16, whose range is smaller than bfloat16's.
+  for (const power of [-60, 60]) {
+    it(`the backward scan of a gradient times 2^${power} gives the same, times 2^${power}`, () => {
+      scope(() => {
+        manualSeed(3);
+        const [batch, length, channels, states] = [2, 24, 64, 16];
+        const sequence = (last) => randn([batch, length, last]).to('bfloat16').to(gpu).detach();
+        const inputs = [sequence(channels), sequence(channels), sequence(states), sequence(states)];
+        inputs.push(rand([channels, states]).add(0.5).neg().to(gpu).detach());
+        for (const input of inputs) input.requiresGrad = true;
+        const [u, delta, B, C, A] = inputs;
+        const gradient = sequence(channels);
+        const gradientsOf = (scale) => {
+          for (const input of inputs) input.grad = null;
+          const { y } = F.selectiveScan(u, delta, A, B, C, { deltaSoftplus: true });
+          y.backward(gradient.mul(scale));
+          return inputs.map(({ grad }) => grad.to('float64'));
+        };
+        const scaled = gradientsOf(2 ** power);
+        gradientsOf(1).forEach((expected, i) => {
+          assert.equal(distance(scaled[i].mul(2 ** -power), expected), 0, `number ${i}`);
+        });
+      });
+    });
+  }
+
   for (const [batch, length, channels, states] of sizes) {
     const size = [batch, length, channels, states].join('x');
     it(`the selective scan of ${size} gives the values and gradients of the float64 loop`, () => {

@@ -1,5 +1,8 @@
 #include "launch.h"
 
+#include <cstdlib>
+#include <cstring>
+
 #include <ATen/cuda/CUDAContext.h>
 
 #include <algorithm>
@@ -215,9 +218,26 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
   TORCH_CHECK(states <= kMaxStates, "selective_scan: got ", states, " states, expected at most ", kMaxStates,
               " for gradients on a GPU. Prune the states, or use the CPU.");
   const bool tiles = batch > 0 && backward_in_tiles(s, dy, out);
+  // Letters of MAMBA_PRUNE_BEFORE: s the kernel before, or one of the variants.
+  const char* letters = std::getenv("MAMBA_PRUNE_BEFORE_B");
+  const auto has = [&](char c) { return letters != nullptr && std::strchr(letters, c) != nullptr; };
+  struct Variant {
+    char letter;
+    const char* file;
+    int64_t blocks, kept, move;
+  };
+  constexpr const char *own_file = "scan_backward_tiles.cu", *select = "scan_backward_tiles_select.cu";
+  Variant variant{0, own_file, kTileBlocks, 4, 0};
+  for (const Variant& v :
+       {Variant{'s', "scan_backward_tiles_before.cu", 3, 4, 0}, Variant{'1', own_file, 3, 4, 1},
+        Variant{'2', own_file, 3, 3, 1}, Variant{'3', own_file, 3, 8, 0}, Variant{'4', own_file, 2, 8, 1},
+        Variant{'5', select, 3, 4, 0}, Variant{'6', select, 3, 4, 1}, Variant{'7', select, 3, 0, 0},
+        Variant{'8', own_file, 3, 0, 1}})
+    if (has(v.letter)) variant = v;
   const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
   const int64_t blocks = ceil_div(width, channels_per_block);
-  const auto [per, resident] = backward_work(blocks, batch, tiles);
+  auto [per, resident] = backward_work(blocks, batch, tiles);
+  if (tiles && variant.blocks != kTileBlocks) resident = variant.blocks;
   const int64_t rows = ceil_div(std::max<int64_t>(batch, 1), per);
   out.padded = kOwn * groups;
   out.states = at::empty({blocks, batch, length, 2 * out.padded}, floats(s.u));
@@ -238,11 +258,16 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                    {"ADD_DZ", add_dz},
                    {"SAME_ROWS", same_rows(s, dy, out)},
                    {"BACKWARD_THREADS", kBackwardThreads},
-                   {"BACKWARD_BLOCKS", resident}};
+                   {"BACKWARD_BLOCKS", resident},
+                   {"KEPT", variant.kept},
+                   {"MOVE", variant.move}};
     if (!tiles) own.push_back({"VECTOR", vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width)});
-    const Kernel& kernel = tiles ? find_kernel("scan_backward_tiles.cu", "scan_backward_tiles", scan_defines_of(s, own))
+    const Kernel& kernel = tiles ? find_kernel(variant.file, "scan_backward_tiles", scan_defines_of(s, own))
                                  : find_kernel("scan.cu", "scan_backward", scan_defines_of(s, own));
-    const unsigned bytes = tiles ? kTilesShared : u32(backward_shared_bytes(groups));
+    const unsigned bytes =
+        tiles ? (variant.file == own_file ? kTilesShared
+                                          : u32(sizeof(scan_kernel::BackwardTilesSharedBefore<kBackwardThreads>)))
+              : u32(backward_shared_bytes(groups));
     const Grid grid{u32(blocks), u32(rows)};
     if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
     else kernel.launch(grid, kBackwardThreads, bytes, a, g);
