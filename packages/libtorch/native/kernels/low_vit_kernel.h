@@ -71,8 +71,11 @@ inline void low_attend(const VitArgs& a, int64_t sample, int64_t head, int64_t b
   LowProduct compare{0, {keys, nullptr, nullptr, length, d}, scores, layout.score_stride},
       gather{0, {values, nullptr, nullptr, d, length}, found, layout.found_stride};
   compare.roomy = gather.roomy = true;
-  for (int64_t row = begin; row < end; row += kAttentionRows) {
-    const int64_t count = end - row < kAttentionRows ? end - row : kAttentionRows, first = sample * length + row;
+  // Whole tiles of rows: with AMX's 32 a tile of weights is multiplied twice for each time that it is loaded, and the
+  // scores stay in the first-level cache.
+  const int64_t most = kAttentionRows / kernels.tile * kernels.tile;
+  for (int64_t row = begin; row < end; row += most) {
+    const int64_t count = end - row < most ? end - row : most, first = sample * length + row;
     compare.rows = gather.rows = count;
     low_copy_rows(q + row * stride, stride, count, d, rows.values);
     low_multiply_stage(alone, kernels, compare, rows);
