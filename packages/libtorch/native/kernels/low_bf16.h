@@ -34,8 +34,8 @@ MP_INLINE __m256i bf16_of(VF value) { return (__m256i)_mm512_cvtneps_pbh(value);
 
 // 32 numbers of exp(scale (x - the row's largest)), of which `left` are there and the others zeros; added to `total` as
 // they were written.
-template <bool Tail> MP_INLINE __m512 exp_some(const float* x, float factor, VF least, int64_t left, uint8_t* out,
-                                               __m512 total) {
+template <bool Tail>
+MP_INLINE __m512 exp_some(const float* x, float factor, VF least, int64_t left, uint8_t* out, __m512 total) {
   VF e[2];
 #pragma GCC unroll 2
   for (int h = 0; h < 2; h++) e[h] = keep_lanes<Tail>(exp2_low(load(x + 16 * h) * factor + least), left - 16 * h);

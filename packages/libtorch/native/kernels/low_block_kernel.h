@@ -13,8 +13,8 @@ struct LowConv {
   const BlockPacked* packed;
 };
 
-// 16 channels from `c` on of low_conv_rows. Tail: some of them, or of those up to the next 32nd, are missing. K taps, of
-// which the last K - 1 rows stay in registers (0: known at run time only).
+// 16 channels from `c` on of low_conv_rows. Tail: some of them, or of those up to the next 32nd, are missing. K taps,
+// of which the last K - 1 rows stay in registers (0: known at run time only).
 template <int K, bool Tail> struct LowConvChannels {
   const LowConv& g;
   const int64_t taps, c, left;
@@ -37,8 +37,7 @@ template <int K, bool Tail> struct LowConvChannels {
 #pragma GCC unroll 8
     for (int64_t k = 0; k < taps; k++) weight[k] = load(g.packed->conv_weight + k * g.packed->padded + c);
 #pragma GCC unroll 8
-    for (int64_t k = 1; k < taps; k++)
-      seen[k] = begin - taps + k < 0 ? VF{} : load_bf16(x + (k - taps) * g.x_stride);
+    for (int64_t k = 1; k < taps; k++) seen[k] = begin - taps + k < 0 ? VF{} : load_bf16(x + (k - taps) * g.x_stride);
   }
 
   MP_INLINE void row() {
@@ -76,7 +75,7 @@ inline void low_conv_stage(const BlockArgs& a, const Team& team, const LowRows* 
   const BlockSizes& s = a.sizes;
   const int64_t groups = (s.length + kLowConvRows - 1) / kLowConvRows, each = a.batch * groups;
   const int64_t x_row = 2 * bf16_row(2 * s.inner), y_row = 4 * bf16_row(s.inner), plain = round_up(s.inner, 16);
-  const bool integers = a.low->precision == LowPrecision::int8;
+  const bool integers = a.low_x->precision == LowPrecision::int8;
   for (int64_t task = team.first(s.directions * each); task < team.last(s.directions * each); task++) {
     const int64_t d = task / each, sample = task % each / groups, begin = task % groups * kLowConvRows;
     const int64_t end = begin + kLowConvRows < s.length ? begin + kLowConvRows : s.length;
@@ -95,7 +94,7 @@ inline void low_conv_stage(const BlockArgs& a, const Team& team, const LowRows* 
     if (!integers) continue;
     for (int64_t t = begin; t < end; t++) {
       const int64_t row = first + way * t;
-      a.low->convert(scratch + (t - begin) * plain, 0, s.inner, converted[d], row, row + 1);
+      a.low_x->convert(scratch + (t - begin) * plain, 0, s.inner, converted[d], row, row + 1);
     }
   }
 }
@@ -144,14 +143,14 @@ inline void low_block_forward(const BlockArgs& a, int64_t part, int64_t parts, f
   const BlockSizes& s = a.sizes;
   const BlockWeights& w = a.weights;
   const BlockBuffers& b = a.buffers;
-  const LowKernels& kernels = *a.low;
+  const LowKernels &kernels = *a.low, &narrow = *a.low_x;
   const int64_t rows = a.batch * s.length, projected = s.rank + 2 * s.states;
   const bool integers = kernels.precision == LowPrecision::int8;
   const LowRows normed = low_rows(kernels.precision, rows, s.model, b.low[0]);
   const LowRows scanned = low_rows(kernels.precision, rows, s.inner, b.low[0]);
   // In bf16 the scan and x_proj read the same.
   LowRows convolved[kMaxDirections] = {scanned, low_rows(kernels.precision, rows, s.inner, b.low[1])};
-  if (!integers)
+  if (narrow.precision == LowPrecision::bf16)
     for (int64_t d = 0; d < s.directions; d++) convolved[d] = {bytes_at(b.u[d]), nullptr, nullptr};
   if (parts > 1) block_pack(a, part, parts);
   clock.start();
@@ -166,7 +165,7 @@ inline void low_block_forward(const BlockArgs& a, int64_t part, int64_t parts, f
   team.wait();
   clock.lap(BlockStage::conv);
   for (int64_t d = 0; d < s.directions; d++)
-    low_multiply_stage(team, kernels, {rows, w.scans[d].x_proj.low, b.projected[d], projected}, convolved[d]);
+    low_multiply_stage(team, narrow, {rows, w.scans[d].x_proj.low, b.projected[d], projected}, convolved[d]);
   team.wait();
   clock.lap(BlockStage::x_proj);
   low_scan_stage(a, team, integers ? nullptr : scanned.values, scratch);

@@ -14,13 +14,11 @@ template <> struct NearOne<3> {
   static constexpr float reach = 1.125f, c[3] = {6.913442016e-01f, 2.300428003e-01f, 3.861467168e-02f};
 };
 template <> struct NearOne<4> {
-  static constexpr float reach = 2.25f,
-                         c[4] = {6.919428706e-01f, 2.347106785e-01f, 4.745325819e-02f, 4.661778919e-03f};
+  static constexpr float reach = 2.25f, c[4] = {6.919428706e-01f, 2.347106785e-01f, 4.745325819e-02f, 4.661778919e-03f};
 };
 template <> struct NearOne<5> {
-  static constexpr float reach = 4,
-                         c[5] = {6.919993758e-01f, 2.358467132e-01f, 4.995803908e-02f, 6.396667100e-03f,
-                                 3.743906855e-04f};
+  static constexpr float reach = 4, c[5] = {6.919993758e-01f, 2.358467132e-01f, 4.995803908e-02f, 6.396667100e-03f,
+                                            3.743906855e-04f};
 };
 
 // Of a register of channels: `Degree` instructions a step.

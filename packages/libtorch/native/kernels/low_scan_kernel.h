@@ -1,8 +1,7 @@
 // The selective scan of scan_forward_kernel.h within a block in low precision: step sizes are computed a few steps at a
 // time, where the scan reads them from the first-level cache; two states at a time stay in registers for as many steps,
-// with factors of low_factor.h; and the gate, which is the same in both directions, is applied to their sum. States, step
-// sizes and sums are float32.
-// Included by isa_table.h after low_factor.h.
+// with factors of low_factor.h; and the gate, which is the same in both directions, is applied to their sum. States,
+// step sizes and sums are float32. Included by isa_table.h after low_factor.h.
 namespace mamba_prune {
 namespace MP_ISA {
 

@@ -83,8 +83,7 @@ inline void low_norm(const float* x, const float* weight, const float* bias, flo
   int64_t c = 0;
   for (; c + kWidth <= columns; c += kWidth)
     low_norm_some<false>(x + c, weight + c, bias ? bias + c : nullptr, mean, scale, kWidth, out + c);
-  if (c < columns)
-    low_norm_some<true>(x + c, weight + c, bias ? bias + c : nullptr, mean, scale, columns - c, out + c);
+  if (c < columns) low_norm_some<true>(x + c, weight + c, bias ? bias + c : nullptr, mean, scale, columns - c, out + c);
 }
 
 // `row` is working memory of a row.
