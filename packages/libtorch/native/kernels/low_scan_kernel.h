@@ -125,7 +125,7 @@ template <int NV, bool Tail> struct LowScanTile {
     store_bf16<Tail>(a.low_y.at(sample, t), a.low_stride, column, round_bf16(keep_lanes<Tail>(y, left)), left);
   }
 
-  // `scratch` has room for low_scan_scratch.
+  // `scratch` has room for low_block_scratch, but for the weights of step sizes.
   static void run(const LowScan& a, int64_t sample, int64_t tile, const float* panel, float* scratch) {
     constexpr int64_t chunk = kScanChunk * kPanel;
     float *dt = scratch, *input = dt + chunk, *y = input + chunk, *h = y + chunk;
