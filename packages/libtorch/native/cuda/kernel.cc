@@ -1,6 +1,7 @@
 #include "kernel.h"
 
 #include <ATen/cuda/CUDAContext.h>
+#include <c10/cuda/CUDAGraphsC10Utils.h>
 #include <c10/cuda/CUDAStream.h>
 #include <c10/util/Exception.h>
 #include <sys/stat.h>
@@ -176,6 +177,13 @@ void* load_module(const char* file, const std::string& defines) {
   return module;
 }
 
+// A thread's first call of the driver needs a context, which only libtorch's runtime gives it: in a thread of autograd
+// whose first kernel is one of these, and whose memory was there already, nothing has called that.
+void have_context() {
+  thread_local const bool had = (c10::cuda::currentStreamCaptureStatusMayInitCtx(), true);
+  (void)had;
+}
+
 }  // namespace
 
 bool as_before(char letter) {
@@ -246,6 +254,7 @@ int Kernel::active_clusters(unsigned blocks, unsigned threads, unsigned shared_b
 }
 
 void Kernel::launch_with(Grid grid, unsigned threads, unsigned shared_bytes, void** arguments) const {
+  have_context();
   ask_for_shared(shared_bytes);
   void* stream = c10::cuda::getCurrentCUDAStream().stream();
   check_driver(driver().launch_kernel(function_, grid.x, grid.y, grid.z, threads, 1, 1, shared_bytes, stream, arguments,

@@ -63,18 +63,6 @@ __device__ __forceinline__ void copy_piece(void* to, const void* from, bool ther
 }
 // For a backward pass much goes through the L2 cache of which only y is needed soon. All else is the first to leave it.
 constexpr bool kStreams = SAVE && STREAMS;
-__device__ __forceinline__ u64 leaving_first() {
-  u64 policy = 0;
-  if (kStreams) asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-  return policy;
-}
-__device__ __forceinline__ void copy_piece(void* to, const void* from, bool there, u64 policy) {
-  if (!kStreams) return copy_piece(to, from, there);
-  asm volatile(
-      "cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;" ::"r"((u32)__cvta_generic_to_shared(to)),
-      "l"(from), "r"(there ? 16 : 0), "l"(policy)
-      : "memory");
-}
 __device__ __forceinline__ void copies_end() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Until no more than so many groups are on their way, and all lanes see what has come.
 template <int Groups> __device__ __forceinline__ void copies_wait() {
@@ -182,7 +170,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
   const Side& side = s.side;
 #endif
   Turn* const ring = rings[warp];
-  const u64 policy = leaving_first();
   // Its pieces of a turn: of u or z, whose rows are as y's, and of x_proj's result.
   const int piece = lane % kPieces, piece_row = piece / TILES, piece_channel = of_warp + piece % TILES * 8;
   const bool of_z = lane / kPieces == 1, piece_there = lane < (HAS_Z ? 2 : 1) * kPieces && piece_channel < s.width;
@@ -198,8 +185,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
   Walk<const scalar> rows = rows_of(copied), numbers = numbers_of(copied);
   const auto copy = [&](int place) {
     Turn& to = ring[place % kDepth];
-    if (lane < 2 * kPieces) copy_piece(&to.u[0][0] + lane * 8, rows.at, piece_there && piece_row < left, policy);
-    if (number_row < kSteps) copy_piece(&to.projected[0][0] + lane * 8, numbers.at, number_row < left, policy);
+    if (lane < 2 * kPieces) copy_piece(&to.u[0][0] + lane * 8, rows.at, piece_there && piece_row < left);
+    if (number_row < kSteps) copy_piece(&to.projected[0][0] + lane * 8, numbers.at, number_row < left);
     rows.go(), numbers.go(), left -= kSteps;
     if (left > 0) return;
     copied += gridDim.y, left = copied < s.batch ? s.length : 0;
