@@ -199,6 +199,7 @@ bool as_before_m(char letter) {
 }
 
 const Kernel& find_kernel(const char* file, const char* function, const Defines& defines) {
+  have_context();
   static std::mutex mutex;
   static std::unordered_map<std::string, void*> modules;
   static std::unordered_map<std::string, Kernel> kernels;
@@ -254,7 +255,6 @@ int Kernel::active_clusters(unsigned blocks, unsigned threads, unsigned shared_b
 }
 
 void Kernel::launch_with(Grid grid, unsigned threads, unsigned shared_bytes, void** arguments) const {
-  have_context();
   ask_for_shared(shared_bytes);
   void* stream = c10::cuda::getCurrentCUDAStream().stream();
   check_driver(driver().launch_kernel(function_, grid.x, grid.y, grid.z, threads, 1, 1, shared_bytes, stream, arguments,
