@@ -53,36 +53,18 @@ const LowKernels* choose(LowPrecision precision) {
   return nullptr;
 }
 
-// TEMPORARY: MAMBA_PRUNE_BEFORE=1, asked each time, takes the kernels of before.
-bool before() {
-  const char* asked = std::getenv("MAMBA_PRUNE_BEFORE");
-  return asked && *asked == '1';
-}
-
 }  // namespace
 }  // namespace low_precision_impl
 
 const LowKernels* low_kernels(LowPrecision precision) {
   static const LowKernels* const bf16 = low_precision_impl::choose(LowPrecision::bf16);
   static const LowKernels* const int8 = low_precision_impl::choose(LowPrecision::int8);
-  const LowKernels* now = precision == LowPrecision::bf16 ? bf16 : int8;
-#ifdef MP_HAVE_AVX512
-  if (low_precision_impl::before()) {
-    const LowKernels* pairs[][2] = {{&amx_bf16::kernels, &before_amx_bf16::kernels},
-                                    {&amx_int8::kernels, &before_amx_int8::kernels},
-                                    {&avx512_bf16::kernels, &before_avx512_bf16::kernels},
-                                    {&avx512_vnni::kernels, &before_avx512_vnni::kernels}};
-    for (const auto& pair : pairs)
-      if (now == pair[0]) return pair[1];
-  }
-#endif
-  return now;
+  return precision == LowPrecision::bf16 ? bf16 : int8;
 }
 
 const LowBlocks& low_blocks() {
 #ifdef MP_HAVE_AVX512
-  if (low_kernels(LowPrecision::bf16))
-    return low_precision_impl::before() ? before_low_blocks_bf16::blocks : low_blocks_bf16::blocks;
+  if (low_kernels(LowPrecision::bf16)) return low_blocks_bf16::blocks;
 #endif
   return isa().low;
 }

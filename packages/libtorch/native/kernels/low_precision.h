@@ -23,21 +23,6 @@ extern const LowKernels kernels;
 namespace low_blocks_bf16 {
 extern const LowBlocks blocks;
 }
-namespace before_amx_bf16 {
-extern const LowKernels kernels;
-}
-namespace before_amx_int8 {
-extern const LowKernels kernels;
-}
-namespace before_avx512_bf16 {
-extern const LowKernels kernels;
-}
-namespace before_avx512_vnni {
-extern const LowKernels kernels;
-}
-namespace before_low_blocks_bf16 {
-extern const LowBlocks blocks;
-}
 #endif
 
 // The fastest kernels of a precision on this processor, chosen once; null if it has none.

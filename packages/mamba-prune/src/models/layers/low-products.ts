@@ -32,10 +32,7 @@ export function packedProducts(
  * takes less time than the rounding of what it reads to 8 bits.
  */
 export function packNarrow(matrix: Tensor, precision: kernels.ProductPrecision): Tensor {
-  const wide =
-    process.env.MAMBA_PRUNE_BEFORE !== '1' &&
-    precision === 'int8' &&
-    kernels.productsMissing('bf16') === undefined;
+  const wide = precision === 'int8' && kernels.productsMissing('bf16') === undefined;
   return kernels.packProduct(matrix, wide ? 'bf16' : precision);
 }
 

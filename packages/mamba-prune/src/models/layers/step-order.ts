@@ -15,9 +15,6 @@ export interface ChannelWeights {
 
 /** The same SSM with its channels by the largest |dt A| of either direction, as far as the bias of dt tells. */
 export function inStepOrder({ inProj, outProj, scans }: ChannelWeights): ChannelWeights {
-  if (process.env.MAMBA_PRUNE_BEFORE === '1') {
-    return { inProj: inProj.clone(), outProj: outProj.clone(), scans: scans.map((t) => t.clone()) };
-  }
   const order = byReach(scans);
   return {
     inProj: cat(inProj.chunk(2, 0).map((half) => half.indexSelect(0, order))),
