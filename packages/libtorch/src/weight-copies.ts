@@ -72,8 +72,7 @@ export class WeightCopies {
     const all = [...own, ...parts];
     const isDense = ({ from, to }: CopyPart) => from.isContiguous && to.isContiguous;
     // Views with gaps would send the whole list down libtorch's slow way.
-    const before = process.env.MAMBA_PRUNE_BEFORE?.includes('c') ?? false;
-    const isOwn = !before && hasCopyParts(this.#copies[0]?.device);
+    const isOwn = hasCopyParts(this.#copies[0]?.device);
     const atOnce = isOwn ? all : all.filter(isDense);
     this.#atOnce = { from: atOnce.map(({ from }) => from), to: atOnce.map(({ to }) => to) };
     this.#oneByOne = isOwn ? [] : all.filter((part) => !isDense(part));
@@ -87,12 +86,7 @@ export class WeightCopies {
     const { from: sources, to: targets } = this.#atOnce;
     const operator = this.#operator;
     noGrad(() => {
-      if (this.#oneByOne[0]?.to.device.startsWith('cuda')) {
-        const [to, from] = [this.#oneByOne.map((p) => p.to), this.#oneByOne.map((p) => p.from)];
-        callOperator(copyParts, to, from);
-      } else {
-        for (const { from, to } of this.#oneByOne) to.copy_(from);
-      }
+      for (const { from, to } of this.#oneByOne) to.copy_(from);
       if (operator && targets.length > 0) callOperator(operator, targets, sources);
       else targets.forEach((target, i) => target.copy_(sources[i] as Tensor));
     });

@@ -142,7 +142,7 @@ void GradientBatch::run_sums() {
   }
   const auto type = products_.empty() ? at::kBFloat16 : products_[0].left.scalar_type();
   if (blocks > 0)
-    find_kernel("row_products.cu", as_before('s') ? "row_sums_before" : "row_sums", {{"SCALAR", scalar_code(type)}})
+    find_kernel("row_products.cu", "row_sums", {{"SCALAR", scalar_code(type)}})
         .launch({u32(blocks)}, row_products_kernel::kThreads, 0, sums);
 }
 

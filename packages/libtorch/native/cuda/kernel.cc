@@ -186,11 +186,6 @@ void have_context() {
 
 }  // namespace
 
-bool as_before(char letter) {
-  const char* letters = std::getenv("MAMBA_PRUNE_BEFORE");
-  return letters && std::string(letters).find(letter) != std::string::npos;
-}
-
 void set_kernel_folder(std::string folder) { kernel_folder() = std::move(folder); }
 
 bool as_before_m(char letter) {

@@ -10,9 +10,6 @@ namespace mamba_prune::cuda {
 /** Become `#define NAME VALUE` lines before the source. */
 using Defines = std::vector<std::pair<std::string, int64_t>>;
 
-/** Whether a letter is among those of MAMBA_PRUNE_BEFORE. */
-bool as_before(char letter);
-
 struct Grid {
   unsigned x, y = 1, z = 1;
 };

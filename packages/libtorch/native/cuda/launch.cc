@@ -106,9 +106,8 @@ int64_t backward_time(int64_t blocks, const BackwardWork& work) {
 /** @param blocks that share the channels of a sequence */
 BackwardWork backward_work(int64_t blocks, int64_t batch, bool tiles) {
   const int64_t resident = tiles ? kTileBlocks : kBackwardBlocks, all = blocks * std::max<int64_t>(batch, 1);
-  const bool waves = !as_before('w');
-  if (waves && !as_before('4') && tiles && all > kTileBlocks * multiprocessors() &&
-      all <= kMostTileBlocks * multiprocessors() && tile_blocks_fit(kMostTileBlocks))
+  if (tiles && all > kTileBlocks * multiprocessors() && all <= kMostTileBlocks * multiprocessors() &&
+      tile_blocks_fit(kMostTileBlocks))
     return {1, kMostTileBlocks};
   // Several sequences a block where there are many: fewer partial sums of the parameters' gradients. The blocks still
   // fill the GPU twice, so that who is done early goes on.
@@ -117,7 +116,6 @@ BackwardWork backward_work(int64_t blocks, int64_t batch, bool tiles) {
     return backward_time(blocks * ceil_div(std::max<int64_t>(batch, 1), per), {per, resident});
   };
   int64_t best = most;
-  if (!waves) return {most, resident};
   for (int64_t per = most - 1; per >= 1; per--)
     if (time(per) < time(best)) best = per;
   return {best, resident};

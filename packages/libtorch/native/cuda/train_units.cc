@@ -47,12 +47,11 @@ void TrainUnits::projections(const Tensor& x_proj, const Tensor& dt_proj, const 
 void TrainUnits::pack() const {
   for (size_t begin = 0; begin < items_.size(); begin += kMostItems) {
     ItemsArgs<void> a{};
-    a.padding = as_before('u') ? 1 : kShares;
     int64_t blocks = 0;
     for (size_t i = begin; i < std::min(items_.size(), begin + kMostItems); i++) {
       train_units_kernel::Item<void>& p = a.of[a.count++];
       p = items_[i].of, p.first_block = static_cast<int>(blocks);
-      blocks += items_[i].blocks * (as_before('u') ? 1 : kShares);
+      blocks += items_[i].blocks * kShares;
     }
     find_kernel(
         "train_units.cu", "train_units",

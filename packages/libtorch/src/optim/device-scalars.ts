@@ -10,8 +10,6 @@ import type { Tensor } from '../tensor.js';
  * of it idle.
  */
 export function takesLists(operator: string, ...lists: (readonly Tensor[])[]): boolean {
-  const letter = operator.endsWith('adamw_steps_') ? 'a' : 'l';
-  if (process.env.MAMBA_PRUNE_BEFORE?.includes(letter)) return false;
   return (
     lists[0]?.[0]?.device.startsWith('cuda') === true &&
     hasOperator(operator) &&

@@ -104,7 +104,6 @@ export class Muon extends AdamW {
   }
 
   #isTaken(param: Tensor, grad: Tensor): boolean {
-    if (process.env.MAMBA_PRUNE_BEFORE?.includes('o')) return false;
     if (!param.device.startsWith('cuda') || param.dtype !== 'float32') return false;
     if (!param.isContiguous || !grad.isContiguous) return false;
     const [rows, columns] = matrixShape(param);

@@ -174,24 +174,3 @@ extern "C" __global__ void __launch_bounds__(kThreads) row_sums(const __grid_con
   const int row = place_of(s.kept_rows, at / s.columns), column = place_of(s.kept_columns, at % s.columns);
   if (row >= 0 && column >= 0) s.out[(i64)row * s.row_step + (i64)column * s.column_step] = total;
 }
-
-extern "C" __global__ void __launch_bounds__(kThreads) row_sums_before(const __grid_constant__ SumsArgs a) {
-  __shared__ float sums[kThreads];
-  int which = 0;
-  while (which + 1 < a.count && (int)blockIdx.x >= a.of[which + 1].first_block) which++;
-  const Sum& s = a.of[which];
-  const int lane = threadIdx.x % s.across, group = threadIdx.x / s.across, groups = kThreads / s.across;
-  const int at = (blockIdx.x - s.first_block) * s.across + lane;
-  float sum = 0.0f;
-  if (at < s.size) {
-#pragma unroll 16
-    for (int part = group; part < s.parts; part += groups) sum += s.partial[(i64)part * s.size + at];
-  }
-  sums[threadIdx.x] = sum;
-  __syncthreads();
-  if (group > 0 || at >= s.size) return;
-  float total = 0.0f;
-  for (int g = 0; g < groups; g++) total += sums[g * s.across + lane];
-  const int row = place_of(s.kept_rows, at / s.columns), column = place_of(s.kept_columns, at % s.columns);
-  if (row >= 0 && column >= 0) s.out[(i64)row * s.row_step + (i64)column * s.column_step] = total;
-}

@@ -10,43 +10,43 @@ using namespace mamba_prune::cuda::train_units_kernel;
 namespace proj = mamba_prune::cuda::proj_kernel;
 
 // All of a block's share of `count` numbers.
-template <class Work> __device__ __forceinline__ void for_share(int share, int shares, int count, const Work& work) {
-  const int of_share = (count + shares - 1) / shares, end = min(count, (share + 1) * of_share);
+template <class Work> __device__ __forceinline__ void for_share(int share, int count, const Work& work) {
+  const int of_share = (count + kShares - 1) / kShares, end = min(count, (share + 1) * of_share);
 #pragma unroll 8
   for (int i = share * of_share + threadIdx.x; i < end; i += kThreads) work(i);
 }
 
 // `width` rows of in_proj, 64 a unit.
-__device__ __forceinline__ void pack_in_proj(const Item<scalar>& p, int unit, int share, int shares) {
+__device__ __forceinline__ void pack_in_proj(const Item<scalar>& p, int unit, int share) {
   scalar* to = reinterpret_cast<scalar*>(p.to + (i64)unit * kStride);
-  for_share(share, shares, mlp::kTile * MODEL, [&](int i) {
+  for_share(share, mlp::kTile * MODEL, [&](int i) {
     const int row = unit * mlp::kTile + column_of(unit_row(i));
     to[i] = row < p.width ? p.first[(i64)row * MODEL + column_of(unit_column(i))] : scalar{};
   });
 }
 
 // 64 rows of fc1, then the same of fc2 transposed; biases behind the numbers of the former.
-__device__ __forceinline__ void pack_mlp(const Item<scalar>& p, int unit, int share, int shares) {
+__device__ __forceinline__ void pack_mlp(const Item<scalar>& p, int unit, int share) {
   unsigned char* at = p.to + (i64)unit * kStride;
   scalar* to = reinterpret_cast<scalar*>(at);
   const int first = unit / 2 * mlp::kTile;
   const bool second = unit % 2 == 1;
-  for_share(share, shares, mlp::kTile * MODEL, [&](int i) {
+  for_share(share, mlp::kTile * MODEL, [&](int i) {
     const int neuron = first + column_of(unit_row(i)), column = column_of(unit_column(i));
     const scalar* from = second ? p.second + (i64)column * p.width + neuron : p.first + (i64)neuron * MODEL + column;
     to[i] = neuron < p.width ? *from : scalar{};
   });
-  for_share(share, shares, mlp::kTile, [&](int i) {
+  for_share(share, mlp::kTile, [&](int i) {
     const int neuron = first + column_of(i);
     reinterpret_cast<float*>(at + kUnit)[i] = !second && neuron < p.neurons ? p.bias[neuron] : 0.0f;
   });
 }
 
 // 64 channels of both projections: a row for each column of x_proj's result, or for each of dt_proj's rank.
-__device__ __forceinline__ void pack_projections(const Item<scalar>& p, int panel, int share, int shares) {
+__device__ __forceinline__ void pack_projections(const Item<scalar>& p, int panel, int share) {
   const int panels = (p.width + proj::kTile - 1) / proj::kTile;
   scalar* all = reinterpret_cast<scalar*>(p.to);
-  for_share(share, shares, (proj::kColumns + proj::kRank) * proj::kTile, [&](int i) {
+  for_share(share, (proj::kColumns + proj::kRank) * proj::kTile, [&](int i) {
     const bool dt = i >= proj::kColumns * proj::kTile;
     const int at = dt ? i - proj::kColumns * proj::kTile : i, row = at / proj::kTile, place = at % proj::kTile;
     const int channel = panel * proj::kTile + column_of(((place / 8) ^ (row % 8)) * 8 + place % 8);
@@ -59,8 +59,8 @@ __device__ __forceinline__ void pack_projections(const Item<scalar>& p, int pane
 
 extern "C" __global__ void __launch_bounds__(kThreads) train_units(const __grid_constant__ ItemsArgs<scalar> a) {
   const Item<scalar>& p = item_of(a);
-  const int index = blockIdx.x - p.first_block, unit = index / a.padding, share = index % a.padding;
-  if (p.kind == kInProj) pack_in_proj(p, unit, share, a.padding);
-  else if (p.kind == kMlp) pack_mlp(p, unit, share, a.padding);
-  else pack_projections(p, unit, share, a.padding);
+  const int index = blockIdx.x - p.first_block, unit = index / kShares, share = index % kShares;
+  if (p.kind == kInProj) pack_in_proj(p, unit, share);
+  else if (p.kind == kMlp) pack_mlp(p, unit, share);
+  else pack_projections(p, unit, share);
 }
