@@ -11,7 +11,6 @@
 #include <string>
 
 #include "aside.h"
-#include "before.h"
 #include "gradient_batch.h"
 #include "kernel.h"
 #include "kernels/conv_interface.h"
@@ -339,21 +338,18 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
   const unsigned threads = 128;
   // Copies into shared memory came with compute capability 8.0.
   const bool copies = at::cuda::getCurrentDeviceProperties()->major >= 8;
-  const bool old = before('c');
   const bool ring =
-      !old && copies && c.x.element_size() == 2 && taps <= 4 && vector == 2 && vector_of({c.x, dy}, width, 8) == 8;
+      copies && c.x.element_size() == 2 && taps <= 4 && vector == 2 && vector_of({c.x, dy}, width, 8) == 8;
   const int64_t across = ceil_div(width / vector, conv_kernel::kBackwardGroups), warps = threads / 32;
-  const int64_t resident = ring ? (before('r') ? 6 : 8) : taps <= 4 ? 6 : 1;  // blocks of a multiprocessor
+  const int64_t resident = ring ? 8 : taps <= 4 ? 6 : 1;  // blocks of a multiprocessor
   // The longer the runs, the less is computed at both of two neighbours' ends; but every multiprocessor wants some
   // warps.
-  const bool enough = !old && !before('h') && across * batch * ceil_div(length, 64) >= int64_t{16} * multiprocessors();
-  const int64_t runs = ceil_div(length, enough ? 64 : 32), run = old ? 32 : ceil_div(length, runs);
+  const bool enough = across * batch * ceil_div(length, 64) >= int64_t{16} * multiprocessors();
+  const int64_t runs = ceil_div(length, enough ? 64 : 32), run = ceil_div(length, runs);
   // As many blocks as the GPU holds at a time, whose warps have as many runs each: fewer partial sums.
   const int64_t most = std::max<int64_t>(1, resident * multiprocessors() / across);
   const int64_t per = std::max<int64_t>(1, ceil_div(batch * runs, most * warps));
-  const int64_t rows = old ? std::clamp<int64_t>(ceil_div(batch * runs, warps), 1,
-                                                 std::max<int64_t>(1, int64_t{16} * multiprocessors() / across))
-                           : std::max<int64_t>(1, ceil_div(batch * runs, per * warps));
+  const int64_t rows = std::max<int64_t>(1, ceil_div(batch * runs, per * warps));
   const Tensor partial = at::empty({rows, (taps + 1) * channels}, floats(c.x));
   ConvArgs a{};
   a.x = pointer(c.x), a.dy = pointer(dy), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias),

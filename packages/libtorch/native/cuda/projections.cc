@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "fused_mlp.h"
-#include "before.h"
 #include "kernel.h"
 #include "kernels/projections_interface.h"
 #include "launch.h"
@@ -24,7 +23,7 @@ int64_t panels_for(int64_t width) { return ceil_div(width, proj_kernel::kTile); 
 const Kernel& proj_kernel_of(const char* function, at::ScalarType type) {
   // The width of the rows that warpgroup.cuh has kernels for does not matter here.
   return find_kernel(
-      before('j') ? "projections_before.cu" : "projections.cu", function,
+      "projections.cu", function,
       {{"SCALAR", scalar_code(type)}, {"MODEL", 192}, {"GROUPS", 1}, {"TURNS", 1}, {"CLUSTER", 1}, {"STAGES", 1}});
 }
 

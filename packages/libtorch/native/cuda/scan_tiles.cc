@@ -1,6 +1,5 @@
 #include "scan_tiles.h"
 
-#include "before.h"
 #include "kernel.h"
 #include "launch_util.h"
 #include "scan_args.h"
@@ -53,18 +52,12 @@ void scan_tiles(const std::vector<TileScan>& directions, const Tensor& y) {
   const Shape shape = shape_of(width, count * batch);
   // No more blocks than run at a time: one that ends leaves nothing to do while the next one begins.
   const int64_t across = ceil_div(width, 8 * shape.tiles * (shape.threads / 32 / count));
-  const bool old = before('i') && !first.checkpoints.defined();
-  const int64_t sequences = old || before('o') ? 1 : ceil_div(across * batch, shape.blocks * multiprocessors());
-  int64_t products = shape.tiles / 2;
-  for (char digit = '0'; digit <= '4'; digit++)
-    if (before(digit)) products = std::min<int64_t>(shape.tiles, digit - '0');
-  const Kernel& kernel = find_kernel(old ? "scan_tiles_before.cu" : "scan_tiles.cu", "scan_forward_tiles",
+  const int64_t sequences = ceil_div(across * batch, shape.blocks * multiprocessors());
+  const Kernel& kernel = find_kernel("scan_tiles.cu", "scan_forward_tiles",
                                      scan_defines_of(first.scan, {{"DIRECTIONS", count},
                                                                   {"RANK", first.dt_weight.size(1)},
                                                                   {"TILES", shape.tiles},
                                                                   {"SAVE", first.checkpoints.defined()},
-                                                                  {"BY_PRODUCTS", products},
-                                                                  {"STREAMS", !before('e')},
                                                                   {"THREADS", shape.threads},
                                                                   {"BLOCKS", shape.blocks}}));
   const Grid grid{u32(across), u32(ceil_div(batch, sequences))};

@@ -9,7 +9,6 @@
 #include "launch.h"
 #include "mlp_train.h"
 #include "norm_in_proj.h"
-#include "before.h"
 #include "scan_tiles.h"
 #include "ssm_block.h"
 
@@ -138,7 +137,7 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
   std::vector<Conv> convs;
   const bool fused = keep && projections_run({width, rank_width, states, columns}, type);
   std::optional<Aside> beside;
-  const bool tiles = scans_in_tiles() && !(keep && before('s'));
+  const bool tiles = scans_in_tiles();
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
     all.push_back({like(width), like(columns), keep || !tiles ? like(width) : Tensor(), Tensor(), Tensor()});
@@ -158,11 +157,7 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
   for (size_t i = 0; i < all.size(); i++) {
     const Kept::Scanned& s = all[i];
     if (fused) {
-      if (tiles && before('g')) {
-        gemm(mat(s.u), false, mat(directions[i].packed_x), true, mat(s.projected), type, type);
-        continue;
-      }
-      proj_forward(s.panels, s.u, s.projected, tiles && !before('j') ? Tensor() : s.delta);
+      proj_forward(s.panels, s.u, s.projected, tiles ? Tensor() : s.delta);
       continue;
     }
     gemm(mat(s.u), false, mat(directions[i].packed_x), true, mat(s.projected), type, type);
@@ -177,7 +172,7 @@ Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep
   kept.y = at::empty({x.size(0), x.size(1), width}, kept.xz.options());
   std::vector<Kept::Scanned> scans = inputs(kept.xz, keep);
   const auto scan_at = [&](size_t i) { return scan_of(*this, directions[i], kept, scans[i], scale, i == 1); };
-  if (scans_in_tiles() && !(keep && before('s'))) {
+  if (scans_in_tiles()) {
     std::vector<TileScan> all;
     for (size_t i = 0; i < scans.size(); i++) {
       const Scan scan = scan_at(i);

@@ -44,7 +44,7 @@ constexpr int kDepth = 4;  // turns whose rows are there or on their way
 constexpr int kStates = 16;
 // Of a lane's 4 TILES factors of a step: those that the special function units, which have more to do than the
 // schedulers, are spared. They are of exponents of at most 0.
-constexpr int kByProducts = BY_PRODUCTS;
+constexpr int kByProducts = SOFTPLUS && A_LOG ? TILES / 2 : 0;
 static_assert(kSegment % kSteps == 0, "checkpoints lie between turns");
 constexpr int kColumns = RANK + 2 * kStates;  // of x_proj's result: for step sizes, B, C
 constexpr int kPieces = kSteps * TILES;       // of 16 bytes, of a turn's rows of a warp's channels
@@ -62,7 +62,7 @@ __device__ __forceinline__ void copy_piece(void* to, const void* from, bool ther
                : "memory");
 }
 // For a backward pass much goes through the L2 cache of which only y is needed soon. All else is the first to leave it.
-constexpr bool kStreams = SAVE && STREAMS;
+constexpr bool kStreams = SAVE;
 __device__ __forceinline__ void copies_end() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Until no more than so many groups are on their way, and all lanes see what has come.
 template <int Groups> __device__ __forceinline__ void copies_wait() {
