@@ -87,7 +87,7 @@ int64_t warpgroups_for(int64_t rows) {
   return tiles_of(rows) <= at::cuda::getCurrentDeviceProperties()->multiProcessorCount ? 1 : 2;
 }
 
-int64_t cluster_of(int64_t warpgroups) { return as_before_m('c') ? 1 : warpgroups; }
+int64_t cluster_of(int64_t warpgroups) { return warpgroups; }
 
 int64_t blocks_for(int64_t rows) {
   const int64_t groups = warpgroups_for(rows), cluster = cluster_of(groups);
@@ -128,12 +128,11 @@ void fused_mlp(const Tensor& x, const Tensor& units, const Tensor& bias2, int64_
   a.next_units = static_cast<int>(tiles_of(next_width)), a.next_width = static_cast<int>(next_width),
   a.eps = static_cast<float>(eps);
   const int64_t groups = warpgroups_for(rows);
-  const Kernel& kernel = find_kernel(as_before_m('f') ? "fused_mlp_before.cu" : "fused_mlp.cu", "fused_mlp",
+  const Kernel& kernel = find_kernel("fused_mlp.cu", "fused_mlp",
                                      {{"SCALAR", scalar_code(x.scalar_type())},
                                       {"MODEL", model},
                                       {"NEXT", next.defined()},
                                       {"GROUPS", groups},
-                                      {"TURNS", !as_before_m('t')},
                                       {"CLUSTER", cluster_of(groups)},
                                       {"STAGES", kStages}});
   const auto shared =

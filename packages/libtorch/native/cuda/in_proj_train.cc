@@ -17,18 +17,16 @@ using InProjTrainArgs = in_proj_train_kernel::InProjTrainArgs<void>;
 
 // Backward as many as fit beside the rows of two warpgroups.
 constexpr int64_t kInProjTrainStages = 5;
-int64_t in_proj_train_stages() { return as_before_m('i') ? 6 : kInProjTrainStages; }
 
 int64_t in_proj_unit_count(const InProjTrain& p) { return ceil_div(p.weight.size(0), mlp_kernel::kTile); }
 
 const Kernel& in_proj_kernel_of(const char* function, const InProjTrain& p, int64_t groups) {
-  return find_kernel(as_before_m('i') ? "in_proj_train_before.cu" : "in_proj_train.cu", function,
+  return find_kernel("in_proj_train.cu", function,
                      {{"SCALAR", scalar_code(p.weight.scalar_type())},
                       {"MODEL", p.weight.size(1)},
                       {"GROUPS", groups},
-                      {"TURNS", !as_before_m('t')},
                       {"CLUSTER", cluster_of(groups)},
-                      {"STAGES", in_proj_train_stages()}});
+                      {"STAGES", kInProjTrainStages}});
 }
 
 InProjTrainArgs in_proj_args_of(const InProjTrain& p, const Tensor& units, const Tensor& x, const Tensor& xz) {
@@ -44,8 +42,8 @@ void run_in_proj(const char* function, const InProjTrain& p, const InProjTrainAr
   if (a.rows == 0) return;
   const int model = static_cast<int>(p.weight.size(1));
   const int64_t groups = warpgroups_for(a.rows);
-  const int64_t shared = in_proj_train_stages() * mlp_kernel::unit_bytes(model) + mlp_kernel::kAlignment +
-                         (as_before_m('i') ? 0 : groups * tile_bytes);
+  const int64_t shared =
+      kInProjTrainStages * mlp_kernel::unit_bytes(model) + mlp_kernel::kAlignment + groups * tile_bytes;
   in_proj_kernel_of(function, p, groups)
       .launch({u32(blocks_for(a.rows))}, u32(mlp_kernel::threads_of(static_cast<int>(groups))), u32(shared), a);
 }

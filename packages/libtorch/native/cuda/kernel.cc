@@ -188,11 +188,6 @@ void have_context() {
 
 void set_kernel_folder(std::string folder) { kernel_folder() = std::move(folder); }
 
-bool as_before_m(char letter) {
-  const char* given = std::getenv("MAMBA_PRUNE_BEFORE_M");
-  return given && std::string(given).find(letter) != std::string::npos;
-}
-
 const Kernel& find_kernel(const char* file, const char* function, const Defines& defines) {
   have_context();
   static std::mutex mutex;

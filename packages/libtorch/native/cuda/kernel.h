@@ -48,9 +48,6 @@ class Kernel {
  */
 const Kernel& find_kernel(const char* file, const char* function, const Defines& defines);
 
-/** For measuring alone: whether MAMBA_PRUNE_BEFORE has the letter of a kernel as it was, or of a change left out. */
-bool as_before_m(char letter);
-
 /** Where the sources are; set once, before the first kernel is asked for. */
 void set_kernel_folder(std::string folder);
 

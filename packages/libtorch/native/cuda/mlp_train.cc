@@ -27,7 +27,6 @@ Defines defines_of_train(const MlpTrain& m, int64_t groups) {
   return {{"SCALAR", scalar_code(m.fc1.scalar_type())},
           {"MODEL", m.fc1.size(1)},
           {"GROUPS", groups},
-          {"TURNS", !as_before_m('t')},
           {"CLUSTER", cluster_of(groups)},
           {"SCALED", m.scale.defined()},
           {"STAGES", kTrainStages}};
@@ -48,7 +47,7 @@ void run_train(const char* function, const MlpTrain& m, const TrainArgs& a, int6
   const int model = static_cast<int>(m.fc1.size(1));
   // The first unit begins at a multiple of the alignment.
   const int64_t shared = kTrainStages * mlp_kernel::unit_bytes(model) + mlp_kernel::kAlignment + groups * tile_bytes;
-  find_kernel(as_before_m('m') ? "mlp_train_before.cu" : "mlp_train.cu", function, defines_of_train(m, groups))
+  find_kernel("mlp_train.cu", function, defines_of_train(m, groups))
       .launch({u32(blocks_for(a.rows))}, u32(mlp_kernel::threads_of(static_cast<int>(groups))), u32(shared), a);
 }
 

@@ -53,9 +53,8 @@ void TrainUnits::pack() const {
       p = items_[i].of, p.first_block = static_cast<int>(blocks);
       blocks += items_[i].blocks * kShares;
     }
-    find_kernel(
-        "train_units.cu", "train_units",
-        {{"SCALAR", scalar_code(type_)}, {"MODEL", model_}, {"GROUPS", 1}, {"TURNS", 1}, {"CLUSTER", 1}, {"STAGES", 1}})
+    find_kernel("train_units.cu", "train_units",
+                {{"SCALAR", scalar_code(type_)}, {"MODEL", model_}, {"GROUPS", 1}, {"CLUSTER", 1}, {"STAGES", 1}})
         .launch({u32(blocks)}, train_units_kernel::kThreads, 0, a);
   }
 }

@@ -189,12 +189,12 @@ struct Turns {
     if (group == 1) pass();
   }
   __device__ __forceinline__ void take() const {
-#if GROUPS == 2 && TURNS
+#if GROUPS == 2
     asm volatile("bar.sync %0, %1;" ::"r"(kFirstBarrier + group), "n"(kThreads) : "memory");
 #endif
   }
   __device__ __forceinline__ void pass() const {
-#if GROUPS == 2 && TURNS
+#if GROUPS == 2
     asm volatile("bar.arrive %0, %1;" ::"r"(kFirstBarrier + 1 - group), "n"(kThreads) : "memory");
 #endif
   }
