@@ -1,13 +1,8 @@
 #include "launch.h"
 
-#include <cstdlib>
-#include <cstring>
-
 #include <ATen/cuda/CUDAContext.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 
 #include "aside.h"
@@ -35,8 +30,7 @@ using ScanGrads = scan_kernel::ScanGrads<void>;
 using ConvArgs = conv_kernel::ConvArgs<void>;
 
 constexpr unsigned kForwardThreads = 64, kBackwardThreads = 128;
-// Blocks of a multiprocessor: in lanes, in tiles, and in tiles where all run at a time only so.
-constexpr int64_t kBackwardBlocks = 4, kTileBlocks = 3, kMostTileBlocks = 4;
+constexpr int64_t kBackwardBlocks = 4, kTileBlocks = 3;  // of a multiprocessor, in lanes and in tiles
 
 int row(const Tensor& t) {
   if (!t.defined()) return 0;
@@ -81,13 +75,6 @@ int64_t backward_shared_bytes(int64_t groups) {
 
 constexpr unsigned kTilesShared = sizeof(scan_kernel::BackwardTilesShared<kBackwardThreads>);
 
-// Whether a multiprocessor's shared memory holds so many blocks of the backward pass in tiles.
-bool tile_blocks_fit(int64_t blocks) {
-  const cudaDeviceProp& device = *at::cuda::getCurrentDeviceProperties();
-  return static_cast<int64_t>(device.sharedMemPerMultiprocessor) >=
-         blocks * static_cast<int64_t>(kTilesShared + device.reservedSharedMemPerBlock);
-}
-
 // How the sequences of a backward pass are divided: `per` a block, of which `resident` are on a multiprocessor.
 struct BackwardWork {
   int64_t per, resident;
@@ -105,9 +92,6 @@ int64_t backward_time(int64_t blocks, const BackwardWork& work) {
 /** @param blocks that share the channels of a sequence */
 BackwardWork backward_work(int64_t blocks, int64_t batch, bool tiles) {
   const int64_t resident = tiles ? kTileBlocks : kBackwardBlocks, all = blocks * std::max<int64_t>(batch, 1);
-  if (tiles && all > kTileBlocks * multiprocessors() && all <= kMostTileBlocks * multiprocessors() &&
-      tile_blocks_fit(kMostTileBlocks))
-    return {1, kMostTileBlocks};
   // Several sequences a block where there are many: fewer partial sums of the parameters' gradients. The blocks still
   // fill the GPU twice, so that who is done early goes on.
   const int64_t most = std::max<int64_t>(1, ceil_div(all, int64_t{2} * resident * multiprocessors()));
@@ -123,8 +107,9 @@ BackwardWork backward_work(int64_t blocks, int64_t batch, bool tiles) {
 // Whether the tensor cores' kernel takes the backward pass: it moves eight numbers of a row at once, and two of B or C,
 // and is meant for multiprocessors whose shared memory holds as many blocks as their registers do.
 bool backward_in_tiles(const Scan& s, const Tensor& dy, const ScanGradients& out) {
+  const cudaDeviceProp& device = *at::cuda::getCurrentDeviceProperties();
   return s.u.scalar_type() == at::kBFloat16 && s.A.size(1) == scan_kernel::kTileStates &&
-         tile_blocks_fit(kTileBlocks) &&
+         device.sharedMemPerMultiprocessor >= kTileBlocks * (kTilesShared + device.reservedSharedMemPerBlock) &&
          vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, out.du.size(-1), 8) == 8 &&
          vector_of({s.B, s.C}, scan_kernel::kTileStates) == 2;
 }
@@ -215,26 +200,9 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
   TORCH_CHECK(states <= kMaxStates, "selective_scan: got ", states, " states, expected at most ", kMaxStates,
               " for gradients on a GPU. Prune the states, or use the CPU.");
   const bool tiles = batch > 0 && backward_in_tiles(s, dy, out);
-  // Letters of MAMBA_PRUNE_BEFORE: s the kernel before, or one of the variants.
-  const char* letters = std::getenv("MAMBA_PRUNE_BEFORE_B");
-  const auto has = [&](char c) { return letters != nullptr && std::strchr(letters, c) != nullptr; };
-  struct Variant {
-    char letter;
-    const char* file;
-    int64_t blocks, kept, move;
-  };
-  constexpr const char *own_file = "scan_backward_tiles.cu", *select = "scan_backward_tiles_select.cu";
-  Variant variant{0, own_file, kTileBlocks, 4, 0};
-  for (const Variant& v :
-       {Variant{'s', "scan_backward_tiles_before.cu", 3, 4, 0}, Variant{'1', own_file, 3, 4, 1},
-        Variant{'2', own_file, 3, 3, 1}, Variant{'3', own_file, 3, 8, 0}, Variant{'4', own_file, 2, 8, 1},
-        Variant{'5', select, 3, 4, 0}, Variant{'6', select, 3, 4, 1}, Variant{'7', select, 3, 0, 0},
-        Variant{'8', own_file, 3, 0, 1}})
-    if (has(v.letter)) variant = v;
   const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
   const int64_t blocks = ceil_div(width, channels_per_block);
-  auto [per, resident] = backward_work(blocks, batch, tiles);
-  if (tiles && variant.blocks != kTileBlocks) resident = variant.blocks;
+  const auto [per, resident] = backward_work(blocks, batch, tiles);
   const int64_t rows = ceil_div(std::max<int64_t>(batch, 1), per);
   out.padded = kOwn * groups;
   out.states = at::empty({blocks, batch, length, 2 * out.padded}, floats(s.u));
@@ -255,16 +223,11 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                    {"ADD_DZ", add_dz},
                    {"SAME_ROWS", same_rows(s, dy, out)},
                    {"BACKWARD_THREADS", kBackwardThreads},
-                   {"BACKWARD_BLOCKS", resident},
-                   {"KEPT", variant.kept},
-                   {"MOVE", variant.move}};
+                   {"BACKWARD_BLOCKS", resident}};
     if (!tiles) own.push_back({"VECTOR", vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width)});
-    const Kernel& kernel = tiles ? find_kernel(variant.file, "scan_backward_tiles", scan_defines_of(s, own))
+    const Kernel& kernel = tiles ? find_kernel("scan_backward_tiles.cu", "scan_backward_tiles", scan_defines_of(s, own))
                                  : find_kernel("scan.cu", "scan_backward", scan_defines_of(s, own));
-    const unsigned bytes =
-        tiles ? (variant.file == own_file ? kTilesShared
-                                          : u32(sizeof(scan_kernel::BackwardTilesSharedBefore<kBackwardThreads>)))
-              : u32(backward_shared_bytes(groups));
+    const unsigned bytes = tiles ? kTilesShared : u32(backward_shared_bytes(groups));
     const Grid grid{u32(blocks), u32(rows)};
     if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
     else kernel.launch(grid, kBackwardThreads, bytes, a, g);
@@ -341,7 +304,7 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
   const bool ring =
       copies && c.x.element_size() == 2 && taps <= 4 && vector == 2 && vector_of({c.x, dy}, width, 8) == 8;
   const int64_t across = ceil_div(width / vector, conv_kernel::kBackwardGroups), warps = threads / 32;
-  const int64_t resident = ring ? 8 : taps <= 4 ? 6 : 1;  // blocks of a multiprocessor
+  const int64_t resident = taps <= 4 ? 6 : 1;  // blocks of a multiprocessor
   // The longer the runs, the less is computed at both of two neighbours' ends; but every multiprocessor wants some
   // warps.
   const bool enough = across * batch * ceil_div(length, 64) >= int64_t{16} * multiprocessors();

@@ -119,8 +119,7 @@ struct Weights {
   __device__ __forceinline__ Weights(const Args& a, unsigned char* memory) : there(false) {
     x = (address_of(memory) + kAlignment - 1) & ~(kAlignment - 1u);
     dt = x + a.panel_count * kColumns * kRowBytes;
-    // Of x_proj alone where nothing else is asked for.
-    const int bytes = a.delta ? panel_bytes(a.panel_count) : a.panel_count * kColumns * kRowBytes;
+    const int bytes = panel_bytes(a.panel_count);
     for (int i = threadIdx.x * 16; i < bytes; i += kThreads * 16)
       asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(x + i), "l"(a.panels + i) : "memory");
   }
@@ -164,7 +163,6 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_forward(c
         if (j < 2) left[0][2 * j + r] = v;
         write_pair(a.projected, rows, r, j, v);
       }
-    if (!a.delta) return;
     keep(left);
     for (int c = 0; c < a.panel_count; c++) {
       float sum[32];

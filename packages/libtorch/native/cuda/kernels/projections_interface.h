@@ -29,7 +29,7 @@ MAMBA_PRUNE_CHECK_LAYOUT(PackArgs<void>, 3 * 8 + 2 * 4);
 template <class T> struct ProjArgs {
   const unsigned char* panels;
   const T* u;  // [rows, width]
-  // [rows, kColumns], [rows, width]; backward their gradients, of which delta's is read. Forward delta may be null.
+  // [rows, kColumns], [rows, width]; backward their gradients, of which delta's is read.
   T *projected, *delta;
   T* du;                // [rows, width], added to
   const float* states;  // [blocks, rows, 2 kStates]

@@ -17,9 +17,8 @@
 // For a sum over states or channels what is summed is rounded to bfloat16, and for ddt to TF32: of sums their type
 // keeps no more. States themselves, and the gradients that go from step to step, are float32.
 //
-// The factors exp(dt A) of a segment's last steps, which the way back needs first, stay in registers. What the next
-// segment needs is asked for whether there is one or not, so that it is in one run of instructions with the forward
-// loop.
+// The factors exp(dt A) of a segment's last steps, which the way back needs first, stay in registers; the others are
+// computed again.
 //
 // Defined by the caller: what scan.cu is given for its backward pass but for VECTOR, which is 2, and N, which is 16.
 #include "pairs.cuh"
@@ -30,7 +29,7 @@ static_assert(N == kTileStates && SCALAR == MAMBA_PRUNE_BFLOAT16, "tiles have 16
 constexpr int kWarps = BACKWARD_THREADS / 32;
 constexpr int kWarpChannels = 16;
 constexpr int kBlockChannels = kWarps * kWarpChannels;
-constexpr int kKeptFactors = KEPT;  // the steps, at a segment's end, whose factors are kept
+constexpr int kKeptFactors = 4;  // the steps, at a segment's end, whose factors are kept
 static_assert(BACKWARD_THREADS == kSegment * kTileStates, "a thread has two numbers of a segment's B and C");
 
 // d += a b, the depth as 4 steps of two numbers each: rows are channels, columns states.
@@ -69,11 +68,6 @@ __device__ __forceinline__ void exchange(u32& d0, u32& d1, const u32 (&identity)
   asm("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16 {%0,%1}, {%2,%3,%4,%5}, {%6,%7}, {%8,%8};"
       : "=r"(d0), "=r"(d1)
       : "r"(identity[0]), "r"(identity[1]), "r"(identity[2]), "r"(identity[3]), "r"(b0), "r"(b1), "r"(0));
-}
-__device__ __forceinline__ u32 moved(u32 a) {
-  u32 d;
-  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(d) : "r"(a));
-  return d;
 }
 // x as two bfloat16 whose sum has 16 bits of it.
 __device__ __forceinline__ u32 parts_of(float x) {
@@ -142,6 +136,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
   const u32 zeros[3] = {(u32)(s.length + lane >> 31), (u32)(s.batch + lane >> 31), (u32)(s.channels + lane >> 31)};
   const u32 identity[4] = {__shfl_sync(kAllLanes, one, lane), __shfl_sync(kAllLanes, zeros[0], lane),
                            __shfl_sync(kAllLanes, zeros[1], lane), __shfl_sync(kAllLanes, one | zeros[2], lane)};
+  const u32 outer_bytes = g & 1 ? 0x3232 : 0x1010;  // of two states in a register that of column g, twice
 
   // Bytes from a step to the next. With one stride for all the compiler computes one offset for all.
   constexpr u32 kSize = sizeof(scalar);
@@ -153,15 +148,6 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
   const int bc_row = tid / kTileStates, bc_pair = tid % kTileStates;
   const bool of_c = bc_pair >= kTileStates / 2;
   const u32 bc_stride = (of_c ? s.c_row : s.b_row) * kSize;
-  // Where its numbers lie as right operands: with the states as columns in the lanes of the step's place in the depth,
-  // the forward loop's of B and the backward loop's of C; and with the steps as columns, the other loop's.
-  const int pair_lane = bc_pair % 8 / 2, half_pair = bc_pair % 2;
-  const int as_outer = (bc_row * 32 + 8 * pair_lane + bc_row / 2) * 4 + half_pair,
-            as_inner = (bc_row * 32 + 4 * bc_row + pair_lane) * 4 + 2 + half_pair;
-  // What is not written is zero for good.
-  for (int i = tid; i < (int)(sizeof(memory.operands) / 16); i += BACKWARD_THREADS)
-    reinterpret_cast<uint4*>(&memory.operands)[i] = make_uint4(0, 0, 0, 0);
-  __syncthreads();
 
   // A lane copies a piece, 8 channels of a row, of u or delta, and one of z or dy; and one of a checkpoint. Of the same
   // rows and channels it writes du or ddelta, and dz.
@@ -182,12 +168,10 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
     // Where the sequence lies.
     const i64 begin = (i64)batch * s.length;
     const auto of_piece = [&](u32 row) { return begin * (row / kSize) + piece_channel; };
-    // Kept in shared memory, because registers are what there is least of.
-    auto& places = memory.places[tid];
-    places.read[0] = (u64)((upper ? s.delta : s.u) + of_piece(read_rows[0]));
-    places.read[1] = (u64)((upper || !HAS_Z ? grads.dy : s.z) + of_piece(read_rows[1]));
-    places.write[0] = (u64)((upper ? grads.ddelta : grads.du) + of_piece(write_rows[0]));
-    places.write[1] = (u64)((HAS_Z ? grads.dz : grads.du) + of_piece(write_rows[1]));
+    const scalar* const read_from[2] = {told((upper ? s.delta : s.u) + of_piece(read_rows[0])),
+                                        told((upper || !HAS_Z ? grads.dy : s.z) + of_piece(read_rows[1]))};
+    scalar* const write_to[2] = {told((upper ? grads.ddelta : grads.du) + of_piece(write_rows[0])),
+                                 told((HAS_Z ? grads.dz : grads.du) + of_piece(write_rows[1]))};
     const scalar* const bcs =
         told((of_c ? s.C + begin * s.c_row : s.B + begin * s.b_row) + bc_pair % (kTileStates / 2) * 2);
     float* const dbcs = grads.dbc + ((i64)blockIdx.x * s.batch * s.length + begin) * (2 * kTileStates) + 2 * bc_pair;
@@ -215,12 +199,12 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       const u32 r = row(segment * kSegment + piece_step);
 #pragma unroll
       for (int k = 0; k < 2; k++)
-        copy_piece(&rows.inputs[2 * k][0][0] + 8 * lane, on((const scalar*)places.read[k], r * read_rows[k]),
-                   segment >= 0 && reads[k]);
+        copy_piece(&rows.inputs[2 * k][0][0] + 8 * lane, on(read_from[k], r * read_rows[k]), segment >= 0 && reads[k]);
       checkpoint -= s.channels * N;
       copy_piece(&rows.states[0][0] + 8 * lane, checkpoint, segment > 0);
       const int step = segment * kSegment + bc_row;
-      copy_four(&memory.bc[tid], on(bcs, row(step) * bc_stride), segment >= 0 && (WHOLE_SEGMENTS || step < s.length));
+      copy_four(&memory.bc[segment & 1][bc_row][bc_pair], on(bcs, row(step) * bc_stride),
+                segment >= 0 && (WHOLE_SEGMENTS || step < s.length));
     };
     // Neighbouring results of a thread, over the warps of the block.
     const int last = segments * kSegment + bc_row;
@@ -237,7 +221,6 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       if (WHOLE_SEGMENTS ? of < segments : step < s.length) *reinterpret_cast<float2*>(sums_to) = sum;
       sums_to += (REVERSE ? kSegment : -kSegment) * (2 * kTileStates);
     };
-    // The last segment before asked for nothing, in the same place.
     copies_wait();
     read(segments - 1);
 
@@ -247,13 +230,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       const auto live = [&](int step) { return WHOLE_SEGMENTS || step < live_steps; };
       copies_wait();
       __syncwarp();
-      auto& operands = memory.operands[segment & 1];
-      {
-        const u32 two = memory.bc[tid];
-        u32* const outer = &operands[of_c][0][0][0] + as_outer;
-        outer[0] = __byte_perm(two, 0, 0x1010), outer[16] = __byte_perm(two, 0, 0x3232);
-        (&operands[!of_c][0][0][0])[as_inner] = two;
-      }
+      const auto& bc = memory.bc[segment & 1];
       Raw<2> own_u[2];
       float gate_of[2][2];  // the gradient of z is so many times y
       u32 x_parts[2][2], dy_parts[2][2];
@@ -298,28 +275,31 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
 
       // Of its steps 2t and 2t + 1: [channel and step], and of B and C [p and step].
       float y[4] = {}, dx[4] = {}, ddt[4] = {}, dB[4] = {}, dC[4] = {};
-      const auto operand_of = [&](const u32(&all)[kSegment][32][4], int k) {
-        return *reinterpret_cast<const uint4*>(all[k][lane]);
+      const auto outer_of = [&](u32(&to)[2][2], int from) {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+          const uint2 four = two_of(&bc[2 * t + i][from + (g & ~1)]);
+          to[i][0] = __byte_perm(four.x, 0, outer_bytes), to[i][1] = __byte_perm(four.y, 0, outer_bytes);
+        }
       };
+      // Of step g the states 4t to 4t + 3, as they lie in Rounded.
+      const auto inner_of = [&](int from) { return two_of(&bc[g][from + 2 * t]); };
       // Of step g four channels: those that rows g have first.
       const auto channels_of = [&](const float (&row)[Memory::kStepRow]) {
         float four[4];
         get_four(four, &row[4 * t]);
         return make_uint2(pair(four[0], four[2]), pair(four[1], four[3]));
       };
-      const auto sum_states = [&](float (&to)[4], const Rounded& of, const uint4& by) {
-        add_product(to, of.v[0][0], of.v[0][1], of.v[1][0], of.v[1][1], by.z, by.w);
+      const auto sum_states = [&](float (&to)[4], const Rounded& of, const uint2& by, int k) {
+        const bool in_column = g == k;
+        add_product(to, of.v[0][0], of.v[0][1], of.v[1][0], of.v[1][1], in_column ? by.x : 0, in_column ? by.y : 0);
       };
       const auto sum_channels = [&](float (&to)[4], const Rounded& of, const uint2& by, int k) {
+        const bool in_column = g == k;
         u32 across[4];
-#if MOVE
-        across[0] = moved(of.v[0][0]), across[1] = moved(of.v[1][0]);
-        across[2] = moved(of.v[0][1]), across[3] = moved(of.v[1][1]);
-#else
         exchange(across[0], across[1], identity, of.v[0][0], of.v[1][0]);
         exchange(across[2], across[3], identity, of.v[0][1], of.v[1][1]);
-#endif
-        add_product(to, across[0], across[1], across[2], across[3], g == k ? by.x : 0, g == k ? by.y : 0);
+        add_product(to, across[0], across[1], across[2], across[3], in_column ? by.x : 0, in_column ? by.y : 0);
       };
       auto& sums = memory.sums[segment & 1][warp];
       const int column = 4 * (g >> 1) + (g & 1);  // of a tile as a state, with p = 0
@@ -330,12 +310,14 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
 
       // Forward through the segment, keeping the state before each step, and its factors.
       float factors[kSegment][2][4];
-      const uint2 dy_of = channels_of(steps[g].dy);
+      u32 outer[2][2];
+      outer_of(outer, 0);
+      const uint2 C = inner_of(kTileStates / 2), dy_of = channels_of(steps[g].dy);
 #pragma unroll
       for (int k = 0; k < kSegment; k++) {
         auto& step = steps[k];
         const float2 dt = two_of(&step.dt[2 * g]);
-        const uint4 by = operand_of(operands[0], k);
+        const bool mine = t == k / 2;
 #pragma unroll
         for (int p = 0; p < 2; p++) {
           put_four(step.states[p][lane], h[p]);
@@ -343,24 +325,25 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
           for (int r = 0; r < 4; r++) factors[k][p][r] = ex2((r < 2 ? dt.x : dt.y) * rate[p][r]);
 #pragma unroll
           for (int r = 0; r < 4; r++) h[p][r] *= factors[k][p][r];
-          add_outer(h[p], x_parts[k % 2], p ? by.y : by.x);
+          add_outer(h[p], x_parts[k % 2], mine ? outer[k % 2][p] : 0);
         }
         const Rounded rounded(h);
-        sum_states(y, rounded, by), sum_channels(dC, rounded, dy_of, k);
+        sum_states(y, rounded, C, k), sum_channels(dC, rounded, dy_of, k);
       }
       keep_sums(kTileStates, dC);
 
       // And back.
-      const uint2 x_of = channels_of(steps[g].x);
+      outer_of(outer, kTileStates / 2);
+      const uint2 B = inner_of(0), x_of = channels_of(steps[g].x);
       float parts[4];  // of ddt, [step][channel]
 #pragma unroll
       for (int k = kSegment - 1; k >= 0; k--) {
         const auto& step = steps[k];
-        const uint4 by = operand_of(operands[1], k);
+        const bool mine = t == k / 2;
 #pragma unroll
-        for (int p = 0; p < 2; p++) add_outer(grad[p], dy_parts[k % 2], p ? by.y : by.x);
+        for (int p = 0; p < 2; p++) add_outer(grad[p], dy_parts[k % 2], mine ? outer[k % 2][p] : 0);
         const Rounded rounded(grad);
-        sum_states(dx, rounded, by), sum_channels(dB, rounded, x_of, k);
+        sum_states(dx, rounded, B, k), sum_channels(dB, rounded, x_of, k);
         const float2 dt = two_of(&step.dt[2 * g]);
         float part[2] = {0.0f, 0.0f};
 #pragma unroll
@@ -417,7 +400,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
 #pragma unroll
       for (int k = 0; k < 2; k++) {
         if (!writes[k] || !live(piece_step)) continue;
-        *reinterpret_cast<uint4*>(on((scalar*)places.write[k], r * write_rows[k])) =
+        *reinterpret_cast<uint4*>(on(write_to[k], r * write_rows[k])) =
             *reinterpret_cast<const uint4*>(&results[2 * k][0][0] + 4 * lane);
       }
       __syncwarp();

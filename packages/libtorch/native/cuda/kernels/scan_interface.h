@@ -89,32 +89,6 @@ template <int Groups, int Threads> struct BackwardShared {
 /** Dynamic shared memory of a block of the backward pass in tiles. Rows are as long as keeps lanes in banks of their
  * own. */
 template <int Threads> struct BackwardTilesShared {
-  static constexpr int kStepRow = 20, kSumsRow = 36;
-  // Of a warp: the state before a step, [tile][lane], and of its channels dt, dt u, the gradient of y before its gate.
-  struct alignas(16) Step {
-    float states[2][32][4];
-    float dt[kStepRow], x[kStepRow], dy[kStepRow];
-  } steps[Threads / 32][kSegment];
-  // Of a warp: what comes next, in 16 bits. Of u, delta, z and the gradient of y the rows of even steps come first, of
-  // checkpoints the even channels.
-  struct alignas(16) Rows {
-    unsigned short inputs[4][kSegment][16], states[16][kTileStates];
-  } rows[Threads / 32];
-  // The gradients of B and C summed over a warp's channels, of two segments by turns.
-  alignas(16) float sums[2][Threads / 32][kSegment][kSumsRow];
-  // Of B and C the right operands of the forward loop and of the one back, of two segments by turns: [step][lane], of
-  // both tiles with states as columns, then with steps as columns. They are zero but in the lanes of the step.
-  alignas(16) unsigned operands[2][2][kSegment][32][4];
-  // Where a thread's pieces come from and go to.
-  struct alignas(16) Places {
-    unsigned long long read[2], write[2];
-  } places[Threads];
-  unsigned bc[Threads];  // what comes next of B and C, two numbers a thread
-};
-
-/** Dynamic shared memory of a block of the backward pass in tiles. Rows are as long as keeps lanes in banks of their
- * own. */
-template <int Threads> struct BackwardTilesSharedBefore {
   static constexpr int kStepRow = 20, kSumsRow = 36, kBcRow = 20;
   // Of a warp: the state before a step, [tile][lane], and of its channels dt, dt u, the gradient of y before its gate.
   struct alignas(16) Step {

@@ -42,9 +42,6 @@ using Side = ScanSide<scalar>;
 constexpr int kSteps = 4;  // of a turn
 constexpr int kDepth = 4;  // turns whose rows are there or on their way
 constexpr int kStates = 16;
-// Of a lane's 4 TILES factors of a step: those that the special function units, which have more to do than the
-// schedulers, are spared. They are of exponents of at most 0.
-constexpr int kByProducts = SOFTPLUS && A_LOG ? TILES / 2 : 0;
 static_assert(kSegment % kSteps == 0, "checkpoints lie between turns");
 constexpr int kColumns = RANK + 2 * kStates;  // of x_proj's result: for step sizes, B, C
 constexpr int kPieces = kSteps * TILES;       // of 16 bytes, of a turn's rows of a warp's channels
@@ -61,7 +58,7 @@ __device__ __forceinline__ void copy_piece(void* to, const void* from, bool ther
                "r"(there ? 16 : 0)
                : "memory");
 }
-// For a backward pass much goes through the L2 cache of which only y is needed soon. All else is the first to leave it.
+// For a backward pass much is written of which only y is needed soon. All else is the first to leave the L2 cache.
 constexpr bool kStreams = SAVE;
 __device__ __forceinline__ void copies_end() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Until no more than so many groups are on their way, and all lanes see what has come.
@@ -110,16 +107,6 @@ __device__ __forceinline__ float step_size(float delta, float bias) {
   of_e = of_e * e + 0.10122234f, of_e = of_e * e - 0.21004877f, of_e = of_e * e + 0.32520673f;
   of_e = of_e * e - 0.49936137f, of_e = of_e * e + 0.99999160f;
   return of_e * e + fmaxf(x, 0.0f);
-}
-// 2^x for x of at most 0, by multiplications: 2^n of the nearest integer goes into the exponent, and of the rest f a
-// polynomial is taken, at most 1.5e-5 of 2^f - 1 from it. What is below 2^-125 is that.
-__device__ __forceinline__ float ex2_by_products(float x) {
-  constexpr float kInteger = 12582912.0f;  // 1.5 2^23: what is added to it loses its fraction
-  x = fmaxf(x, -125.0f);
-  const float moved = x + kInteger, f = x - (moved - kInteger);
-  float r = 0.0096181110f;
-  r = r * f + 0.055837292f, r = r * f + 0.24023253f, r = r * f + 0.69313687f, r = r * f + 1.0f;
-  return __uint_as_float(__float_as_uint(r) + (__float_as_uint(moved) << 23));
 }
 __device__ __forceinline__ float silu(float x) {
   const float half = 0.5f * x;
@@ -314,8 +301,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
         for (int j = 0; j < TILES; j++) {
           const float step = __shfl_sync(kAllLanes, dt[j], i, 4);
 #pragma unroll
-          for (int n = 0; n < 4; n++)
-            h[j][n] *= n == 0 && j < kByProducts ? ex2_by_products(step * rate[j][n]) : ex2(step * rate[j][n]);
+          for (int n = 0; n < 4; n++) h[j][n] *= ex2(step * rate[j][n]);
           add_outer(h[j], x[j], states & b_turn[i]);
           add_inner(sums[j], h[j], c_first & c_turn[i], c_second & c_turn[i], i == 0);
         }
