@@ -24,6 +24,7 @@ import {
   synchronize,
   zeros,
 } from '@mamba-prune/libtorch';
+import { meanCrossEntropy } from '@mamba-prune/libtorch/kernels';
 import { createModel, pruneOneShot } from 'mamba-prune';
 import { DeviceBatches, DeviceSplit, MemorySplit, augmentPreset } from 'mamba-prune/data';
 import { imageType, weightCopies } from 'mamba-prune/internal';
@@ -111,7 +112,7 @@ const works = {
       scope(() => {
         optimizer.zeroGrad();
         const { images, labels } = batches.next();
-        const loss = F.crossEntropy(F.atLeastFloat32(model.forward(images)), labels);
+        const loss = meanCrossEntropy(F.atLeastFloat32(model.forward(images)), labels);
         loss.backward();
         optimizer.launch();
         copies?.refresh();

@@ -55,10 +55,38 @@ describe('kernels on a GPU', { skip }, () => {
     // So many channels and sequences that fewer threads share a channel, or none.
     [300, 17, 64, 16],
     [600, 17, 64, 16],
+    // So many that a block of the backward pass has several, each of three segments.
+    [1000, 24, 64, 16],
     // More states than the kernel takes at a time.
     [2, 17, 24, 40],
     [1, 9, 8, 70],
   ];
+  // Rows and columns of 16-bit numbers are exchanged by a product in float16, whose range is smaller than bfloat16's.
+  for (const power of [-60, 60]) {
+    it(`the backward scan of a gradient times 2^${power} gives the same, times 2^${power}`, () => {
+      scope(() => {
+        manualSeed(3);
+        const [batch, length, channels, states] = [2, 24, 64, 16];
+        const sequence = (last) => randn([batch, length, last]).to('bfloat16').to(gpu).detach();
+        const inputs = [sequence(channels), sequence(channels), sequence(states), sequence(states)];
+        inputs.push(rand([channels, states]).add(0.5).neg().to(gpu).detach());
+        for (const input of inputs) input.requiresGrad = true;
+        const [u, delta, B, C, A] = inputs;
+        const gradient = sequence(channels);
+        const gradientsOf = (scale) => {
+          for (const input of inputs) input.grad = null;
+          const { y } = F.selectiveScan(u, delta, A, B, C, { deltaSoftplus: true });
+          y.backward(gradient.mul(scale));
+          return inputs.map(({ grad }) => grad.to('float64'));
+        };
+        const scaled = gradientsOf(2 ** power);
+        gradientsOf(1).forEach((expected, i) => {
+          assert.equal(distance(scaled[i].mul(2 ** -power), expected), 0, `number ${i}`);
+        });
+      });
+    });
+  }
+
   for (const [batch, length, channels, states] of sizes) {
     const size = [batch, length, channels, states].join('x');
     it(`the selective scan of ${size} gives the values and gradients of the float64 loop`, () => {
@@ -107,6 +135,24 @@ describe('kernels on a GPU', { skip }, () => {
     it(`the causal convolution of ${[batch, length, channels].join('x')} does too`, () => {
       compare(
         () => [randn([batch, length, channels]), randn([channels, 1, 4]), randn([channels])],
+        [1, 2],
+        (x, weight, bias) => [F.causalConv1d(x, weight, { bias })],
+      );
+    });
+  }
+  // Runs of 32 steps and of up to 64, of which a warp has one or several; 5 taps are too many for rows that come by way of shared memory.
+  const convolutions = [
+    [530, 197, 8, 4],
+    [2200, 65, 16, 4],
+    [3, 37, 72, 3],
+    [3, 37, 72, 1],
+    [3, 70, 24, 5],
+    [2, 9, 8, 8],
+  ];
+  for (const [batch, length, channels, taps] of convolutions) {
+    it(`the causal convolution of ${[batch, length, channels].join('x')} with ${taps} taps does too`, () => {
+      compare(
+        () => [randn([batch, length, channels]), randn([channels, 1, taps]), randn([channels])],
         [1, 2],
         (x, weight, bias) => [F.causalConv1d(x, weight, { bias })],
       );

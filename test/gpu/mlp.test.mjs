@@ -92,6 +92,9 @@ describe('the MLP branch on a GPU', { skip }, () => {
     // So wide that a library multiplies for the gradients of the weights, with neurons in whole tiles and not.
     [300, 65, 192, 768, false],
     [149, 67, 192, 470, true],
+    // Two warpgroups a block, and blocks of a cluster of which one has no rows: 67 tiles.
+    [125, 68, 192, 64, true],
+    [125, 68, 128, 200, false],
     [40, 64, 128, 256, false],
     [2, 9, 128, 64, true],
     // No kernel of its own.

@@ -26,16 +26,10 @@ export function copyOf(parameter: Tensor, dtype: DType): Tensor | undefined {
   return copy?.disposed === false ? copy : undefined;
 }
 
-/** One launch after another would be a tenth of a pruned model's step on a GPU: there one operator does them all. */
-function copyStrided(parts: readonly CopyPart[]): void {
-  const [first] = parts;
-  if (first?.to.device.startsWith('cuda') && hasOperator('mamba_prune::copy_parts')) {
-    const [to, from] = [parts.map((part) => part.to), parts.map((part) => part.from)];
-    callOperator('mamba_prune::copy_parts', to, from);
-  } else {
-    for (const { from, to } of parts) to.copy_(from);
-  }
-}
+/** One launch after another would be a tenth of a pruned model's step on a GPU: there one operator of ours does them all. */
+const [copyParts, foreachCopy] = ['mamba_prune::copy_parts', 'aten::_foreach_copy_'];
+const hasCopyParts = (device: string | undefined): boolean =>
+  device?.startsWith('cuda') === true && hasOperator(copyParts);
 
 /** A part of a parameter, and where its copy goes: views of one shape. */
 export interface CopyPart {
@@ -54,9 +48,11 @@ export class WeightCopies {
   readonly #copies: readonly Tensor[];
   /** Copies that these stand in front of. */
   readonly #before: readonly (Tensor | undefined)[];
-  /** What one call copies: views with gaps would send the whole list down libtorch's slow way. */
-  readonly #dense: { readonly from: readonly Tensor[]; readonly to: readonly Tensor[] };
-  readonly #strided: readonly CopyPart[];
+  /** What one call copies. */
+  readonly #atOnce: { readonly from: readonly Tensor[]; readonly to: readonly Tensor[] };
+  readonly #oneByOne: readonly CopyPart[];
+  /** The call, where there is one: libtorch 1.13 has none. */
+  readonly #operator: string | undefined;
   readonly dtype: LowPrecision;
 
   /**
@@ -75,23 +71,24 @@ export class WeightCopies {
     const own = this.#masters.map((from, i) => ({ from, to: this.#copies[i] as Tensor }));
     const all = [...own, ...parts];
     const isDense = ({ from, to }: CopyPart) => from.isContiguous && to.isContiguous;
-    const dense = all.filter(isDense);
-    this.#dense = { from: dense.map(({ from }) => from), to: dense.map(({ to }) => to) };
-    this.#strided = all.filter((part) => !isDense(part));
+    // Views with gaps would send the whole list down libtorch's slow way.
+    const isOwn = hasCopyParts(this.#copies[0]?.device);
+    const atOnce = isOwn ? all : all.filter(isDense);
+    this.#atOnce = { from: atOnce.map(({ from }) => from), to: atOnce.map(({ to }) => to) };
+    this.#oneByOne = isOwn ? [] : all.filter((part) => !isDense(part));
+    const ofLibtorch = hasOperator(foreachCopy) ? foreachCopy : undefined;
+    this.#operator = isOwn ? copyParts : ofLibtorch;
     this.refresh();
   }
 
   /** Copies the parameters' values as they are now. */
   refresh(): void {
-    const { from: sources, to: targets } = this.#dense;
+    const { from: sources, to: targets } = this.#atOnce;
+    const operator = this.#operator;
     noGrad(() => {
-      copyStrided(this.#strided);
-      // Not in libtorch 1.13.
-      if (targets.length > 0 && hasOperator('aten::_foreach_copy_')) {
-        callOperator('aten::_foreach_copy_', targets, sources);
-      } else {
-        targets.forEach((target, i) => target.copy_(sources[i] as Tensor));
-      }
+      for (const { from, to } of this.#oneByOne) to.copy_(from);
+      if (operator && targets.length > 0) callOperator(operator, targets, sources);
+      else targets.forEach((target, i) => target.copy_(sources[i] as Tensor));
     });
   }
 

@@ -1,5 +1,5 @@
-// mamba_prune::copy_parts: copies of parts of float32 matrices into parts of others, all in a launch or a few. A pruned
-// model has a hundred of them, and each took a launch of its own where rows are padded.
+// mamba_prune::copy_parts: copies of float32 tensors, or of parts of matrices into parts of others, all in a launch or
+// a few. A pruned model has hundreds of them, and each took a launch of its own where rows are padded.
 #include <c10/core/DeviceGuard.h>
 #include <torch/library.h>
 
@@ -16,10 +16,16 @@ namespace {
 using at::Tensor;
 using namespace copy_parts_kernel;
 
+// Numbers that follow one another on both sides are a single row.
+bool dense(const Tensor& to, const Tensor& from) { return to.is_contiguous() && from.is_contiguous(); }
+Mat rows_of(const Tensor& t, bool dense) { return dense ? Mat{t.data_ptr(), 1, t.numel(), t.numel()} : mat(t); }
+
 void check(const Tensor& to, const Tensor& from, const Tensor& first) {
   const char* op = "copy_parts";
-  TORCH_CHECK(to.sizes() == from.sizes() && to.dim() >= 1 && to.dim() <= 2, op, ": got parts of shapes ", to.sizes(),
-              " and ", from.sizes(), ", expected one shape of one or two dimensions.");
+  TORCH_CHECK(to.sizes() == from.sizes(), op, ": got parts of shapes ", to.sizes(), " and ", from.sizes(),
+              ", expected one shape.");
+  TORCH_CHECK(dense(to, from) || (to.dim() >= 1 && to.dim() <= 2), op, ": got parts of shape ", to.sizes(),
+              " with gaps, expected one or two dimensions.");
   TORCH_CHECK(from.scalar_type() == at::kFloat && to.scalar_type() == first.scalar_type(), op, ": got parts of ",
               from.scalar_type(), " for ", to.scalar_type(), ", expected float32 for ", first.scalar_type(), ".");
   TORCH_CHECK(to.device() == first.device() && from.device() == first.device(), op, ": got parts on ", from.device(),
@@ -37,7 +43,8 @@ void copy_parts(at::TensorList to, at::TensorList from) {
     for (size_t i = begin; i < std::min(to.size(), begin + kMostParts); i++) {
       check(to[i], from[i], to[0]);
       if (to[i].numel() == 0) continue;
-      const Mat target = mat(to[i]), source = mat(from[i]);
+      const bool whole = dense(to[i], from[i]);
+      const Mat target = rows_of(to[i], whole), source = rows_of(from[i], whole);
       Part<void>& p = a.of[a.count++];
       p.from = float_pointer(from[i]), p.to = pointer(to[i]);
       p.rows = static_cast<int>(target.rows), p.columns = static_cast<int>(target.columns);

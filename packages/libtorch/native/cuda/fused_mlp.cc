@@ -5,6 +5,7 @@
 #include "kernel.h"
 #include "kernels/fused_mlp_interface.h"
 #include "launch.h"
+#include "launch_util.h"
 
 namespace mamba_prune::cuda {
 
@@ -86,9 +87,12 @@ int64_t warpgroups_for(int64_t rows) {
   return tiles_of(rows) <= at::cuda::getCurrentDeviceProperties()->multiProcessorCount ? 1 : 2;
 }
 
+int64_t cluster_of(int64_t warpgroups) { return warpgroups; }
+
 int64_t blocks_for(int64_t rows) {
-  const int64_t tile = kTile * warpgroups_for(rows);
-  return std::min<int64_t>(at::cuda::getCurrentDeviceProperties()->multiProcessorCount, (rows + tile - 1) / tile);
+  const int64_t groups = warpgroups_for(rows), cluster = cluster_of(groups);
+  const int64_t most = at::cuda::getCurrentDeviceProperties()->multiProcessorCount / cluster * cluster;
+  return std::min(most, padded(ceil_div(rows, kTile * groups), cluster));
 }
 
 std::pair<int64_t, int64_t> fused_mlp_units_shape(int64_t model, int64_t neurons, int64_t next_columns) {
@@ -129,6 +133,7 @@ void fused_mlp(const Tensor& x, const Tensor& units, const Tensor& bias2, int64_
                                       {"MODEL", model},
                                       {"NEXT", next.defined()},
                                       {"GROUPS", groups},
+                                      {"CLUSTER", cluster_of(groups)},
                                       {"STAGES", kStages}});
   const auto shared =
       static_cast<unsigned>(kStages * unit_bytes(model) + kAlignment);  // the first unit begins at a multiple of that

@@ -38,7 +38,12 @@ void fused_mlp(const at::Tensor& x, const at::Tensor& units, const at::Tensor& b
  * multiprocessors without work, there is one.
  */
 int64_t warpgroups_for(int64_t rows);
-/** Blocks of them: one for each multiprocessor, if there is work for so many. */
+/**
+ * Blocks of a cluster, which share what they copy: two where a block has two warpgroups. A block of one has a single
+ * tile of rows, and waits for other things.
+ */
+int64_t cluster_of(int64_t warpgroups);
+/** Blocks in whole clusters: one for each multiprocessor, if there is work for so many. */
 int64_t blocks_for(int64_t rows);
 
 }  // namespace mamba_prune::cuda

@@ -15,7 +15,8 @@ namespace {
 using at::Tensor;
 using InProjTrainArgs = in_proj_train_kernel::InProjTrainArgs<void>;
 
-constexpr int64_t kInProjTrainStages = 6;
+// Backward as many as fit beside the rows of two warpgroups.
+constexpr int64_t kInProjTrainStages = 5;
 
 int64_t in_proj_unit_count(const InProjTrain& p) { return ceil_div(p.weight.size(0), mlp_kernel::kTile); }
 
@@ -24,6 +25,7 @@ const Kernel& in_proj_kernel_of(const char* function, const InProjTrain& p, int6
                      {{"SCALAR", scalar_code(p.weight.scalar_type())},
                       {"MODEL", p.weight.size(1)},
                       {"GROUPS", groups},
+                      {"CLUSTER", cluster_of(groups)},
                       {"STAGES", kInProjTrainStages}});
 }
 
@@ -36,11 +38,12 @@ InProjTrainArgs in_proj_args_of(const InProjTrain& p, const Tensor& units, const
   return a;
 }
 
-void run_in_proj(const char* function, const InProjTrain& p, const InProjTrainArgs& a) {
+void run_in_proj(const char* function, const InProjTrain& p, const InProjTrainArgs& a, int64_t tile_bytes) {
   if (a.rows == 0) return;
   const int model = static_cast<int>(p.weight.size(1));
   const int64_t groups = warpgroups_for(a.rows);
-  const int64_t shared = kInProjTrainStages * mlp_kernel::unit_bytes(model) + mlp_kernel::kAlignment;
+  const int64_t shared =
+      kInProjTrainStages * mlp_kernel::unit_bytes(model) + mlp_kernel::kAlignment + groups * tile_bytes;
   in_proj_kernel_of(function, p, groups)
       .launch({u32(blocks_for(a.rows))}, u32(mlp_kernel::threads_of(static_cast<int>(groups))), u32(shared), a);
 }
@@ -64,7 +67,7 @@ void in_proj_forward(const InProjTrain& p, const Tensor& units, const Tensor& x,
                      const Tensor& xz) {
   InProjTrainArgs a = in_proj_args_of(p, units, x, xz);
   a.normed = pointer(normed);
-  run_in_proj("in_proj_forward", p, a);
+  run_in_proj("in_proj_forward", p, a, 0);
 }
 
 Tensor in_proj_backward(const InProjTrain& p, const Tensor& units, const Tensor& x, const Tensor& dxz,
@@ -73,7 +76,7 @@ Tensor in_proj_backward(const InProjTrain& p, const Tensor& units, const Tensor&
   const int64_t warps = 4 * warpgroups_for(a.rows) * blocks_for(a.rows);
   const Tensor partial = at::empty({warps, 3 * x.size(-1)}, floats(x));
   a.dout = pointer(dout), a.dx = pointer(dx), a.norm_partial = float_pointer(partial);
-  run_in_proj("in_proj_backward", p, a);
+  run_in_proj("in_proj_backward", p, a, 2 * mlp_kernel::number_bytes(static_cast<int>(x.size(-1))));
   return reduce_rows(partial).view({3, x.size(-1)});
 }
 

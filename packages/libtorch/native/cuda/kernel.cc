@@ -1,6 +1,7 @@
 #include "kernel.h"
 
 #include <ATen/cuda/CUDAContext.h>
+#include <c10/cuda/CUDAGraphsC10Utils.h>
 #include <c10/cuda/CUDAStream.h>
 #include <c10/util/Exception.h>
 #include <sys/stat.h>
@@ -176,11 +177,19 @@ void* load_module(const char* file, const std::string& defines) {
   return module;
 }
 
+// A thread's first call of the driver needs a context, which only libtorch's runtime gives it: in a thread of autograd
+// whose first kernel is one of these, and whose memory was there already, nothing has called that.
+void have_context() {
+  thread_local const bool had = (c10::cuda::currentStreamCaptureStatusMayInitCtx(), true);
+  (void)had;
+}
+
 }  // namespace
 
 void set_kernel_folder(std::string folder) { kernel_folder() = std::move(folder); }
 
 const Kernel& find_kernel(const char* file, const char* function, const Defines& defines) {
+  have_context();
   static std::mutex mutex;
   static std::unordered_map<std::string, void*> modules;
   static std::unordered_map<std::string, Kernel> kernels;

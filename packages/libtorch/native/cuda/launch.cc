@@ -3,8 +3,6 @@
 #include <ATen/cuda/CUDAContext.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 
 #include "aside.h"
@@ -76,6 +74,35 @@ int64_t backward_shared_bytes(int64_t groups) {
 }
 
 constexpr unsigned kTilesShared = sizeof(scan_kernel::BackwardTilesShared<kBackwardThreads>);
+
+// How the sequences of a backward pass are divided: `per` a block, of which `resident` are on a multiprocessor.
+struct BackwardWork {
+  int64_t per, resident;
+};
+// What a sequence takes with so many blocks on a multiprocessor, in microseconds of an H200: those of 2 to 4 were
+// measured for tiles and 64 steps, that of 1 was guessed. Only their ratios matter.
+constexpr int64_t kSequenceTime[] = {0, 17, 28, 39, 52};
+
+// Blocks come in waves, of which the last may be small: then fewer sequences a block, of which more are even.
+int64_t backward_time(int64_t blocks, const BackwardWork& work) {
+  const int64_t wave = work.resident * multiprocessors(), rest = ceil_div(blocks % wave, multiprocessors());
+  return work.per * (blocks / wave * kSequenceTime[work.resident] + kSequenceTime[rest]);
+}
+
+/** @param blocks that share the channels of a sequence */
+BackwardWork backward_work(int64_t blocks, int64_t batch, bool tiles) {
+  const int64_t resident = tiles ? kTileBlocks : kBackwardBlocks, all = blocks * std::max<int64_t>(batch, 1);
+  // Several sequences a block where there are many: fewer partial sums of the parameters' gradients. The blocks still
+  // fill the GPU twice, so that who is done early goes on.
+  const int64_t most = std::max<int64_t>(1, ceil_div(all, int64_t{2} * resident * multiprocessors()));
+  const auto time = [&](int64_t per) {
+    return backward_time(blocks * ceil_div(std::max<int64_t>(batch, 1), per), {per, resident});
+  };
+  int64_t best = most;
+  for (int64_t per = most - 1; per >= 1; per--)
+    if (time(per) < time(best)) best = per;
+  return {best, resident};
+}
 
 // Whether the tensor cores' kernel takes the backward pass: it moves eight numbers of a row at once, and two of B or C,
 // and is meant for multiprocessors whose shared memory holds as many blocks as their registers do.
@@ -173,12 +200,9 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
   TORCH_CHECK(states <= kMaxStates, "selective_scan: got ", states, " states, expected at most ", kMaxStates,
               " for gradients on a GPU. Prune the states, or use the CPU.");
   const bool tiles = batch > 0 && backward_in_tiles(s, dy, out);
-  const int64_t resident = tiles ? kTileBlocks : kBackwardBlocks;
   const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
   const int64_t blocks = ceil_div(width, channels_per_block);
-  // Several sequences a block where there are many: fewer partial sums of the parameters' gradients. The blocks still
-  // fill the GPU twice, so that who is done early goes on.
-  const int64_t per = std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * resident * multiprocessors()));
+  const auto [per, resident] = backward_work(blocks, batch, tiles);
   const int64_t rows = ceil_div(std::max<int64_t>(batch, 1), per);
   out.padded = kOwn * groups;
   out.states = at::empty({blocks, batch, length, 2 * out.padded}, floats(s.u));
@@ -275,17 +299,27 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
                 vector = vector_of({c.x, dy, dx}, width, 2);
   const int64_t channels = c.weight.size(0), taps = c.weight.size(1);
   const unsigned threads = 128;
-  const int64_t run = 32, across = ceil_div(width / vector, conv_kernel::kBackwardGroups);
-  // As many blocks as the GPU holds at a time, each with several runs where there are more: fewer partial sums.
-  const int64_t rows = std::clamp<int64_t>(ceil_div(batch * ceil_div(length, run), threads / 32), 1,
-                                           std::max<int64_t>(1, int64_t{16} * multiprocessors() / across));
+  // Copies into shared memory came with compute capability 8.0.
+  const bool copies = at::cuda::getCurrentDeviceProperties()->major >= 8;
+  const bool ring =
+      copies && c.x.element_size() == 2 && taps <= 4 && vector == 2 && vector_of({c.x, dy}, width, 8) == 8;
+  const int64_t across = ceil_div(width / vector, conv_kernel::kBackwardGroups), warps = threads / 32;
+  const int64_t resident = taps <= 4 ? 6 : 1;  // blocks of a multiprocessor
+  // The longer the runs, the less is computed at both of two neighbours' ends; but every multiprocessor wants some
+  // warps.
+  const bool enough = across * batch * ceil_div(length, 64) >= int64_t{16} * multiprocessors();
+  const int64_t runs = ceil_div(length, enough ? 64 : 32), run = ceil_div(length, runs);
+  // As many blocks as the GPU holds at a time, whose warps have as many runs each: fewer partial sums.
+  const int64_t most = std::max<int64_t>(1, resident * multiprocessors() / across);
+  const int64_t per = std::max<int64_t>(1, ceil_div(batch * runs, most * warps));
+  const int64_t rows = std::max<int64_t>(1, ceil_div(batch * runs, per * warps));
   const Tensor partial = at::empty({rows, (taps + 1) * channels}, floats(c.x));
   ConvArgs a{};
   a.x = pointer(c.x), a.dy = pointer(dy), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias),
   a.dx = pointer(dx);
   a.partial = float_pointer(partial), a.x_row = row(c.x), a.dy_row = row(dy), a.dx_row = row(dx);
   a.batch = static_cast<int>(batch), a.length = static_cast<int>(length), a.channels = static_cast<int>(channels);
-  a.width = static_cast<int>(width);
+  a.width = static_cast<int>(width), a.run = static_cast<int>(run);
   const Kernel& kernel = find_kernel("conv.cu", "conv_backward",
                                      {{"SCALAR", scalar_code(c.x.scalar_type())},
                                       {"TAPS", taps},
@@ -294,7 +328,8 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
                                       {"HAS_BIAS", c.bias.defined()},
                                       {"SILU", c.silu},
                                       {"THREADS", threads},
-                                      {"RUN", run},
+                                      {"BLOCKS", resident},
+                                      {"RING", ring},
                                       {"ADD_DX", add}});
   kernel.launch({u32(across), u32(rows)}, threads, 0, a);
   const Tensor sums = reduce_rows(partial);

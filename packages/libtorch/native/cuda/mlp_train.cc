@@ -27,6 +27,7 @@ Defines defines_of_train(const MlpTrain& m, int64_t groups) {
   return {{"SCALAR", scalar_code(m.fc1.scalar_type())},
           {"MODEL", m.fc1.size(1)},
           {"GROUPS", groups},
+          {"CLUSTER", cluster_of(groups)},
           {"SCALED", m.scale.defined()},
           {"STAGES", kTrainStages}};
 }

@@ -23,7 +23,7 @@ int64_t panels_for(int64_t width) { return ceil_div(width, proj_kernel::kTile); 
 const Kernel& proj_kernel_of(const char* function, at::ScalarType type) {
   // The width of the rows that warpgroup.cuh has kernels for does not matter here.
   return find_kernel("projections.cu", function,
-                     {{"SCALAR", scalar_code(type)}, {"MODEL", 192}, {"GROUPS", 1}, {"STAGES", 1}});
+                     {{"SCALAR", scalar_code(type)}, {"MODEL", 192}, {"GROUPS", 1}, {"CLUSTER", 1}, {"STAGES", 1}});
 }
 
 ProjArgs proj_args_of(const Tensor& panels, const Tensor& u, const Tensor& projected) {

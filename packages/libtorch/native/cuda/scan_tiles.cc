@@ -27,14 +27,14 @@ Shape shape_of(int64_t width, int64_t sequences) {
 template <class Args> Args args_of(const TileScan& first, const Tensor& y) {
   Args a{};
   static_cast<scan_kernel::ScanArgs<void>&>(a) = scan_args_of(first.scan);
-  a.delta_row = static_cast<int>(mat(first.projected).stride);
+  a.b_row = static_cast<int>(mat(first.projected).stride);
   a.y = pointer(y), a.y_row = static_cast<int>(mat(y).stride), a.width = static_cast<int>(y.size(-1));
   return a;
 }
 
 scan_kernel::ScanSide<void> side_of(const TileScan& of) {
-  return {pointer(of.scan.u),       pointer(of.projected),    pointer(of.dt_weight),
-          float_pointer(of.scan.A), float_pointer(of.scan.D), float_pointer(of.scan.bias)};
+  return {pointer(of.scan.u),       pointer(of.projected),       pointer(of.dt_weight),  float_pointer(of.scan.A),
+          float_pointer(of.scan.D), float_pointer(of.scan.bias), pointer(of.scan.delta), pointer(of.checkpoints)};
 }
 
 }  // namespace
@@ -50,13 +50,17 @@ void scan_tiles(const std::vector<TileScan>& directions, const Tensor& y) {
   if (batch == 0) return;
   TORCH_CHECK(batch <= 65535, "selective_scan: got a batch of ", batch, ", expected at most 65535 on a GPU. Split it.");
   const Shape shape = shape_of(width, count * batch);
+  // No more blocks than run at a time: one that ends leaves nothing to do while the next one begins.
+  const int64_t across = ceil_div(width, 8 * shape.tiles * (shape.threads / 32 / count));
+  const int64_t sequences = ceil_div(across * batch, shape.blocks * multiprocessors());
   const Kernel& kernel = find_kernel("scan_tiles.cu", "scan_forward_tiles",
                                      scan_defines_of(first.scan, {{"DIRECTIONS", count},
                                                                   {"RANK", first.dt_weight.size(1)},
                                                                   {"TILES", shape.tiles},
+                                                                  {"SAVE", first.checkpoints.defined()},
                                                                   {"THREADS", shape.threads},
                                                                   {"BLOCKS", shape.blocks}}));
-  const Grid grid{u32(ceil_div(width, 8 * shape.tiles * (shape.threads / 32 / count))), u32(batch)};
+  const Grid grid{u32(across), u32(ceil_div(batch, sequences))};
   if (count == 1) {
     auto a = args_of<scan_kernel::ScanOneArgs<void>>(first, y);
     a.side = side_of(first);

@@ -1,5 +1,5 @@
-// The forward scan of a branch that keeps nothing for a backward pass (kernels/scan_tiles.cu): it makes the step sizes
-// itself, and scans both directions in one launch where there are two.
+// The forward scan of a branch in the tensor cores (kernels/scan_tiles.cu): it makes the step sizes itself, and scans
+// both directions in one launch where there are two.
 #pragma once
 #include <vector>
 
@@ -9,9 +9,10 @@ namespace mamba_prune::cuda {
 
 /** One direction. */
 struct TileScan {
-  Scan scan;             // its delta, B and C are not read; what has a direction of its own are u, A, D and bias
-  at::Tensor projected;  // [batch, length, columns]: numbers of low rank, then B, then C
-  at::Tensor dt_weight;  // [width, rank]: its product with those numbers is delta
+  Scan scan;               // its B and C are not read; what has a direction of its own are u, delta, A, D and bias
+  at::Tensor projected;    // [batch, length, columns]: numbers of low rank, then B, then C
+  at::Tensor dt_weight;    // [width, rank]: its product with those numbers is delta
+  at::Tensor checkpoints;  // for a backward pass; then the scan's delta is written, too, and else it is undefined
 };
 
 /**

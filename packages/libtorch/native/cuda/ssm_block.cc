@@ -125,11 +125,10 @@ void Block::begin(const Tensor& x, Kept& kept, bool keep) const {
   gemm(mat(kept.n), false, mat(packed_in), true, mat(kept.xz), type, type);
 }
 
-// Where nothing is kept one kernel makes the step sizes and scans.
-bool Block::scans_in_tiles(bool keep) const {
-  return !keep && std::all_of(directions.begin(), directions.end(), [&](const Direction& d) {
-    return scan_tiles_run(type, states, width, columns, d.packed_dt);
-  });
+// Whether one kernel makes the step sizes and scans.
+bool Block::scans_in_tiles() const {
+  return std::all_of(directions.begin(), directions.end(),
+                     [&](const Direction& d) { return scan_tiles_run(type, states, width, columns, d.packed_dt); });
 }
 
 std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
@@ -138,10 +137,10 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
   std::vector<Conv> convs;
   const bool fused = keep && projections_run({width, rank_width, states, columns}, type);
   std::optional<Aside> beside;
-  const bool tiles = scans_in_tiles(keep);
+  const bool tiles = scans_in_tiles();
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
-    all.push_back({like(width), like(columns), tiles ? Tensor() : like(width), Tensor(), Tensor()});
+    all.push_back({like(width), like(columns), keep || !tiles ? like(width) : Tensor(), Tensor(), Tensor()});
     convs.push_back(conv_of(*this, d, xz, i == 1));
     if (!fused) continue;
     all[i].panels = d.panels.defined() ? d.panels : proj_panels(d.packed_x);
@@ -157,7 +156,8 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
   if (beside) beside->join();
   for (size_t i = 0; i < all.size(); i++) {
     const Kept::Scanned& s = all[i];
-    if (fused) {
+    // Where the scan makes the step sizes, a library's product of x_proj alone is faster.
+    if (fused && !tiles) {
       proj_forward(s.panels, s.u, s.projected, s.delta);
       continue;
     }
@@ -173,9 +173,13 @@ Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep
   kept.y = at::empty({x.size(0), x.size(1), width}, kept.xz.options());
   std::vector<Kept::Scanned> scans = inputs(kept.xz, keep);
   const auto scan_at = [&](size_t i) { return scan_of(*this, directions[i], kept, scans[i], scale, i == 1); };
-  if (scans_in_tiles(keep)) {
+  if (scans_in_tiles()) {
     std::vector<TileScan> all;
-    for (size_t i = 0; i < scans.size(); i++) all.push_back({scan_at(i), scans[i].projected, directions[i].packed_dt});
+    for (size_t i = 0; i < scans.size(); i++) {
+      const Scan scan = scan_at(i);
+      if (keep) scans[i].checkpoints = scan_checkpoints(scan);
+      all.push_back({scan, scans[i].projected, directions[i].packed_dt, scans[i].checkpoints});
+    }
     scan_tiles(all, kept.y);
   } else {
     for (size_t i = 0; i < scans.size(); i++) {

@@ -56,8 +56,8 @@ struct Block {
   variable_list backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const;
 
   Tensor normed(const Tensor& x) const;
-  bool scans_in_tiles(bool keep) const;
-  /** u, projected and, where the scan does not make it, delta of every direction. */
+  bool scans_in_tiles() const;
+  /** u and projected of every direction; delta where it is kept, or where the scan does not make it. */
   std::vector<Kept::Scanned> inputs(const Tensor& xz, bool keep) const;
   InProjTrain in_projection() const { return {norm_weight, norm_bias, eps, packed_in}; }
 

@@ -51,10 +51,10 @@ void TrainUnits::pack() const {
     for (size_t i = begin; i < std::min(items_.size(), begin + kMostItems); i++) {
       train_units_kernel::Item<void>& p = a.of[a.count++];
       p = items_[i].of, p.first_block = static_cast<int>(blocks);
-      blocks += items_[i].blocks;
+      blocks += items_[i].blocks * kShares;
     }
     find_kernel("train_units.cu", "train_units",
-                {{"SCALAR", scalar_code(type_)}, {"MODEL", model_}, {"GROUPS", 1}, {"STAGES", 1}})
+                {{"SCALAR", scalar_code(type_)}, {"MODEL", model_}, {"GROUPS", 1}, {"CLUSTER", 1}, {"STAGES", 1}})
         .launch({u32(blocks)}, train_units_kernel::kThreads, 0, a);
   }
 }

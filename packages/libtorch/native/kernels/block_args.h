@@ -90,7 +90,8 @@ struct BlockArgs {
   BlockWeights weights;
   BlockPacked packed[kMaxDirections];
   BlockBuffers buffers;
-  const LowKernels* low = nullptr;  // of all matrices; null where they are float32
+  const LowKernels* low = nullptr;    // of all matrices but x_proj; null where they are float32
+  const LowKernels* low_x = nullptr;  // of x_proj, with `low`: the same, or bf16
   float eps;
   float sum_scale;  // of the sum over two directions
   int64_t batch;    // samples of this call
@@ -140,11 +141,12 @@ struct BlockScratch {
 };
 
 // Floats of working memory of a thread in low precision: of the scan, which are the weights of a tile's step sizes,
-// those of a chunk of steps, and states; of a row that is normalised; of the convolution's rows.
+// for a chunk of steps these, what goes in and what comes out, and states; of a row that is normalised; of the
+// convolution's rows.
 constexpr int64_t kLowConvRows = 16;
 inline int64_t low_scan_panel(const BlockSizes& s, int64_t tile) { return round_up(s.rank, 16) * tile; }
 inline int64_t low_block_scratch(const BlockSizes& s, int64_t tile) {
-  return std::max({low_scan_panel(s, tile) + (kScanChunk + s.states) * tile, round_up(s.model, 16),
+  return std::max({low_scan_panel(s, tile) + (3 * kScanChunk + s.states) * tile, round_up(s.model, 16),
                    kLowConvRows * round_up(s.inner, 16)});
 }
 

@@ -27,6 +27,17 @@ class BlockReader : public MatrixReader {
   BlockMatrix matrix(const char* name, const at::Tensor& t, int64_t columns, int64_t depth, const char* layout) {
     BlockMatrix found;
     if (low(name, t, columns, depth, found.low)) return found;
+    return plain(name, t, columns, depth, layout);
+  }
+  BlockMatrix narrow_matrix(const char* name, const at::Tensor& t, int64_t columns, int64_t depth, const char* layout) {
+    BlockMatrix found;
+    if (narrow(name, t, columns, depth, found.low)) return found;
+    return plain(name, t, columns, depth, layout);
+  }
+
+ private:
+  BlockMatrix plain(const char* name, const at::Tensor& t, int64_t columns, int64_t depth, const char* layout) {
+    BlockMatrix found;
     if (t.dim() == 4) {
       found.panels = packed_weights(op_, name, t, 1, columns, depth), found.panel_stride = depth * isa().panel;
     } else {
@@ -35,7 +46,6 @@ class BlockReader : public MatrixReader {
     return found;
   }
 
- private:
   const char* op_;
   const at::Tensor x_;
   std::vector<at::Tensor> alive_;

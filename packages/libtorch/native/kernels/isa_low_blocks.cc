@@ -29,6 +29,7 @@
 #include "vit_block_kernel.h"
 #include "bf16_store.h"
 #include "low_math.h"
+#include "low_factor.h"
 #include "low_stage.h"
 #include "low_scan_kernel.h"
 #include "low_block_kernel.h"

@@ -16,6 +16,7 @@
 #if MP_BYTES == 64
 #include "bf16_store.h"
 #include "low_math.h"
+#include "low_factor.h"
 #include "low_stage.h"
 #include "low_scan_kernel.h"
 #include "low_block_kernel.h"

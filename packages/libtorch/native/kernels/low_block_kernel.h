@@ -13,34 +13,61 @@ struct LowConv {
   const BlockPacked* packed;
 };
 
-// silu(conv(x)) of rows [begin, end), in the direction's order, of which 0 is a sample's first; in float32 too unless
-// `plain` is null. K taps, of which the last K - 1 rows stay in registers (0: known at run time only). What lies behind
-// the last channel of x is in memory, and left out when a row is stored.
-template <int K> void low_conv_rows(const LowConv& g, int64_t begin, int64_t end, float* plain, int64_t plain_stride) {
-  const BlockPacked& p = *g.packed;
-  const int64_t taps = K ? K : g.taps;
-  for (int64_t c = 0; c < g.channels; c += kWidth) {
-    const uint16_t* x = g.x + c;
-    const VF bias = load(p.conv_bias + c);
-    VF weight[kConvMaxTaps], seen[kConvMaxTaps];
+// 16 channels from `c` on of low_conv_rows. Tail: some of them, or of those up to the next 32nd, are missing. K taps,
+// of which the last K - 1 rows stay in registers (0: known at run time only).
+template <int K, bool Tail> struct LowConvChannels {
+  const LowConv& g;
+  const int64_t taps, c, left;
+  const uint16_t* x;
+  uint8_t* y;
+  float* exact;
+  int64_t exact_stride;
+  VF bias, weight[kConvMaxTaps], seen[kConvMaxTaps];
+
+  MP_INLINE LowConvChannels(const LowConv& g, int64_t c, int64_t begin, float* plain, int64_t plain_stride)
+      : g(g),
+        taps(K ? K : g.taps),
+        c(c),
+        left(g.channels - c),
+        x(g.x + c + begin * g.x_stride),
+        y(g.y + begin * g.y_stride),
+        exact(plain ? plain + c : nullptr),
+        exact_stride(plain_stride),
+        bias(load(g.packed->conv_bias + c)) {
 #pragma GCC unroll 8
-    for (int64_t k = 0; k < taps; k++) weight[k] = load(p.conv_weight + k * p.padded + c);
+    for (int64_t k = 0; k < taps; k++) weight[k] = load(g.packed->conv_weight + k * g.packed->padded + c);
 #pragma GCC unroll 8
-    for (int64_t k = 1; k < taps; k++) {
-      const int64_t t = begin - taps + k;
-      seen[k] = t < 0 ? VF{} : load_bf16(x + t * g.x_stride);
-    }
-    for (int64_t t = begin; t < end; t++) {
-      VF sum = bias;
-#pragma GCC unroll 8
-      for (int64_t k = 0; k + 1 < taps; k++) seen[k] = seen[k + 1], sum += weight[k] * seen[k];
-      seen[taps - 1] = load_bf16(x + t * g.x_stride);
-      const VF y = silu_low(sum + weight[taps - 1] * seen[taps - 1]);
-      if (plain) store<float>(plain + (t - begin) * plain_stride + c, y);
-      const int64_t left = g.channels - c;
-      store_bf16<true>(g.y + t * g.y_stride, g.row_bytes, c, round_bf16(keep_lanes<true>(y, left)), left);
-    }
+    for (int64_t k = 1; k < taps; k++) seen[k] = begin - taps + k < 0 ? VF{} : load_bf16(x + (k - taps) * g.x_stride);
   }
+
+  MP_INLINE void row() {
+    VF sum = bias;
+#pragma GCC unroll 8
+    for (int64_t k = 0; k + 1 < taps; k++) seen[k] = seen[k + 1], sum += weight[k] * seen[k];
+    seen[taps - 1] = load_bf16(x);
+    const VF value = silu_low(sum + weight[taps - 1] * seen[taps - 1]);
+    if (exact) store<float>(exact, value), exact += exact_stride;
+    store_bf16<Tail>(y, g.row_bytes, c, round_bf16(keep_lanes<Tail>(value, left)), left);
+    x += g.x_stride, y += g.y_stride;
+  }
+
+  // With as many rows at a time as there are taps no row moves from register to register.
+  MP_INLINE void run(int64_t rows) {
+    if constexpr (K > 0)
+      for (; rows >= K; rows -= K)
+#pragma GCC unroll 8
+        for (int i = 0; i < K; i++) row();
+    for (; rows > 0; rows--) row();
+  }
+};
+
+// silu(conv(x)) of rows [begin, end), in the direction's order, of which 0 is a sample's first; in float32 too unless
+// `plain` is null. What lies behind the last channel of x is in memory, and left out when a row is stored.
+template <int K> void low_conv_rows(const LowConv& g, int64_t begin, int64_t end, float* plain, int64_t plain_stride) {
+  int64_t c = 0;
+  for (; c + 2 * kWidth <= g.channels; c += kWidth)
+    LowConvChannels<K, false>(g, c, begin, plain, plain_stride).run(end - begin);
+  for (; c < g.channels; c += kWidth) LowConvChannels<K, true>(g, c, begin, plain, plain_stride).run(end - begin);
 }
 
 // The rows of both directions, and the same as x_proj reads them. The second direction begins at a sample's last row.
@@ -48,7 +75,7 @@ inline void low_conv_stage(const BlockArgs& a, const Team& team, const LowRows* 
   const BlockSizes& s = a.sizes;
   const int64_t groups = (s.length + kLowConvRows - 1) / kLowConvRows, each = a.batch * groups;
   const int64_t x_row = 2 * bf16_row(2 * s.inner), y_row = 4 * bf16_row(s.inner), plain = round_up(s.inner, 16);
-  const bool integers = a.low->precision == LowPrecision::int8;
+  const bool integers = a.low_x->precision == LowPrecision::int8;
   for (int64_t task = team.first(s.directions * each); task < team.last(s.directions * each); task++) {
     const int64_t d = task / each, sample = task % each / groups, begin = task % groups * kLowConvRows;
     const int64_t end = begin + kLowConvRows < s.length ? begin + kLowConvRows : s.length;
@@ -67,7 +94,7 @@ inline void low_conv_stage(const BlockArgs& a, const Team& team, const LowRows* 
     if (!integers) continue;
     for (int64_t t = begin; t < end; t++) {
       const int64_t row = first + way * t;
-      a.low->convert(scratch + (t - begin) * plain, 0, s.inner, converted[d], row, row + 1);
+      a.low_x->convert(scratch + (t - begin) * plain, 0, s.inner, converted[d], row, row + 1);
     }
   }
 }
@@ -116,14 +143,14 @@ inline void low_block_forward(const BlockArgs& a, int64_t part, int64_t parts, f
   const BlockSizes& s = a.sizes;
   const BlockWeights& w = a.weights;
   const BlockBuffers& b = a.buffers;
-  const LowKernels& kernels = *a.low;
+  const LowKernels &kernels = *a.low, &narrow = *a.low_x;
   const int64_t rows = a.batch * s.length, projected = s.rank + 2 * s.states;
   const bool integers = kernels.precision == LowPrecision::int8;
   const LowRows normed = low_rows(kernels.precision, rows, s.model, b.low[0]);
   const LowRows scanned = low_rows(kernels.precision, rows, s.inner, b.low[0]);
   // In bf16 the scan and x_proj read the same.
   LowRows convolved[kMaxDirections] = {scanned, low_rows(kernels.precision, rows, s.inner, b.low[1])};
-  if (!integers)
+  if (narrow.precision == LowPrecision::bf16)
     for (int64_t d = 0; d < s.directions; d++) convolved[d] = {bytes_at(b.u[d]), nullptr, nullptr};
   if (parts > 1) block_pack(a, part, parts);
   clock.start();
@@ -138,7 +165,7 @@ inline void low_block_forward(const BlockArgs& a, int64_t part, int64_t parts, f
   team.wait();
   clock.lap(BlockStage::conv);
   for (int64_t d = 0; d < s.directions; d++)
-    low_multiply_stage(team, kernels, {rows, w.scans[d].x_proj.low, b.projected[d], projected}, convolved[d]);
+    low_multiply_stage(team, narrow, {rows, w.scans[d].x_proj.low, b.projected[d], projected}, convolved[d]);
   team.wait();
   clock.lap(BlockStage::x_proj);
   low_scan_stage(a, team, integers ? nullptr : scanned.values, scratch);

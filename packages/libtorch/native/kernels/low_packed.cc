@@ -151,14 +151,27 @@ const LowKernels& kernels_for(const char* op, const at::Tensor& packed) {
   return *kernels;
 }
 
-bool MatrixReader::low(const char* name, const at::Tensor& t, int64_t columns, int64_t depth, LowMatrix& low) {
+bool MatrixReader::packed(const char* name, const at::Tensor& t) {
   const bool packed = t.scalar_type() == at::kByte;
-  TORCH_CHECK(!any_ || packed == (kernels_ != nullptr), op_, ": got ", name, packed ? " packed" : " in float32",
+  TORCH_CHECK(!any_ || packed == any_packed_, op_, ": got ", name, packed ? " packed" : " in float32",
               " and others not, expected all matrices in one precision.");
-  any_ = true;
-  if (!packed) return false;
+  any_ = true, any_packed_ = packed;
+  return packed;
+}
+
+bool MatrixReader::low(const char* name, const at::Tensor& t, int64_t columns, int64_t depth, LowMatrix& low) {
+  if (!packed(name, t)) return false;
   if (!kernels_) kernels_ = &kernels_for(op_, t);
   low = low_matrix(op_, name, t, *kernels_, columns, depth);
+  return true;
+}
+
+bool MatrixReader::narrow(const char* name, const at::Tensor& t, int64_t columns, int64_t depth, LowMatrix& low) {
+  if (!packed(name, t)) return false;
+  if (!narrow_) narrow_ = &kernels_for(op_, t);
+  // What is in neither precision is refused as the others are.
+  const bool fits = !kernels_ || narrow_->precision == kernels_->precision || narrow_->precision == LowPrecision::bf16;
+  low = low_matrix(op_, name, t, fits ? *narrow_ : *kernels_, columns, depth);
   return true;
 }
 

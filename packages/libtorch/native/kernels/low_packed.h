@@ -11,19 +11,25 @@ namespace mamba_prune {
 LowMatrix low_matrix(const char* op, const char* name, const at::Tensor& packed, const LowKernels& kernels,
                      int64_t columns, int64_t depth);
 
-// A matrix that is given as float32 or as pack_low makes it. All matrices of an operator are in the same precision.
+// A matrix that is given as float32 or as pack_low makes it. All matrices of an operator are in the same precision,
+// but for narrow ones.
 class MatrixReader {
  public:
   explicit MatrixReader(const char* op) : op_(op) {}
   // Whether the matrix is packed, which is then read into `low`.
   bool low(const char* name, const at::Tensor& t, int64_t columns, int64_t depth, LowMatrix& low);
+  // The same of a matrix that may be in bfloat16 where the others are in int8: one so narrow that its product takes
+  // less time than the rounding of its activations to int8.
+  bool narrow(const char* name, const at::Tensor& t, int64_t columns, int64_t depth, LowMatrix& low);
   // Null where all were float32.
   const LowKernels* kernels() const { return kernels_; }
+  const LowKernels* narrow_kernels() const { return narrow_; }
 
  private:
   const char* op_;
-  const LowKernels* kernels_ = nullptr;
-  bool any_ = false;
+  const LowKernels *kernels_ = nullptr, *narrow_ = nullptr;
+  bool any_ = false, any_packed_ = false;
+  bool packed(const char* name, const at::Tensor& t);
 };
 
 // Columns of a packed matrix. Throws for other tensors.

@@ -50,28 +50,40 @@ inline void low_fc2_stage(const Team& team, const LowKernels& kernels, int64_t r
   low_multiply_stage(team, kernels, {rows, m.fc2, y, m.fc2.columns, m.fc2_bias, y}, activated);
 }
 
-// (x - mean) / sqrt(variance + eps) weight + bias, or RMSNorm where there is no bias. Lanes beyond the last column of x
-// are zeros.
+// The sum of x, or of its squared differences from `mean`. Four sums, of which none waits for another.
+template <bool Squares> inline float low_sum(const float* x, int64_t columns, float mean) {
+  VF sum[4] = {};
+  int64_t c = 0;
+  for (; c + 4 * kWidth <= columns; c += 4 * kWidth)
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+      const VF value = load(x + c + i * kWidth), d = value - mean;
+      sum[i] += Squares ? d * d : value;
+    }
+  for (; c < columns; c += kWidth) {
+    const int64_t left = columns - c;
+    const VF value = load_n<true>(x + c, left), d = _mm512_maskz_sub_ps(lanes_below(left), value, splat<float>(mean));
+    sum[0] += Squares ? d * d : value;
+  }
+  return _mm512_reduce_add_ps((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+template <bool Tail> MP_INLINE void low_norm_some(const float* x, const float* weight, const float* bias, float mean,
+                                                  float scale, int64_t left, float* out) {
+  VF y = (load_n<Tail>(x, left) - mean) * scale * load_n<Tail>(weight, left);
+  if (bias) y += load_n<Tail>(bias, left);
+  store_n<Tail>(out, y, left);
+}
+
+// (x - mean) / sqrt(variance + eps) weight + bias, or RMSNorm where there is no bias.
 inline void low_norm(const float* x, const float* weight, const float* bias, float eps, int64_t columns, float* out) {
-  const float count = static_cast<float>(columns);
-  VF total{}, squares{};
-  float mean = 0;
-  if (bias) {
-    for (int64_t c = 0; c < columns; c += kWidth) total += load_n<true>(x + c, columns - c);
-    mean = _mm512_reduce_add_ps(total) / count;
-  }
-  for (int64_t c = 0; c < columns; c += kWidth) {
-    const int64_t left = columns - c;
-    const VF d = _mm512_maskz_sub_ps(lanes_below(left), load_n<true>(x + c, left), splat<float>(mean));
-    squares += d * d;
-  }
-  const float scale = 1.0f / __builtin_sqrtf(_mm512_reduce_add_ps(squares) / count + eps);
-  for (int64_t c = 0; c < columns; c += kWidth) {
-    const int64_t left = columns - c;
-    VF y = (load_n<true>(x + c, left) - mean) * scale * load_n<true>(weight + c, left);
-    if (bias) y += load_n<true>(bias + c, left);
-    store_n<true>(out + c, y, left);
-  }
+  const float share = 1.0f / static_cast<float>(columns);
+  const float mean = bias ? low_sum<false>(x, columns, 0) * share : 0.0f;
+  const float scale = 1.0f / __builtin_sqrtf(low_sum<true>(x, columns, mean) * share + eps);
+  int64_t c = 0;
+  for (; c + kWidth <= columns; c += kWidth)
+    low_norm_some<false>(x + c, weight + c, bias ? bias + c : nullptr, mean, scale, kWidth, out + c);
+  if (c < columns) low_norm_some<true>(x + c, weight + c, bias ? bias + c : nullptr, mean, scale, columns - c, out + c);
 }
 
 // `row` is working memory of a row.

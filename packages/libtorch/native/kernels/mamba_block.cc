@@ -48,7 +48,7 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
       read.matrix("in_proj", in_proj, 2 * s.inner, s.model, "[2 d_inner, d_model]"),
       {{read.floats("conv_weight", conv_weight, {s.inner, 1, s.taps}, "[d_inner, 1, d_conv]"),
         read.floats("conv_bias", conv_bias, {s.inner}, "[d_inner]"),
-        read.matrix("x_proj", x_proj, s.rank + 2 * s.states, s.inner, "[dt_rank + 2 d_state, d_inner]"),
+        read.narrow_matrix("x_proj", x_proj, s.rank + 2 * s.states, s.inner, "[dt_rank + 2 d_state, d_inner]"),
         read.floats("dt_weight", dt_weight, {s.inner, s.rank}, "[d_inner, dt_rank]"),
         read.floats("dt_bias", dt_bias, {s.inner}, "[d_inner]"),
         read.floats("A_log", A_log, {s.inner, s.states}, "[d_inner, d_state]"),
@@ -61,7 +61,7 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
       read.matrix("fc2_weight", fc2_weight, s.model, s.hidden, "[d_model, mlp]"),
       read.floats("fc2_bias", fc2_bias, {s.model}, "[d_model]"),
   };
-  a.low = read.kernels();
+  a.low = read.kernels(), a.low_x = read.narrow_kernels();
   Tensor y = at::empty(x.sizes(), x.options());
   a.eps = static_cast<float>(eps), a.batch = x.size(0);
   a.x = data_or_null<float>(x), a.y = data_or_null<float>(y);

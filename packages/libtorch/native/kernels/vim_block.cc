@@ -55,7 +55,7 @@ Tensor forward(const Tensor& x_, const Tensor& norm_weight, const Tensor& in_pro
     a.weights.scans[d] = {
         read.floats("conv_weight", w[0], {s.inner, 1, s.taps}, "[d_inner, 1, d_conv]"),
         read.floats("conv_bias", w[1], {s.inner}, "[d_inner]"),
-        read.matrix("x_proj", w[2], s.rank + 2 * s.states, s.inner, "[dt_rank + 2 d_state, d_inner]"),
+        read.narrow_matrix("x_proj", w[2], s.rank + 2 * s.states, s.inner, "[dt_rank + 2 d_state, d_inner]"),
         read.floats("dt_weight", w[3], {s.inner, s.rank}, "[d_inner, dt_rank]"),
         read.floats("dt_bias", w[4], {s.inner}, "[d_inner]"),
         read.floats("A_log", w[5], {s.inner, s.states}, "[d_inner, d_state]"),
@@ -63,7 +63,7 @@ Tensor forward(const Tensor& x_, const Tensor& norm_weight, const Tensor& in_pro
     };
   }
   a.weights.out_proj = read.matrix("out_proj", out_proj, s.model, s.inner, "[d_model, d_inner]");
-  a.low = read.kernels();
+  a.low = read.kernels(), a.low_x = read.narrow_kernels();
   Tensor y = at::empty(x.sizes(), x.options());
   a.eps = static_cast<float>(eps), a.sum_scale = static_cast<float>(scale), a.batch = x.size(0);
   a.x = data_or_null<float>(x), a.y = data_or_null<float>(y);

@@ -23,6 +23,7 @@ export {
 } from './fused-branches.js';
 export { embedPatches, hasEmbedPatches } from './embed-patches.js';
 export { normMean } from './norm-mean.js';
+export { type MeanCrossEntropyOptions, classLogits, meanCrossEntropy } from './classifier.js';
 export { mlpBranchOnCpu, ssmBranchOnCpu } from './cpu-branches.js';
 export {
   type MambaBlockWeights,

@@ -156,6 +156,42 @@ for (const precision of ['bf16', 'int8'] as const) {
       }
     });
 
+    it.skipIf(precision === 'bf16' || productsMissing('bf16') !== undefined)(
+      'are as near with x_proj in bf16',
+      () => {
+        scope(() => {
+          noGrad(() => {
+            manualSeed(25);
+            for (const test of [...blockCases.slice(1), ...wide]) {
+              const { x, weights } = blockInputs(test);
+              const { norm1Weight: norm, inProj, outProj } = weights;
+              const mixed = inPrecision(weights, precision, [
+                'inProj',
+                'outProj',
+                'fc1Weight',
+                'fc2Weight',
+              ]);
+              const narrow = packProduct(weights.xProj, 'bf16');
+              const exact = mambaBlock(x, weights, 1e-5);
+              const low = mambaBlock(x, { ...mixed, xProj: narrow }, 1e-5);
+              expect(errorOf(low, exact, x), JSON.stringify(test)).toBeLessThan(bounds[precision]);
+              const scans = [...scanOf(weights), ...scanOf(weights)];
+              const both = vimBlock(x, { norm, inProj, outProj, scans }, 1e-5);
+              const lowScans = [...scanOf(weights, narrow), ...scanOf(weights, narrow)];
+              const lowBoth = vimBlock(
+                x,
+                { norm, inProj: mixed.inProj, outProj: mixed.outProj, scans: lowScans },
+                1e-5,
+              );
+              expect(errorOf(lowBoth, both, x), JSON.stringify(test)).toBeLessThan(
+                bounds[precision],
+              );
+            }
+          });
+        });
+      },
+    );
+
     it('keep what is no number in its sample, and show it', () => {
       scope(() => {
         noGrad(() => {

@@ -107,7 +107,8 @@ function ofToken(row: readonly number[]): Integers {
   const range = fround(Math.max(0, ...row) - low);
   const inverse = range > 1e-30 ? fround(255 / range) : 0;
   const zero = nearest(fround(-low * inverse));
-  const values = row.map((x) => Math.min(255, Math.max(0, nearest(fround(x * inverse)) + zero)));
+  // Multiplied and added with one rounding.
+  const values = row.map((x) => Math.min(255, Math.max(0, nearest(fround(x * inverse + zero)))));
   return { values, scale: fround(range * fround(1 / 255)), zero };
 }
 

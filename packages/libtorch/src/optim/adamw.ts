@@ -4,7 +4,7 @@ import { callOperator, hasOperator } from '../dispatch.js';
 import { full } from '../factories.js';
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
-import { mulAll_ } from './device-scalars.js';
+import { mulAll_, takesLists } from './device-scalars.js';
 import {
   type Batch,
   type DeviceScalars,
@@ -31,6 +31,9 @@ export const adamWKinds: OptionKinds<AdamWOptions> = {
   eps: 'number',
   weightDecay: 'number',
 };
+
+/** Of ours, for lists on a GPU. */
+const adamwSteps = 'mamba_prune::adamw_steps_';
 
 /**
  * Adam with decoupled weight decay (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101),
@@ -70,6 +73,10 @@ export class AdamW extends Optimizer {
       const lists = [params, grads, average, square];
       const settings = [lr, beta1, beta2, this.eps, weightDecay, step];
       callOperator('mamba_prune::adamw_', ...lists, ...settings);
+    } else if (takesLists(adamwSteps, params, grads)) {
+      const [rate, count] = [full([], lr, { device }), full([], step, { device })];
+      const counts = params.map(() => count);
+      this.#updateOnDevice(batch, { lr: rate, counts, skip: undefined }, group);
     } else if (device.startsWith('cuda') && hasOperator('aten::_fused_adamw_')) {
       const count = full([], step, { device });
       const steps = params.map(() => count);
@@ -89,12 +96,23 @@ export class AdamW extends Optimizer {
     }
   }
 
+  #updateOnDevice(batch: Batch, { lr, counts, skip }: DeviceScalars, group: ParamGroup): void {
+    const { params, grads, slots } = batch;
+    const lists = [params, grads, slots[0] ?? [], slots[1] ?? [], counts];
+    const settings = [...this.betas, this.eps, group.weightDecay];
+    callOperator(adamwSteps, ...lists, lr, skip ?? null, ...settings);
+  }
+
   /** The same update with learning rate and step count read from the device. */
   #updateByScalars(batch: Batch, scalars: DeviceScalars, group: ParamGroup): void {
     const { params, grads, slots, device } = batch;
     const { lr, counts, skip } = scalars;
     const [average = [], square = []] = slots;
     const [beta1, beta2] = this.betas;
+    if (takesLists(adamwSteps, params, grads)) {
+      this.#updateOnDevice(batch, scalars, group);
+      return;
+    }
     if (device.startsWith('cuda') && hasOperator('aten::_fused_adamw_.tensor_lr')) {
       const lists = [params, grads, average, square, [], counts];
       const settings = [lr, beta1, beta2, group.weightDecay, this.eps, false, false, null, skip];

@@ -6,7 +6,7 @@ import { stack } from '../factories.js';
 import * as ops from '../generated/ops.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
-import { mulAll_ } from './device-scalars.js';
+import { mulAll_, takesLists } from './device-scalars.js';
 
 /** PyTorch's guard against a division by zero (torch.nn.utils.clip_grad_norm_). */
 const epsilon = 1e-6;
@@ -59,7 +59,7 @@ export function clipGradNormOnDevice(
       if (grads.length === 0) return undefined;
       const norm = normOf(grads);
       const factor = norm.add(epsilon).reciprocal().mul_(maxNorm);
-      for (const list of alike(grads)) mulAll_(list, ops.clampMax(factor, 1));
+      for (const list of alike(grads)) scaleAll_(list, ops.clampMax(factor, 1));
       return norm;
     }),
   );
@@ -71,13 +71,21 @@ function checkMaxNorm(where: string, maxNorm: number): void {
 }
 
 function normOf(grads: readonly Tensor[]): Tensor {
+  const operator = 'mamba_prune::norm_of_list';
   const norms = alike(grads).flatMap((list) => {
+    if (takesLists(operator, list)) return [callOperator(operator, list) as Tensor];
     // In 16 bits a norm would have two or three digits and overflow early.
     if (elementSize(list[0]?.dtype ?? 'float32') > 2) return ops.foreachNorm(list);
     return list.map((grad) => ops.linalgVectorNorm(grad, 2, null, false, 'float32'));
   });
   const device = grads[0]?.device ?? 'cpu';
   return stack(norms.map((norm) => norm.to('float32').to(device))).norm();
+}
+
+function scaleAll_(list: readonly Tensor[], factor: Tensor): void {
+  const operator = 'mamba_prune::scale_list_';
+  if (takesLists(operator, list)) callOperator(operator, list, factor);
+  else mulAll_(list, factor);
 }
 
 /** Lists of one device and type each, which the foreach operators need. */

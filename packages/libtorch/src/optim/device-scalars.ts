@@ -5,6 +5,20 @@ import { callOperator, hasOperator } from '../dispatch.js';
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
 
+/**
+ * Whether an operator of ours for whole lists on a GPU takes these: libtorch's, which give a block 65,536 elements, leave most
+ * of it idle.
+ */
+export function takesLists(operator: string, ...lists: (readonly Tensor[])[]): boolean {
+  return (
+    lists[0]?.[0]?.device.startsWith('cuda') === true &&
+    hasOperator(operator) &&
+    lists.every((list) =>
+      list.every(({ dtype, isContiguous }) => dtype === 'float32' && isContiguous),
+    )
+  );
+}
+
 /** Multiplies all by one factor that lies on the device. @param factor - 0-d, of the tensors' device */
 export function mulAll_(tensors: readonly Tensor[], factor: Tensor): void {
   if (tensors.length === 0) return;
@@ -22,6 +36,11 @@ export function averageAll_(
   values: readonly Tensor[],
   decay: Tensor,
 ): void {
+  const operator = 'mamba_prune::average_list_';
+  if (takesLists(operator, averages, values)) {
+    callOperator(operator, averages, values, decay);
+    return;
+  }
   mulAll_(averages, decay);
   const rest = decay.neg().add(1);
   if (hasOperator('aten::_foreach_mul.Tensor')) {

@@ -2,6 +2,7 @@
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
 import { callOperator, hasOperator } from '../dispatch.js';
+import { full } from '../factories.js';
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { AdamW, type AdamWOptions, adamWKinds, decay_ } from './adamw.js';
 import {
@@ -43,6 +44,8 @@ const eps = 1e-7;
 export class Muon extends AdamW {
   readonly momentum: number;
   readonly #places = new Map<string, StackPlaces>();
+  /** Whether the kernel for single matrices takes those of a device and a shape. */
+  readonly #taken = new Map<string, boolean>();
   /** Whether matrices of different shapes share a stack. By default on a GPU. */
   protected padded: boolean | undefined;
 
@@ -71,13 +74,57 @@ export class Muon extends AdamW {
       super.update(batch, group);
       return;
     }
+    const rest = this.#updateAtOnce(batch, group);
+    if (rest.params.length > 0) this.#updateInStacks(rest, group);
+  }
+
+  /** The matrices that a GPU has a kernel for, which does the whole step. @returns the others */
+  #updateAtOnce(batch: Batch, { lr, weightDecay }: ParamGroup): Batch {
+    const { params, grads, scalars, device } = batch;
+    const [taken, others] = partition(params.length, (i) =>
+      this.#isTaken(params[i] as Tensor, grads[i] as Tensor),
+    );
+    if (taken.length === 0) return batch;
+    const own = membersOf(batch, taken);
+    callOperator(
+      'mamba_prune::muon_',
+      own.params,
+      own.grads,
+      own.slots[0] ?? [],
+      own.params.map((param) => factorOf(matrixShape(param))),
+      scalars?.lr ?? full([], lr, { device }),
+      scalars?.skip ?? null,
+      this.momentum,
+      weightDecay,
+      [A, B, C],
+      newtonSchulzSteps,
+      eps,
+    );
+    return membersOf(batch, others);
+  }
+
+  #isTaken(param: Tensor, grad: Tensor): boolean {
+    if (!param.device.startsWith('cuda') || param.dtype !== 'float32') return false;
+    if (!param.isContiguous || !grad.isContiguous) return false;
+    const [rows, columns] = matrixShape(param);
+    const key = `${param.device} ${rows} ${columns}`;
+    let isTaken = this.#taken.get(key);
+    if (isTaken === undefined) {
+      const operator = 'mamba_prune::muon_takes';
+      isTaken = hasOperator(operator) && (callOperator(operator, param, rows, columns) as boolean);
+      this.#taken.set(key, isTaken);
+    }
+    return isTaken;
+  }
+
+  #updateInStacks(batch: Batch, group: ParamGroup): void {
     const { params, grads, scalars } = batch;
     const { lr } = group;
     const [buffers = []] = batch.slots;
     ops.foreachMulScalar_(buffers, this.momentum);
     ops.foreachAdd_(buffers, grads, 1 - this.momentum);
     decay_(batch, group);
-    const shapes = params.map((param): MatrixShape => [param.size(0), param.numel / param.size(0)]);
+    const shapes = params.map(matrixShape);
     const rate = scalars?.lr ?? lr;
     const stacks = this.#stacksOf(shapes, batch.device).map((stack) => {
       const of = <T>(list: readonly T[]): T[] => stack.members.map((i) => list[i] as T);
@@ -152,6 +199,28 @@ interface Ahead {
   readonly ahead: Tensor;
   /** The changes of the members by the directions, which may be overwritten. */
   readonly changesOf: (directions: Tensor, rate: Tensor | number) => Tensor[];
+}
+
+const matrixShape = (param: Tensor): MatrixShape => [param.size(0), param.numel / param.size(0)];
+
+/** The numbers below `count` that are so, and the others. */
+function partition(count: number, isSo: (i: number) => boolean): [number[], number[]] {
+  const [those, others]: [number[], number[]] = [[], []];
+  for (let i = 0; i < count; i++) (isSo(i) ? those : others).push(i);
+  return [those, others];
+}
+
+/** A batch of some of the parameters. */
+function membersOf(batch: Batch, members: readonly number[]): Batch {
+  const of = <T>(list: readonly T[]): T[] => members.map((i) => list[i] as T);
+  const { params, grads, slots, scalars } = batch;
+  return {
+    ...batch,
+    params: of(params),
+    grads: of(grads),
+    slots: slots.map((slot) => of(slot)),
+    scalars: scalars && { ...scalars, counts: of(scalars.counts) },
+  };
 }
 
 /** From a direction to a step of the size that AdamW's have. */

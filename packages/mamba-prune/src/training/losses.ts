@@ -1,5 +1,6 @@
 /** The loss of a training step. */
 import { F, noGrad, type Tensor } from '@mamba-prune/libtorch';
+import { meanCrossEntropy } from '@mamba-prune/libtorch/kernels';
 import type { Distillation, StepContext } from './types.js';
 
 /** Cross-entropy with class numbers, or with the soft targets of mixup and cutmix where given. */
@@ -7,7 +8,7 @@ export function classificationLoss(
   context: Pick<StepContext, 'logits' | 'labels' | 'targets'>,
   labelSmoothing: number,
 ): Tensor {
-  return F.crossEntropy(context.logits, context.targets ?? context.labels, { labelSmoothing });
+  return meanCrossEntropy(context.logits, context.targets ?? context.labels, { labelSmoothing });
 }
 
 /**

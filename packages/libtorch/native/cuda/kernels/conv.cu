@@ -1,11 +1,12 @@
 // Causal depthwise convolution over time, with silu, forward and backward:
 //   y_t = act(bias + sum_k w_k x_{t - TAPS + 1 + k})
-// A thread owns VECTOR channels for RUN steps.
+// A thread owns VECTOR channels for a run of steps.
 //
-// Defined by the caller: TAPS, VECTOR, REVERSE (time runs backwards), HAS_BIAS, SILU, THREADS, RUN (steps whose
-// results are a thread's). For the forward pass DIRECTIONS (1, or 2: both at once, where REVERSE is 0) and WHOLE_RUNS
-// (whether RUN divides the length); for the backward pass ADD_DX (add to dx instead of writing it). Only the pass that
-// has its own is compiled.
+// Defined by the caller: TAPS, VECTOR, REVERSE (time runs backwards), HAS_BIAS, SILU, THREADS. For the forward pass RUN
+// (steps whose results are a thread's), DIRECTIONS (1, or 2: both at once, where REVERSE is 0) and WHOLE_RUNS (whether
+// RUN divides the length); for the backward pass, whose runs are of any number of steps, ADD_DX (add to dx instead of
+// writing it), RING (rows come into shared memory: 16-bit rows that 16 bytes may be copied of, VECTOR 2, up to 5 taps)
+// and BLOCKS (of a multiprocessor). Only the pass that has its own is compiled.
 #include "conv_interface.h"
 
 using namespace mamba_prune::cuda::conv_kernel;
@@ -100,49 +101,146 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const ConvBot
 #endif
 
 #ifndef DIRECTIONS
-// VECTOR channels of a sequence, step by step, from `first` on.
-template <class T> struct Walk {
-  T* data;   // at the step at hand
-  int row;   // bytes to the next one
-  int left;  // steps from there to the end
-  __device__ __forceinline__ Walk(T* from, i64 stride, const Args& a, int batch, int channel, int first)
-      : data(from + ((i64)batch * a.length + (REVERSE ? a.length - 1 - first : first)) * stride + channel),
-        row((int)(REVERSE ? -stride : stride) * (int)sizeof(scalar)),
-        left(a.length - first) {}
-  __device__ __forceinline__ T* at(int i) const { return (T*)((const char*)data + (i64)i * row); }
-  __device__ __forceinline__ void go(int steps) { data = at(steps), left -= steps; }
-  // Behind the end all is zero.
-  __device__ __forceinline__ Raw<VECTOR> read(int i) const {
-    Raw<VECTOR> r{};
-    if (i < left) r = *reinterpret_cast<const Raw<VECTOR>*>(at(i));
-    return r;
-  }
-};
-// The TAPS - 1 steps before `first`, oldest first; before the first of all there is zero.
-template <class W> __device__ __forceinline__ void read_before(Raw<VECTOR> (&to)[TAPS], const W& x, int first) {
-#pragma unroll
-  for (int k = 1; k < TAPS; k++) {
-    to[k] = Raw<VECTOR>{};
-    if (first - TAPS + k >= 0) to[k] = *reinterpret_cast<const Raw<VECTOR>*>(x.at(k - TAPS));
-  }
-}
+constexpr int kAhead = 4;  // steps that a thread takes one after the other once their inputs are there
+
 template <class T> __device__ __forceinline__ void take(float (&to)[VECTOR], const T& from) {
 #pragma unroll
   for (int v = 0; v < VECTOR; v++) to[v] = from.get(v);
 }
 
-constexpr int kAhead = 4;  // steps whose inputs are on their way while those before them are worked on
-static_assert(RUN % kAhead == 0, "a run is whole groups of steps");
+// Inputs of a run, kAhead steps at a time, and the TAPS - 1 steps before it. Before the first step of all and behind
+// the last all is zero.
+#if RING
+constexpr int kDepth = 4;  // times kAhead steps that are there or on their way
+constexpr int kWarpChannels = kBackwardGroups * VECTOR, kPieces = kWarpChannels / 8;
+static_assert(32 / kPieces == kAhead && TAPS - 1 <= kAhead && sizeof(scalar) == 2, "a lane copies a piece of 16 bytes");
+// Of a warp. A load into registers shares one of six counters with stores and special functions, and who waits for
+// those then waits for memory, as in scan_tiles.cu.
+struct alignas(16) Rows {
+  scalar x[kAhead][kWarpChannels], dy[kAhead][kWarpChannels];
+};
+class Inputs {
+ public:
+  __device__ __forceinline__ Inputs(const Args& a, Rows* ring_, int batch, int, int first, int end)
+      : ring(ring_), place(0), row(threadIdx.x % 32 / kPieces), step(first - kAhead + row), first_dy(first) {
+    const int piece = blockIdx.x * kWarpChannels + threadIdx.x % kPieces * 8;
+    limit = piece < a.width ? min(end + TAPS - 1, a.length) : 0;
+    x = a.x + row_of(a, batch, step) * a.x_row + piece, dy = a.dy + row_of(a, batch, step) * a.dy_row + piece;
+    x_step = (REVERSE ? -kAhead : kAhead) * (int)a.x_row, dy_step = (REVERSE ? -kAhead : kAhead) * (int)a.dy_row;
+    wait<0>();  // what the run before has asked for
+    for (int i = 0; i < kDepth - 1; i++) copy(i);
+  }
+  __device__ __forceinline__ void before(float (&window)[TAPS][VECTOR]) {
+    go(true);
+#pragma unroll
+    for (int k = 1; k < TAPS; k++) take(window[k], x_of(kAhead - TAPS + k));
+  }
+  __device__ __forceinline__ void go(bool) {
+    wait<kDepth - 2>();
+    now = ring + place % kDepth;
+    copy(place + kDepth - 1), place++;
+  }
+  __device__ __forceinline__ Raw<VECTOR> x_of(int i) const { return own(now->x[i]); }
+  __device__ __forceinline__ Raw<VECTOR> dy_of(int i) const { return own(now->dy[i]); }
+
+ private:
+  Rows* const ring;
+  const Rows* now;
+  const scalar *x, *dy;
+  int place, row, step, first_dy, limit, x_step, dy_step;
+
+  static __device__ __forceinline__ Raw<VECTOR> own(const scalar* from) {
+    return *reinterpret_cast<const Raw<VECTOR>*>(from + threadIdx.x % 32 * VECTOR);
+  }
+  __device__ __forceinline__ void copy(int to) {
+    copy_piece(&ring[to % kDepth].x[0][0] + threadIdx.x % 32 * 8, x, step >= 0 && step < limit);
+    copy_piece(&ring[to % kDepth].dy[0][0] + threadIdx.x % 32 * 8, dy, step >= first_dy && step < limit);
+    asm volatile("cp.async.commit_group;" ::: "memory");
+    x += x_step, dy += dy_step, step += kAhead;
+  }
+  // 16 bytes into shared memory, zeros where there is nothing to copy.
+  static __device__ __forceinline__ void copy_piece(void* to, const void* from, bool there) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((u32)__cvta_generic_to_shared(to)), "l"(from),
+                 "r"(there ? 16 : 0)
+                 : "memory");
+  }
+  // Until no more than so many groups are on their way, and all lanes see what has come and are through with the rest.
+  template <int Groups> __device__ __forceinline__ void wait() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(Groups) : "memory");
+    __syncwarp();
+  }
+};
+#else
+// VECTOR channels of a sequence, step by step, from `first` on.
+class Walk {
+ public:
+  __device__ __forceinline__ Walk(const scalar* from, i64 stride, const Args& a, int batch, int channel, int first)
+      : data(from + row_of(a, batch, first) * stride + channel),
+        row((int)(REVERSE ? -stride : stride) * (int)sizeof(scalar)),
+        left(a.length - first) {}
+  __device__ __forceinline__ void go() { data = at(kAhead), left -= kAhead; }
+  __device__ __forceinline__ Raw<VECTOR> read(int i) const {
+    Raw<VECTOR> r{};
+    if (i < left) r = *reinterpret_cast<const Raw<VECTOR>*>(at(i));
+    return r;
+  }
+
+ private:
+  const scalar* data;  // at the step at hand
+  int row;             // bytes to the next one
+  int left;            // steps from there to the end
+  __device__ __forceinline__ const scalar* at(int i) const { return (const scalar*)((const char*)data + (i64)i * row); }
+};
+struct Rows {};
+class Inputs {
+ public:
+  __device__ __forceinline__ Inputs(const Args& a, Rows*, int batch, int channel, int first, int)
+      : x(a.x, a.x_row, a, batch, channel, first), dy(a.dy, a.dy_row, a, batch, channel, first) {
+#pragma unroll
+    for (int k = 1; k < TAPS; k++) {
+      old[k] = Raw<VECTOR>{};
+      if (first - TAPS + k >= 0) old[k] = x.read(k - TAPS);
+    }
+    read();
+  }
+  __device__ __forceinline__ void before(float (&window)[TAPS][VECTOR]) const {
+#pragma unroll
+    for (int k = 1; k < TAPS; k++) take(window[k], old[k]);
+  }
+  __device__ __forceinline__ void go(bool more) {
+#pragma unroll
+    for (int i = 0; i < kAhead; i++) now_x[i] = next_x[i], now_dy[i] = next_dy[i];
+    x.go(), dy.go();
+    if (more) read();
+  }
+  __device__ __forceinline__ Raw<VECTOR> x_of(int i) const { return now_x[i]; }
+  __device__ __forceinline__ Raw<VECTOR> dy_of(int i) const { return now_dy[i]; }
+
+ private:
+  Walk x, dy;
+  Raw<VECTOR> old[TAPS], next_x[kAhead], next_dy[kAhead], now_x[kAhead], now_dy[kAhead];
+
+  __device__ __forceinline__ void read() {
+#pragma unroll
+    for (int i = 0; i < kAhead; i++) next_x[i] = x.read(i), next_dy[i] = dy.read(i);
+  }
+};
+#endif
 
 // A block's threads: x over channel groups (contiguous), so that a warp reads whole lines; each warp takes runs
 // of steps.
-// What hides the wait for memory is warps, and what limits them is registers.
-constexpr int kBackwardBlocks = VECTOR == 4 ? 4 : TAPS <= 4 ? 6 : 1;
-extern "C" __global__ void __launch_bounds__(THREADS, kBackwardBlocks) conv_backward(const Args a) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv_backward(const Args a) {
   const int groups = a.width / VECTOR;
   const int group = blockIdx.x * kBackwardGroups + (threadIdx.x & 31), channel = min(group, groups - 1) * VECTOR;
   const bool inside = group < groups;
   constexpr int kRows = THREADS / 32;
+  const int warp = __shfl_sync(kAllLanes, threadIdx.x >> 5, 0);  // the same in all lanes, as the compiler now knows
+#if RING
+  __shared__ Rows rings[kRows][kDepth];
+  Rows* const ring = rings[warp];
+#else
+  Rows* const ring = nullptr;
+#endif
   Filter f;
   f.read(a.weight, a.bias, channel, a.channels);
   float dw[VECTOR][TAPS + 1];
@@ -150,55 +248,46 @@ extern "C" __global__ void __launch_bounds__(THREADS, kBackwardBlocks) conv_back
   for (int v = 0; v < VECTOR; v++)
 #pragma unroll
     for (int k = 0; k <= TAPS; k++) dw[v][k] = 0.0f;
-  const int runs = (a.length + RUN - 1) / RUN;
-  for (int index = blockIdx.y * kRows + (threadIdx.x >> 5); index < a.batch * runs; index += gridDim.y * kRows) {
-    const int batch = index / runs, first = index % runs * RUN, end = min(first + RUN, a.length);
-    Walk<const scalar> x(a.x, a.x_row, a, batch, channel, first), dy(a.dy, a.dy_row, a, batch, channel, first);
-    Walk<scalar> dx(a.dx, a.dx_row, a, batch, channel, first);
-    Raw<VECTOR> before[TAPS], next_x[kAhead], next_dy[kAhead];
-    read_before(before, x, first);
-#pragma unroll
-    for (int i = 0; i < kAhead; i++) next_x[i] = x.read(i), next_dy[i] = dy.read(i);
+  const int runs = (a.length + a.run - 1) / a.run;
+  for (int index = blockIdx.y * kRows + warp; index < a.batch * runs; index += gridDim.y * kRows) {
+    const int batch = index / runs, first = index % runs * a.run, end = min(first + a.run, a.length);
+    Inputs in(a, ring, batch, channel, first, end);
+    // Where the gradient of the step before the first by TAPS - 1 would be.
+    scalar* dx = a.dx + row_of(a, batch, first - TAPS + 1) * a.dx_row + channel;
+    const int dx_row = REVERSE ? -(int)a.dx_row : (int)a.dx_row;
     float window[TAPS][VECTOR], dpre[TAPS][VECTOR];  // inputs and gradients before the activation, oldest first
+    in.before(window);
 #pragma unroll
-    for (int k = 0; k < TAPS; k++) {
-      if (k > 0) take(window[k], before[k]);
+    for (int k = 0; k < TAPS; k++)
 #pragma unroll
       for (int v = 0; v < VECTOR; v++) dpre[k][v] = 0.0f;
-    }
     // Step t gives dx of step t - TAPS + 1, when all gradients that it takes part in are there.
     for (int t0 = first; t0 < end + TAPS - 1; t0 += kAhead) {
-      Raw<VECTOR> now_x[kAhead], now_dy[kAhead];
-#pragma unroll
-      for (int i = 0; i < kAhead; i++) now_x[i] = next_x[i], now_dy[i] = next_dy[i];
-      x.go(kAhead), dy.go(kAhead);
-      if (t0 + kAhead < end + TAPS - 1) {
-#pragma unroll
-        for (int i = 0; i < kAhead; i++) next_x[i] = x.read(i), next_dy[i] = dy.read(i);
-      }
+      in.go(t0 + kAhead < end + TAPS - 1);
 #pragma unroll
       for (int i = 0; i < kAhead; i++) {
         const int t = t0 + i;
-        // Steps of the next run are its own as far as the gradients of the weights go.
-        const float own = t < end ? 1.0f : 0.0f;
 #pragma unroll
         for (int k = 0; k + 1 < TAPS; k++)
 #pragma unroll
           for (int v = 0; v < VECTOR; v++) window[k][v] = window[k + 1][v], dpre[k][v] = dpre[k + 1][v];
-        take(window[TAPS - 1], now_x[i]);
+        take(window[TAPS - 1], in.x_of(i));
         float of_y[VECTOR], of_x[VECTOR];
-        take(of_y, now_dy[i]);
+        take(of_y, in.dy_of(i));
 #pragma unroll
         for (int v = 0; v < VECTOR; v++) {
           float sum = f.bias[v];
 #pragma unroll
           for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * window[k][v];
           const float gate = sigmoid(sum);
-          const float d = SILU ? of_y[v] * gate * (1.0f + sum * (1.0f - gate)) : of_y[v], mine = own * d;
+          const float d = SILU ? of_y[v] * gate * (1.0f + sum * (1.0f - gate)) : of_y[v];
           dpre[TAPS - 1][v] = d;
+          // Steps of the next run are its own as far as the gradients of the weights go.
+          if (t < end) {
 #pragma unroll
-          for (int k = 0; k < TAPS; k++) dw[v][k] += mine * window[k][v];
-          dw[v][TAPS] += mine;
+            for (int k = 0; k < TAPS; k++) dw[v][k] += d * window[k][v];
+            dw[v][TAPS] += d;
+          }
           of_x[v] = 0.0f;
           // x of step t - TAPS + 1 + j meets tap TAPS - 1 - j of the gradient j steps later.
 #pragma unroll
@@ -206,16 +295,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, kBackwardBlocks) conv_back
         }
         const int step = t - TAPS + 1;
         if (step >= first && step < end && inside) {
-          scalar* to = dx.at(i - TAPS + 1);
           if (ADD_DX) {
-            const Raw<VECTOR> sum = *reinterpret_cast<const Raw<VECTOR>*>(to);
+            const Raw<VECTOR> sum = *reinterpret_cast<const Raw<VECTOR>*>(dx);
 #pragma unroll
             for (int v = 0; v < VECTOR; v++) of_x[v] += sum.get(v);
           }
-          store<VECTOR>(to, of_x);
+          store<VECTOR>(dx, of_x);
         }
+        dx += dx_row;
       }
-      dx.go(kAhead);
     }
   }
   // Over the rows of the block.
@@ -223,7 +311,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, kBackwardBlocks) conv_back
 #pragma unroll
   for (int v = 0; v < VECTOR; v++)
 #pragma unroll
-    for (int k = 0; k <= TAPS; k++) sums[threadIdx.x >> 5][threadIdx.x & 31][v * (TAPS + 1) + k] = dw[v][k];
+    for (int k = 0; k <= TAPS; k++) sums[warp][threadIdx.x & 31][v * (TAPS + 1) + k] = dw[v][k];
   __syncthreads();
   for (int i = threadIdx.x; i < 32 * VECTOR * (TAPS + 1); i += THREADS) {
     const int lane = i / (VECTOR * (TAPS + 1)), at = i % (VECTOR * (TAPS + 1));

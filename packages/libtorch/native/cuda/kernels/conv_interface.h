@@ -16,8 +16,9 @@ template <class T> struct ConvArgs {
   long long x_row, y_row, dy_row, dx_row;
   // Results are written in columns [0, width), a multiple of VECTOR; those from `channels` on are zero.
   int batch, length, channels, width;
+  int run;  // steps of a warp at a time, in the backward pass
 };
-MAMBA_PRUNE_CHECK_LAYOUT(ConvArgs<void>, 7 * 8 + 4 * 8 + 4 * 4);
+MAMBA_PRUNE_CHECK_LAYOUT(ConvArgs<void>, 7 * 8 + 4 * 8 + 5 * 4 + kPadding);
 
 /** Of the forward pass in both directions: these are of the one that begins at the sequence's end. */
 template <class T> struct ConvBothArgs : ConvArgs<T> {

@@ -7,9 +7,8 @@
 // the order of their use. Hopper's wgmma (compute capability 9.0 alone) multiplies. Columns are permuted, as
 // warpgroup.cuh says; fused_mlp.cc packs the weights in that order.
 //
-// Defined by the caller: MODEL (128 or 192), NEXT (0 or 1), GROUPS (warpgroups, 1 or 2), STAGES (units in shared
-// memory), and SCALAR, of 16 bits. For MODEL 64 ptxas of CUDA 13.0 gives `left` and `hidden` the same registers, and
-// results are wrong.
+// Defined by the caller: NEXT (0 or 1), and what warpgroup.cuh says. For MODEL 64 ptxas of CUDA 13.0 gives `left` and
+// `hidden` the same registers, and results are wrong.
 #include "fused_mlp_interface.h"
 #include "warpgroup.cuh"
 
@@ -39,7 +38,7 @@ __device__ __forceinline__ void normalized(u32 (&left)[kSteps][4], const float (
     }
 }
 
-__device__ __forceinline__ void mlp_tile(const Args& a, Units& ring, const Rows& rows) {
+__device__ __forceinline__ void mlp_tile(const Args& a, Units& ring, const Rows& rows, const Turns& turns) {
   float acc[4 * kBlocks];
   read_rows(acc, a.x, rows);
 
@@ -49,7 +48,7 @@ __device__ __forceinline__ void mlp_tile(const Args& a, Units& ring, const Rows&
   keep(acc);
 
   float sum[32];
-  add_mlp(acc, sum, left, ring, a.neuron_units, multiply_wide);
+  add_mlp(acc, sum, left, ring, a.neuron_units, turns, multiply_wide);
 #pragma unroll
   for (int i = 0; i < MODEL / 32; i++)
 #pragma unroll
@@ -76,21 +75,11 @@ __device__ __forceinline__ void mlp_tile(const Args& a, Units& ring, const Rows&
 #endif
 }
 
-extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) fused_mlp(const Args a) {
+extern "C" __global__ void OF_CLUSTER __launch_bounds__(threads_of(GROUPS), 1) fused_mlp(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
   Units ring = start_ring(memory, barriers);
-  const int tiles = (a.rows + kTile * GROUPS - 1) / (kTile * GROUPS);
-  if (threadIdx.x >= GROUPS * kWarpgroup) {
-#if GROUPS == 2
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
-#endif
-    if (threadIdx.x == GROUPS * kWarpgroup) copy_units(a.units, ring, tiles, 2 * a.neuron_units + a.next_units);
-    return;
-  }
-#if GROUPS == 2
-  asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
-#endif
-  const int row = threadIdx.x / 32 * 16 + (threadIdx.x & 31) / 4;
-  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) mlp_tile(a, ring, {tile * kTile * GROUPS + row, a.rows});
+  run(
+      a.units, 2 * a.neuron_units + a.next_units, a.rows, ring, [](int u) { return u; },
+      [&](int, const Rows& rows, const Turns& turns) { mlp_tile(a, ring, rows, turns); });
 }

@@ -19,6 +19,7 @@ __device__ __forceinline__ int unit_column(int i) {
 // What brings a lane's two rows to mean 0 and variance 1; `v(i)` is number i of them, as a product leaves them.
 struct RowScale {
   float scale[2], shift[2];
+  RowScale() = default;
   template <class V> __device__ __forceinline__ RowScale(const V& v, float eps) {
     float mean[2] = {0, 0}, squares[2] = {0, 0};
 #pragma unroll
@@ -38,9 +39,8 @@ struct RowScale {
 };
 
 // Normalised rows as the left operand of a product.
-__device__ __forceinline__ void normalized(u32 (&left)[kSteps][4], const float (&v)[4 * kBlocks],
-                                           const float* norm_weight, const float* norm_bias, float eps) {
-  const RowScale rows([&](int i) { return v[i]; }, eps);
+__device__ __forceinline__ void normalized(u32 (&left)[kSteps][4], const float (&v)[4 * kBlocks], const RowScale& rows,
+                                           const float* norm_weight, const float* norm_bias) {
 #pragma unroll
   for (int i = 0; i < MODEL / 32; i++) {
     const Columns weight(norm_weight, i), bias(norm_bias, i);
@@ -85,118 +85,94 @@ __device__ __forceinline__ float2 sum_over_rows(const float (&v)[32]) {
   return make_float2(s[0], s[1]);
 }
 
-// Where a warp has the sums of its rows over all tiles of its block: the block's first tile writes, the others add.
+// Where a warp has the sums of its rows over all tiles of its block: the block's first tile writes, the others add. A
+// lane alone has the two numbers at its column, so they are added in the order of the tiles; the L2 cache adds them,
+// and nobody waits for what the tiles before have left.
 struct Sums {
   float* at;
   bool add;
   __device__ __forceinline__ Sums(float* partial, int tile, int width)
       : at(partial + (i64)(blockIdx.x * GROUPS * 4 + threadIdx.x / 32) * width), add(tile != blockIdx.x) {}
-  // What the tiles before have left, to be asked for well before it is used.
-  __device__ __forceinline__ float2 held(int column) const {
-    return add ? *reinterpret_cast<const float2*>(at + column) : make_float2(0.0f, 0.0f);
-  }
-  __device__ __forceinline__ void put(int column, float2 sum, float2 held) const {
-    *reinterpret_cast<float2*>(at + column) = make_float2(sum.x + held.x, sum.y + held.y);
+  __device__ __forceinline__ void put(int column, float2 sum) const {
+    asm volatile(
+        "{ .reg .pred p; setp.ne.u32 p, %3, 0; @!p st.global.v2.f32 [%0], {%1, %2};\n"
+        "@p red.relaxed.gpu.global.add.v2.f32 [%0], {%1, %2}; }" ::"l"(at + column),
+        "f"(sum.x), "f"(sum.y), "r"((u32)add)
+        : "memory");
   }
 };
 
-// The pass back through the normalisation of rows of x, given the gradient of its results as a product leaves it:
-// writes the gradient of x, with `skip` added, which reaches x past the layer. `sums` [3, MODEL] gets, for the rows of
-// this warp, the sums for the gradients of weight and bias, and those of skip.
-__device__ __forceinline__ void norm_backward_rows(float (&dy)[4 * kBlocks], const Rows& rows, const scalar* x_from,
-                                                   const scalar* skip_from, const float* weight_from, float eps,
-                                                   scalar* dx, const Sums& sums) {
-  uint4 packed[2][MODEL / 32];
-#pragma unroll
-  for (int i = 0; i < MODEL / 32; i++)
-#pragma unroll
-    for (int r = 0; r < 2; r++) packed[r][i] = rows.read(x_from, r, i);
-  const auto x = [&](int k) {
-    const uint4& from = packed[k >> 1 & 1][k / 16];
-    const u32 parts[4] = {from.x, from.y, from.z, from.w};
-    scalar v;
-    v.bits = (u16)(parts[k / 4 % 4] >> k % 2 * 16);
-    return up(v);
-  };
-  const RowScale scales(x, eps);
-  const auto normal = [&](int k) { return scales.normal(x(k), k >> 1 & 1); };
+// The pass back through the normalisation of rows of x, which `scales` brings to mean 0 and variance 1, given the
+// gradient of its results as a product leaves it: writes the gradient of x, with `skip` added, which reaches x past the
+// layer. skip_of(block) has 64 columns of it, as PackedRows. `sums` [3, MODEL] gets, for the rows of this warp, the
+// sums for the gradients of weight and bias, and those of skip.
+//
+// x is read twice, 64 columns at a time: there are no registers for more of it.
+template <class SkipOf>
+__device__ __forceinline__ void norm_backward_rows(float (&dy)[4 * kBlocks], const Rows& rows, const CopiedRows& x_rows,
+                                                   const RowScale& scales, const SkipOf& skip_of,
+                                                   const float* weight_from, scalar* dx, Sums sums) {
   float mean[2] = {0, 0}, along[2] = {0, 0};
-  const int lane = threadIdx.x & 31, at = column_of(lane / 4 * 8 + lane % 4 * 2);
+  const int lane = threadIdx.x & 31;
+  // One address for all sums and one for all results, made here: what would be kept from before the products would be
+  // kept in memory.
+  sums.at += column_of(lane / 4 * 8 + lane % 4 * 2);
+  scalar* to = dx + (i64)rows.first * MODEL + 8 * (lane & 3);
+  asm volatile("" : "+l"(sums.at), "+l"(to));
   const auto put_sums = [&](const float* of, int which, int block) {
-    const int column = which * MODEL + 64 * block + at;
-    const float2 sum = sum_over_rows(*reinterpret_cast<const float (*)[32]>(of));
-    sums.put(column, sum, sums.held(column));
+    sums.put(which * MODEL + 64 * block, sum_over_rows(*reinterpret_cast<const float (*)[32]>(of)));
   };
 #pragma unroll
   for (int block = 0; block < MODEL / 64; block++) {
+    const PackedRows<2> x = x_rows.read<2>(2 * block);
+    const auto normal = [&](int i) { return scales.normal(x(i), i >> 1 & 1); };
     put_sums(dy + 32 * block, 1, block);
     float of_weight[32];
 #pragma unroll
-    for (int i = 0; i < 32; i++) of_weight[i] = dy[32 * block + i] * normal(32 * block + i);
+    for (int i = 0; i < 32; i++) of_weight[i] = dy[32 * block + i] * normal(i);
     put_sums(of_weight, 0, block);
-  }
 #pragma unroll
-  for (int i = 0; i < MODEL / 32; i++) {
-    const Columns weight(weight_from, i);
+    for (int half = 0; half < 2; half++) {
+      const Columns weight(weight_from, 2 * block + half);
 #pragma unroll
-    for (int k = 0; k < 16; k++) {
-      float& v = dy[16 * i + k];
-      v *= weight.v[k / 4 * 2 + k % 2];
-      mean[k >> 1 & 1] += v, along[k >> 1 & 1] += v * normal(16 * i + k);
+      for (int k = 0; k < 16; k++) {
+        float& v = dy[32 * block + 16 * half + k];
+        v *= weight.v[k / 4 * 2 + k % 2];
+        mean[k >> 1 & 1] += v, along[k >> 1 & 1] += v * normal(16 * half + k);
+      }
     }
+    // Here, and not behind all blocks, for which there are no registers.
+    asm volatile("" : "+f"(mean[0]), "+f"(mean[1]), "+f"(along[0]), "+f"(along[1]));
   }
 #pragma unroll
   for (int r = 0; r < 2; r++)
     mean[r] = row_sum(mean[r]) * (1.0f / MODEL), along[r] = row_sum(along[r]) * (1.0f / MODEL);
 #pragma unroll
   for (int block = 0; block < MODEL / 64; block++) {
+    const PackedRows<2> x = x_rows.read<2>(2 * block), skip_packed = skip_of(block);
     float skip[32];
-#pragma unroll
-    for (int i = 0; i < 2; i++)
-#pragma unroll
-      for (int r = 0; r < 2; r++) {
-        float v[8];
-        apart(v, rows.read(skip_from, r, 2 * block + i));
-#pragma unroll
-        for (int k = 0; k < 8; k++) skip[16 * i + k / 2 * 4 + 2 * r + k % 2] = v[k];
-      }
 #pragma unroll
     for (int i = 0; i < 32; i++) {
       const int k = 32 * block + i, r = i >> 1 & 1;
-      dy[k] = scales.scale[r] * (dy[k] - mean[r] - normal(k) * along[r]) + skip[i];
+      skip[i] = skip_packed(i);
+      dy[k] = scales.scale[r] * (dy[k] - mean[r] - scales.normal(x(i), r) * along[r]) + skip[i];
     }
     put_sums(skip, 2, block);
 #pragma unroll
     for (int i = 0; i < 2; i++)
 #pragma unroll
-      for (int r = 0; r < 2; r++) rows.write(dx, r, 2 * block + i, MODEL, dy + 32 * block + 16 * i);
+      for (int r = 0; r < 2; r++) {
+        const float* v = dy + 32 * block + 16 * i + 2 * r;
+        if (rows.has(r))
+          store16(to + r * 8 * MODEL + 64 * block + 32 * i, pair(v[0], v[1]), pair(v[4], v[5]), pair(v[8], v[9]),
+                  pair(v[12], v[13]));
+      }
   }
 }
 
 // acc [64, MODEL] += left [64, 64] unit, over the 64 rows of a unit.
 __device__ __forceinline__ void multiply_over_rows(float (&acc)[4 * kBlocks], const u32 (&left)[4][4], u32 unit) {
+  const u64 right = panels_descriptor(unit, 64 * 128);
 #pragma unroll
-  for (int k = 0; k < 4; k++)
-#pragma unroll
-    for (int n = 0; n < MODEL / 64; n++)
-      multiply<1>(acc + 32 * n, left[k], descriptor(unit + n * 64 * 128 + k * 16 * 128), 1);
-}
-
-// The tile of a warpgroup's loop, and the warpgroup that copies.
-template <class Tile> __device__ __forceinline__ void run(const unsigned char* units, int unit_count, int row_count,
-                                                          Units& ring, const Tile& tile_work) {
-  const int tiles = (row_count + mlp::kTile * GROUPS - 1) / (mlp::kTile * GROUPS);
-  if (threadIdx.x >= GROUPS * mlp::kWarpgroup) {
-#if GROUPS == 2
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
-#endif
-    if (threadIdx.x == GROUPS * mlp::kWarpgroup) copy_units(units, ring, tiles, unit_count);
-    return;
-  }
-#if GROUPS == 2
-  asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
-#endif
-  const int row = threadIdx.x / 32 * 16 + (threadIdx.x & 31) / 4;
-  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x)
-    tile_work(tile, Rows{tile * mlp::kTile * GROUPS + row, row_count});
+  for (int k = 0; k < 4; k++) multiply_panels<MODEL / 64>(acc, left[k], further(right, k * 16 * 128));
 }

@@ -47,21 +47,39 @@ __device__ __forceinline__ void multiply_narrow(float (&sum)[8], const u32 (&lef
 
 constexpr int kDeep = 3;  // panels of the left operand that are on their way
 
-// sum = the rows of `from` times all panels.
-template <int Count> __device__ __forceinline__ void multiply_channels(float (&sum)[Count], const scalar* from,
-                                                                       const Args& a, const Rows& rows, u32 panels,
-                                                                       int bytes) {
+// 16 bytes of a row of a tile, each. Rows that are not there are the last one, and numbers behind a row's end those at
+// its end: the former's results are not written, and of the latter's channels the weights are zero. So no load has a
+// condition, and none waits for the one before it.
+struct Reader {
+  const scalar* from[2];
+  int most;
+  __device__ __forceinline__ Reader(const scalar* data, const Rows& rows, int width) : most(width - 8) {
+#pragma unroll
+    for (int r = 0; r < 2; r++) from[r] = data + (i64)min(rows.first + 8 * r, rows.rows - 1) * width;
+  }
+  // The halves of a panel.
+  __device__ __forceinline__ void read(uint4 (&to)[2][2], int panel) const {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int column = min(64 * panel + 32 * i + 8 * (int)(threadIdx.x & 3), most);
+#pragma unroll
+      for (int r = 0; r < 2; r++) to[i][r] = *reinterpret_cast<const uint4*>(from[r] + column);
+    }
+  }
+};
+
+// sum = the rows of `from` times all panels. The first rows are on their way before `ready` is called, which returns
+// when the panels are there.
+template <int Count, class Ready>
+__device__ __forceinline__ void multiply_channels(float (&sum)[Count], const scalar* from, const Args& a,
+                                                  const Rows& rows, u32 panels, int bytes, const Ready& ready) {
+  const Reader reader(from, rows, a.width);
   uint4 next[kDeep][2][2];
-  const auto read = [&](int j, int c) {
 #pragma unroll
-    for (int i = 0; i < 2; i++)
-#pragma unroll
-      for (int r = 0; r < 2; r++) next[j][i][r] = rows.read(from, r, 2 * c + i, a.width);
-  };
-#pragma unroll
-  for (int j = 0; j < kDeep; j++) read(j, j);
+  for (int j = 0; j < kDeep; j++) reader.read(next[j], j);
 #pragma unroll
   for (int i = 0; i < Count; i++) sum[i] = 0.0f;
+  ready();
   keep(sum);
   u32 left[4][4];
   for (int c0 = 0; c0 < a.panel_count; c0 += kDeep) {
@@ -84,7 +102,7 @@ template <int Count> __device__ __forceinline__ void multiply_channels(float (&s
       products_wait<0>();
       keep(sum), keep(left);
       // Not before: a load into registers that a product still reads would make ptxas wait for each product.
-      read(j, c + kDeep);
+      reader.read(next[j], c + kDeep);
     }
   }
 }
@@ -94,19 +112,33 @@ __device__ __forceinline__ void write_pair(scalar* to, const Rows& rows, int r, 
   if (row < rows.rows) *reinterpret_cast<u32*>(to + row * kColumns + 8 * j + 2 * (threadIdx.x & 3)) = value;
 }
 
+// Where the panels begin. They are on their way while the first rows are asked for.
 struct Weights {
-  u32 x, dt;  // where the panels begin
+  u32 x, dt;
+  bool there;
+  __device__ __forceinline__ Weights(const Args& a, unsigned char* memory) : there(false) {
+    x = (address_of(memory) + kAlignment - 1) & ~(kAlignment - 1u);
+    dt = x + a.panel_count * kColumns * kRowBytes;
+    const int bytes = panel_bytes(a.panel_count);
+    for (int i = threadIdx.x * 16; i < bytes; i += kThreads * 16)
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(x + i), "l"(a.panels + i) : "memory");
+  }
+  // Every thread of the block calls it, before its first product or at the end.
+  __device__ __forceinline__ void wait() {
+    if (there) return;
+    there = true;
+    asm volatile("cp.async.wait_all;" ::: "memory");
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    __syncthreads();
+  }
 };
-__device__ __forceinline__ Weights load_weights(const Args& a, unsigned char* memory) {
-  Weights w;
-  w.x = (address_of(memory) + kAlignment - 1) & ~(kAlignment - 1u);
-  w.dt = w.x + a.panel_count * kColumns * kRowBytes;
-  unsigned char* to = memory + (w.x - address_of(memory));
-  for (int i = threadIdx.x * 16; i < panel_bytes(a.panel_count); i += kThreads * 16)
-    *reinterpret_cast<uint4*>(to + i) = *reinterpret_cast<const uint4*>(a.panels + i);
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-  __syncthreads();
-  return w;
+// Has the L2 cache take rows that are read soon.
+__device__ __forceinline__ void announce(const scalar* from, const Rows& rows, int width) {
+#pragma unroll
+  for (int r = 0; r < 2; r++)
+    if (rows.first + 8 * r < rows.rows)
+      for (int column = kTile * (threadIdx.x & 3); column < width; column += 4 * kTile)
+        asm volatile("prefetch.global.L2 [%0];" ::"l"(from + (i64)(rows.first + 8 * r) * width + column));
 }
 template <class Work> __device__ __forceinline__ void for_tiles(const Args& a, const Work& work) {
   const int row = (threadIdx.x & 127) / 32 * 16 + (threadIdx.x & 31) / 4, tiles = (a.rows + kTile - 1) / kTile;
@@ -117,10 +149,11 @@ template <class Work> __device__ __forceinline__ void for_tiles(const Args& a, c
 
 extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_forward(const Args a) {
   extern __shared__ unsigned char memory[];
-  const Weights w = load_weights(a, memory);
+  Weights w(a, memory);
   for_tiles(a, [&](const Rows& rows) {
+    announce(a.u, rows, a.width);
     float p[kColumns / 2];
-    multiply_channels(p, a.u, a, rows, w.x, kColumns * kRowBytes);
+    multiply_channels(p, a.u, a, rows, w.x, kColumns * kRowBytes, [&] { w.wait(); });
     u32 left[1][4];
 #pragma unroll
     for (int j = 0; j < kColumns / 8; j++)
@@ -145,16 +178,18 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_forward(c
         for (int r = 0; r < 2; r++) rows.write(a.delta, r, 2 * c + i, a.width, sum + 16 * i);
     }
   });
+  w.wait();
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_backward(const Args a) {
   extern __shared__ unsigned char memory[];
-  const Weights w = load_weights(a, memory);
+  Weights w(a, memory);
   for_tiles(a, [&](const Rows& rows) {
+    announce(a.delta, rows, a.width);
     float p[kRank / 2], bc[kStates];
 #pragma unroll
     for (int i = 0; i < kStates; i++) bc[i] = 0.0f;
-#pragma unroll 2
+#pragma unroll 3
     for (int b = 0; b < a.blocks; b++)
 #pragma unroll
       for (int j = 0; j < 4; j++)
@@ -165,7 +200,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_backward(
                                                             2 * (threadIdx.x & 3));
           bc[4 * j + 2 * r] += v.x, bc[4 * j + 2 * r + 1] += v.y;
         }
-    multiply_channels(p, a.delta, a, rows, w.dt, kRank * kRowBytes);
+    announce(a.du, rows, a.width);
+    multiply_channels(p, a.delta, a, rows, w.dt, kRank * kRowBytes, [&] { w.wait(); });
     u32 left[3][4];
 #pragma unroll
     for (int j = 0; j < kColumns / 8; j++)
@@ -177,15 +213,16 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_backward(
         write_pair(a.projected, rows, r, j, v);
       }
     keep(left);
+    const Reader reader(a.du, rows, a.width);
+    uint4 next[2][2];
+    reader.read(next, 0);
     for (int c = 0; c < a.panel_count; c++) {
       uint4 du[2][2];
 #pragma unroll
       for (int i = 0; i < 2; i++)
 #pragma unroll
-        for (int r = 0; r < 2; r++) {
-          const i64 at = rows.place(r, 2 * c + i, a.width);
-          du[i][r] = at < 0 ? uint4{0, 0, 0, 0} : *reinterpret_cast<const uint4*>(a.du + at);
-        }
+        for (int r = 0; r < 2; r++) du[i][r] = next[i][r];
+      reader.read(next, c + 1);
       float sum[32];
       keep(sum);
       products_begin();
@@ -207,4 +244,5 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_backward(
         }
     }
   });
+  w.wait();
 }

@@ -28,10 +28,11 @@ MAMBA_PRUNE_CHECK_LAYOUT(PackArgs<void>, 3 * 8 + 2 * 4);
 /** @tparam T type of the elements, void on the host */
 template <class T> struct ProjArgs {
   const unsigned char* panels;
-  const T* u;            // [rows, width]
-  T *projected, *delta;  // [rows, kColumns], [rows, width]; backward their gradients, of which delta's is read
-  T* du;                 // [rows, width], added to
-  const float* states;   // [blocks, rows, 2 kStates]
+  const T* u;  // [rows, width]
+  // [rows, kColumns], [rows, width]; backward their gradients, of which delta's is read.
+  T *projected, *delta;
+  T* du;                // [rows, width], added to
+  const float* states;  // [blocks, rows, 2 kStates]
   int rows, width, panel_count, blocks;
 };
 MAMBA_PRUNE_CHECK_LAYOUT(ProjArgs<void>, 6 * 8 + 4 * 4);

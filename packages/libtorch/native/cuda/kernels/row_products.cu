@@ -154,9 +154,17 @@ extern "C" __global__ void __launch_bounds__(kThreads) row_sums(const __grid_con
   const int lane = threadIdx.x % s.across, group = threadIdx.x / s.across, groups = kThreads / s.across;
   const int at = (blockIdx.x - s.first_block) * s.across + lane;
   float sum = 0.0f;
-  if (at < s.size) {
-#pragma unroll 16
-    for (int part = group; part < s.parts; part += groups) sum += s.partial[(i64)part * s.size + at];
+  // What is behind the last part is zero: a loop of its own would wait for memory once more for each of the last parts.
+  constexpr int kAtOnce = 18;
+  for (int first = group; at < s.size && first < s.parts; first += kAtOnce * groups) {
+    float parts[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; i++) {
+      const int part = min(first + i * groups, s.parts - 1);
+      asm volatile("ld.global.f32 %0, [%1];" : "=f"(parts[i]) : "l"(s.partial + (i64)part * s.size + at));
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; i++) sum += first + i * groups < s.parts ? parts[i] : 0.0f;
   }
   sums[threadIdx.x] = sum;
   __syncthreads();

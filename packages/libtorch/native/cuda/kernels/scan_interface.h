@@ -49,16 +49,18 @@ MAMBA_PRUNE_CHECK_LAYOUT(ColumnScanArgs<void>, sizeof(ScanArgs<void>) + 3 * 4 + 
 template <class T> struct ScanSide {
   const T *u, *projected, *dt_weight;  // projected: the numbers that dt_weight makes step sizes of, then B, then C
   const float *A, *D, *bias;
+  T* delta;  // what it makes, and checkpoints, are written for a backward pass
+  void* checkpoints;
 };
 template <class T> struct ScanOneArgs : ScanArgs<T> {
   ScanSide<T> side;
 };
-MAMBA_PRUNE_CHECK_LAYOUT(ScanOneArgs<void>, sizeof(ScanArgs<void>) + 6 * 8);
+MAMBA_PRUNE_CHECK_LAYOUT(ScanOneArgs<void>, sizeof(ScanArgs<void>) + 8 * 8);
 /** Of both directions, which add up: the second one begins at the sequence's end. */
 template <class T> struct ScanBothArgs : ScanArgs<T> {
   ScanSide<T> side[2];
 };
-MAMBA_PRUNE_CHECK_LAYOUT(ScanBothArgs<void>, sizeof(ScanArgs<void>) + 12 * 8);
+MAMBA_PRUNE_CHECK_LAYOUT(ScanBothArgs<void>, sizeof(ScanArgs<void>) + 16 * 8);
 
 /** @tparam T type of the elements, void on the host */
 template <class T> struct ScanGrads {

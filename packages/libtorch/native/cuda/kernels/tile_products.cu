@@ -15,16 +15,6 @@
 using namespace mamba_prune::cuda::tile_products_kernel;
 static_assert(STAGES == kStages, "the ring is as deep as the host has room for");
 
-#define FIRST32                                                                                          \
-  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, " \
-  "%22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define NEXT32                                                                                           \
-  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, " \
-  "%52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define LAST32                                                                                           \
-  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, " \
-  "%84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
-#define REGISTERS32(a, i) REGISTERS8(a, i), REGISTERS8(a, i + 8), REGISTERS8(a, i + 16), REGISTERS8(a, i + 24)
 #define WGMMA_BOTH_TRANSPOSED(width, sums, left, right) \
   "{ .reg .pred p; setp.eq.u32 p, 0, 0;\n"              \
   "wgmma.mma_async.sync.aligned.m64n" width "k16." WGMMA_TYPES " {" sums "}, " left ", " right ", p, 1, 1, 1, 1; }\n"
@@ -43,11 +33,6 @@ __device__ __forceinline__ void multiply_transposed(float (&sum)[32 * Panels], u
                  : REGISTERS32(sum, 0), REGISTERS32(sum, 32), REGISTERS32(sum, 64)
                  : "l"(left), "l"(right));
 }
-// The same panels for a product that reads several, which are kPanelBytes apart.
-__device__ __forceinline__ u64 panels_descriptor(u32 at) {
-  return (descriptor(at) & ~(0x3fffull << 16)) | (u64)(kPanelBytes / 16) << 16;
-}
-
 using Steps = Ring<kStageBytes>;
 // What a block computes.
 struct Tile {
@@ -105,7 +90,7 @@ __device__ __forceinline__ void multiply_steps(const ProductsArgs& a, const Tile
 #pragma unroll
       for (int b = 0; b < Blocks; b++)
         multiply_transposed<Panels>(sum[b], descriptor(at + (group + kGroups * b) * kPanelBytes + k * 16 * 128),
-                                    panels_descriptor(at + kLeftPanels * kPanelBytes + k * 16 * 128));
+                                    panels_descriptor(at + kLeftPanels * kPanelBytes + k * 16 * 128, kPanelBytes));
     products_end();
     products_wait<1>();
     if (before < STAGES) ring.release(before);

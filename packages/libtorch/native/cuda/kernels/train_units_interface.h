@@ -6,13 +6,15 @@
 namespace mamba_prune::cuda::train_units_kernel {
 
 constexpr int kThreads = 256;
+constexpr int kShares =
+    4;  // blocks that share a unit, or a panel: each waits for memory as often as its loop goes round
 constexpr int kMostItems = 64;  // of a launch: its arguments are up to 4,096 bytes
 
 /** Whose weights: in_proj's, fc1's and fc2's by turns, x_proj's and dt_proj's. */
 enum Kind { kInProj, kMlp, kProjections };
 
 /**
- * Weights in 16 bits, padded, and where they go. A block packs a unit, or a panel of both projections.
+ * Weights in 16 bits, padded, and where they go. A block packs its share of a unit, or of a panel of both projections.
  *
  * @tparam T type of the elements, void on the host
  */

@@ -11,27 +11,38 @@ export interface KeptProducts {
 }
 
 interface Kept {
-  /** Of each block, packed at the first use and again when a weight has changed. */
   readonly blocks: readonly DerivedWeights[];
+}
+
+/**
+ * Matrices as the products read them, packed at the first use and again when a weight has changed.
+ * @param matrices - float32 [out, in]; of more dimensions they are those of an input
+ */
+export function packedProducts(
+  matrices: readonly Tensor[],
+  precision: kernels.ProductPrecision,
+): DerivedWeights {
+  return new DerivedWeights(matrices, () =>
+    matrices.map((matrix) => kernels.packProduct(matrix.flatten(1), precision)),
+  );
+}
+
+/**
+ * A matrix with few outputs, as x_proj is. In int8 it is packed in bfloat16, where the processor has that too: its product
+ * takes less time than the rounding of what it reads to 8 bits.
+ */
+export function packNarrow(matrix: Tensor, precision: kernels.ProductPrecision): Tensor {
+  const wide = precision === 'int8' && kernels.productsMissing('bf16') === undefined;
+  return kernels.packProduct(matrix, wide ? 'bf16' : precision);
 }
 
 export class LowProducts {
   /** Of the task that runs now. */
   #used: Kept | undefined;
 
-  /** @param matrices - of each block, float32 [out, in]; of more dimensions they are those of an input */
-  keep(
-    precision: kernels.ProductPrecision,
-    matrices: readonly (readonly Tensor[])[],
-  ): KeptProducts {
-    const kept: Kept = {
-      blocks: matrices.map(
-        (block) =>
-          new DerivedWeights(block, () =>
-            block.map((matrix) => kernels.packProduct(matrix.flatten(1), precision)),
-          ),
-      ),
-    };
+  /** @param blocks - what each block reads in place of its weights */
+  keep(blocks: readonly DerivedWeights[]): KeptProducts {
+    const kept: Kept = { blocks };
     return {
       run: (task) => {
         const before = this.#used;
@@ -48,7 +59,7 @@ export class LowProducts {
     };
   }
 
-  /** The packed matrices of a block, in the order given; undefined while it computes in float32. */
+  /** What was kept for a block; undefined while it computes in float32. */
   of(index: number): readonly Tensor[] | undefined {
     return this.#used?.blocks[index]?.get();
   }

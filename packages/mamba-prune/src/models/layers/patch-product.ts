@@ -2,7 +2,7 @@
 import type { Tensor, nn } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { UnitProbe } from '../image-model.js';
-import { type KeptProducts, LowProducts } from './low-products.js';
+import { type KeptProducts, LowProducts, packedProducts } from './low-products.js';
 import { embedPatches, embedWithPositions } from './patches.js';
 import { infersOnCpu } from './running.js';
 
@@ -43,7 +43,7 @@ export class PatchProduct {
    */
   along(products: KeptProducts | undefined): KeptProducts | undefined {
     if (!products || kernels.productsMissing('bf16') !== undefined) return products;
-    const own = this.#low.keep('bf16', [[this.#embedding.weight]]);
+    const own = this.#low.keep([packedProducts([this.#embedding.weight], 'bf16')]);
     return {
       run: (task) => products.run(() => own.run(task)),
       dispose: () => {

@@ -2,6 +2,9 @@
 import type { Tensor } from '@mamba-prune/libtorch';
 import type { SelectiveSsm } from './ssm.js';
 
+/** How many `scanWeights` gives for a direction, and where some of them are. */
+export const scanPlaces = { count: 7, xProj: 2, dtBias: 4, aLog: 5 } as const;
+
 /** Seven for each direction: conv1d's weight and bias, x_proj, dt_proj's weight and bias, A_log, D. */
 export function scanWeights({ scans }: SelectiveSsm): Tensor[] {
   return scans.flatMap(({ conv1d, xProj, dtProj, aLog, d }) => [

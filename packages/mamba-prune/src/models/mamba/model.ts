@@ -33,7 +33,7 @@
 //
 // The parameter names are those of the PyTorch model, so state dicts cross over both ways.
 import { type DType, F, type Tensor, nn, noGrad, randn, scope } from '@mamba-prune/libtorch';
-import { type ProductPrecision, normMean } from '@mamba-prune/libtorch/kernels';
+import { type ProductPrecision, classLogits, normMean } from '@mamba-prune/libtorch/kernels';
 import { checkImages, dropPathRate } from '../config-checks.js';
 import type { PruningGroup } from '../groups.js';
 import {
@@ -165,7 +165,7 @@ export class VisionMamba extends nn.Module implements ImageModel {
     const embedded = this.#patches.withPositions(images, this.#posEmbed, probe);
     // All blocks, one after the other, by their own `forward` or by something faster.
     const x = this.#runner.forward(embedded, probe);
-    return this.#head.forward(normMean(x, this.#norm));
+    return classLogits(normMean(x, this.#norm), this.#head);
   }
 
   packWeights(dtype: DType, fixed = false): PackedWeights | undefined {

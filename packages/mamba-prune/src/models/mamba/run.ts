@@ -1,12 +1,20 @@
 // How the blocks of a vision Mamba run. layers/running.ts says which ways there are, and what the kinds of copies are.
-import { type DType, F, type Tensor, isGradEnabled, scope } from '@mamba-prune/libtorch';
+import {
+  type DType,
+  DerivedWeights,
+  F,
+  type Tensor,
+  isGradEnabled,
+  scope,
+} from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { PackedWeights, UnitProbe } from '../image-model.js';
-import { type KeptProducts, LowProducts } from '../layers/low-products.js';
+import { type KeptProducts, LowProducts, packNarrow } from '../layers/low-products.js';
 import { type KeptCopies, MatrixCopies, type MatrixForms } from '../layers/matrix-copies.js';
 import { PanelMatrices } from '../layers/panel-matrices.js';
 import { fitsConvKernel, fitsGpuBranch, infersOnCpu, takesCpuBranches } from '../layers/running.js';
-import { ssmMatrices, ssmWeights } from '../layers/scan-weights.js';
+import { scanPlaces, ssmMatrices, ssmWeights } from '../layers/scan-weights.js';
+import { inStepOrder } from '../layers/step-order.js';
 import { BlockStack } from './block-stack.js';
 import type { Block } from './model.js';
 import { blockWeights, mlpWeights } from './operator-weights.js';
@@ -52,8 +60,10 @@ export class BlockRunner {
     return this.#blocks.reduce((stream, block, index) => {
       const weights = this.#weights[index];
       if (weights && !block.training && infersOnCpu(stream, probe)) {
-        const matrices = this.#low.of(index) ?? (panels ??= this.#panels.get())[index];
-        const used = withMatrices(weights, matrices);
+        const low = this.#low.of(index);
+        const used = low
+          ? withLow(weights, low)
+          : withMatrices(weights, (panels ??= this.#panels.get())[index]);
         return scope(() => kernels.mambaBlock(block.ordered(stream), used, block.norm1.eps));
       }
       if (!probe && hasBranches(block, stream.device)) {
@@ -94,9 +104,9 @@ export class BlockRunner {
 
   /** As `ImageModel.multiplyIn` says. */
   multiplyIn(precision: kernels.ProductPrecision): KeptProducts | undefined {
-    const matrices = this.#matrices.filter((block) => block !== undefined);
-    if (matrices.length < this.#blocks.length) return undefined;
-    return this.#low.keep(precision, matrices);
+    const blocks = this.#weights.filter((block) => block !== undefined);
+    if (blocks.length < this.#blocks.length) return undefined;
+    return this.#low.keep(blocks.map((block) => lowWeights(block, precision)));
   }
 
   /** Frees what was made for inference on the CPU; the next use makes it again. */
@@ -141,6 +151,37 @@ function withMatrices(
     Tensor,
   ];
   return { ...weights, inProj, xProj, outProj, fc1Weight, fc2Weight };
+}
+
+/** What a block reads in low precision in place of its weights, in the order that `withLow` takes. */
+function lowWeights(
+  w: kernels.MambaBlockWeights,
+  precision: kernels.ProductPrecision,
+): DerivedWeights {
+  const scans = [w.convWeight, w.convBias, w.xProj, w.dtWeight, w.dtBias, w.aLog, w.d];
+  const mlp = [w.fc1Weight, w.fc2Weight];
+  return new DerivedWeights([w.inProj, w.outProj, ...scans, ...mlp], () => {
+    const ssm = inStepOrder({ inProj: w.inProj, outProj: w.outProj, scans });
+    const pack = (matrix: Tensor): Tensor => kernels.packProduct(matrix, precision);
+    return [
+      pack(ssm.inProj),
+      pack(ssm.outProj),
+      ...ssm.scans.map((tensor, place) =>
+        place === scanPlaces.xProj ? packNarrow(tensor, precision) : tensor,
+      ),
+      ...mlp.map(pack),
+    ];
+  });
+}
+
+function withLow(
+  weights: kernels.MambaBlockWeights,
+  low: readonly Tensor[],
+): kernels.MambaBlockWeights {
+  const [inProj, outProj, convWeight, convBias, xProj, dtWeight, dtBias, aLog, d, fc1, fc2] =
+    low as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor];
+  const ssm = { inProj, outProj, convWeight, convBias, xProj, dtWeight, dtBias, aLog, d };
+  return { ...weights, ...ssm, fc1Weight: fc1, fc2Weight: fc2 };
 }
 
 /** Whether the operators of a GPU that do a branch each can do a block's. */

@@ -14,6 +14,7 @@
 //
 // The parameter names are torchvision's, so state dicts cross over both ways.
 import { F, type Tensor, nn, ops, scope } from '@mamba-prune/libtorch';
+import { classLogits } from '@mamba-prune/libtorch/kernels';
 import { checkImages, dropPathRate } from '../config-checks.js';
 import type { PruningGroup } from '../groups.js';
 import { type ImageModel, type MacsEntry, type UnitProbe, probeOf } from '../image-model.js';
@@ -154,7 +155,7 @@ export class ResNet extends nn.Module implements ImageModel {
     const features = this.#canFuse(images, probe)
       ? scope(() => this.#fused.forward(images))
       : this.#features(images, probe);
-    return this.#fc.forward(features);
+    return classLogits(features, this.#fc);
   }
 
   /** Shape [batch, width of the last stage]. */

@@ -14,7 +14,7 @@
 //
 // The glossary of mamba/model.ts holds here too. The parameter names are Vim's own, so state dicts cross over both ways.
 import { type DType, F, type Tensor, cat, nn, noGrad, scope, zeros } from '@mamba-prune/libtorch';
-import type { ProductPrecision } from '@mamba-prune/libtorch/kernels';
+import { type ProductPrecision, classLogits } from '@mamba-prune/libtorch/kernels';
 import type { KeptProducts } from '../layers/low-products.js';
 import { checkImages, dropPathRate } from '../config-checks.js';
 import type { PruningGroup } from '../groups.js';
@@ -146,7 +146,7 @@ export class Vim extends nn.Module implements ImageModel {
     const stream = F.atLeastFloat32(this.embed(images, probe));
     const x = this.#runner.forward(stream, images.dtype, probe);
     // RMSNorm works token by token: only of the one that the classifier reads is it computed.
-    return this.#head.forward(this.#norm.forward(x.select(1, middleOf(this.patches))));
+    return classLogits(this.#norm.forward(x.select(1, middleOf(this.patches))), this.#head);
   }
 
   /**

@@ -1,13 +1,14 @@
 // How the layers of a Vim run. layers/running.ts says which ways there are, and what the kinds of copies are.
-import { type DType, F, type Tensor, full, scope } from '@mamba-prune/libtorch';
+import { type DType, DerivedWeights, F, type Tensor, full, scope } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { PackedWeights, UnitProbe } from '../image-model.js';
-import { type KeptProducts, LowProducts } from '../layers/low-products.js';
+import { type KeptProducts, LowProducts, packNarrow } from '../layers/low-products.js';
 import { MatrixCopies, type MatrixForms } from '../layers/matrix-copies.js';
 import { PackedSsm } from '../layers/packing.js';
 import { PanelMatrices } from '../layers/panel-matrices.js';
 import { fitsConvKernel, fitsGpuBranch, infersOnCpu } from '../layers/running.js';
-import { scanWeights, ssmMatrices, ssmWeights } from '../layers/scan-weights.js';
+import { scanPlaces, scanWeights, ssmMatrices, ssmWeights } from '../layers/scan-weights.js';
+import { inStepOrder } from '../layers/step-order.js';
 import type { Block } from './model.js';
 
 /** Out_proj reads the mean of two directions. */
@@ -52,8 +53,10 @@ export class LayerRunner {
     return this.#layers.reduce((stream, layer, index) => {
       const weights = this.#weights[index];
       if (weights && !layer.training && dtype === 'float32' && infersOnCpu(stream, probe)) {
-        const matrices = this.#low.of(index) ?? (panels ??= this.#panels.get())[index];
-        const used = withMatrices(weights, matrices);
+        const low = this.#low.of(index);
+        const used = low
+          ? withLow(weights, low)
+          : withMatrices(weights, (panels ??= this.#panels.get())[index]);
         return scope(() => kernels.vimBlock(stream, used, layer.norm.eps));
       }
       if (factors && fitsGpuBranch(layer.mixer)) {
@@ -75,9 +78,9 @@ export class LayerRunner {
 
   /** As `ImageModel.multiplyIn` says. */
   multiplyIn(precision: kernels.ProductPrecision): KeptProducts | undefined {
-    const matrices = this.#matrices.filter((layer) => layer !== undefined);
-    if (matrices.length < this.#layers.length) return undefined;
-    return this.#low.keep(precision, matrices);
+    const layers = this.#weights.filter((layer) => layer !== undefined);
+    if (layers.length < this.#layers.length) return undefined;
+    return this.#low.keep(layers.map((layer) => lowWeights(layer, precision)));
   }
 
   /** Frees what was made for inference on the CPU; the next use makes it again. */
@@ -91,12 +94,10 @@ function scaleOf({ training, dropPath }: Block, x: Tensor, factors: Tensor): Ten
   return training && dropPath > 0 ? F.dropPathScale(x, dropPath).mul(factors) : factors;
 }
 
-/** Of a direction's weights in `VimBlockWeights.scans`. */
-const perDirection = 7;
-const xProjPlace = 2;
+const isXProj = (place: number): boolean => place % scanPlaces.count === scanPlaces.xProj;
 
 function matricesOf({ inProj, outProj, scans }: kernels.VimBlockWeights): Tensor[] {
-  return [inProj, outProj, ...scans.filter((_, i) => i % perDirection === xProjPlace)];
+  return [inProj, outProj, ...scans.filter((_, i) => isXProj(i))];
 }
 
 /** The same layer with other matrices, in the order of `matricesOf`. */
@@ -107,9 +108,33 @@ function withMatrices(
   if (!matrices) return weights;
   const [inProj, outProj, ...xProjs] = matrices as [Tensor, Tensor, ...Tensor[]];
   const scans = weights.scans.map((tensor, i) =>
-    i % perDirection === xProjPlace ? (xProjs[Math.floor(i / perDirection)] as Tensor) : tensor,
+    isXProj(i) ? (xProjs[Math.floor(i / scanPlaces.count)] as Tensor) : tensor,
   );
   return { ...weights, inProj, outProj, scans };
+}
+
+/** What a layer reads in low precision in place of its weights: in_proj, out_proj and those of the scans. */
+function lowWeights(
+  { inProj, outProj, scans }: kernels.VimBlockWeights,
+  precision: kernels.ProductPrecision,
+): DerivedWeights {
+  return new DerivedWeights([inProj, outProj, ...scans], () => {
+    const ordered = inStepOrder({ inProj, outProj, scans });
+    const pack = (matrix: Tensor): Tensor => kernels.packProduct(matrix, precision);
+    return [
+      pack(ordered.inProj),
+      pack(ordered.outProj),
+      ...ordered.scans.map((tensor, i) => (isXProj(i) ? packNarrow(tensor, precision) : tensor)),
+    ];
+  });
+}
+
+function withLow(
+  { norm }: kernels.VimBlockWeights,
+  low: readonly Tensor[],
+): kernels.VimBlockWeights {
+  const [inProj, outProj, ...scans] = low as [Tensor, Tensor, ...Tensor[]];
+  return { norm, inProj, outProj, scans };
 }
 
 /** Undefined where the kernels' convolution has too few taps. */

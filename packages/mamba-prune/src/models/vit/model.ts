@@ -23,7 +23,7 @@
 // config.ts says which there are. The parameter names are those of timm's VisionTransformer, so state dicts cross over
 // both ways.
 import { F, type Tensor, cat, nn, noGrad, randn, scope, zeros } from '@mamba-prune/libtorch';
-import type { ProductPrecision } from '@mamba-prune/libtorch/kernels';
+import { type ProductPrecision, classLogits } from '@mamba-prune/libtorch/kernels';
 import type { KeptProducts } from '../layers/low-products.js';
 import { checkImages, dropPathRate } from '../config-checks.js';
 import type { PruningGroup } from '../groups.js';
@@ -226,16 +226,16 @@ export class VisionTransformer extends nn.Module implements ImageModel {
     const { pooling = 'token', poolsBeforeNorm = false } = this.config;
     const token = (index: number) => this.#norm.forward(F.atLeastFloat32(x.select(1, index)));
     if (this.#headDist) {
-      const sum = this.#head.forward(token(0)).add(this.#headDist.forward(token(1)));
+      const sum = classLogits(token(0), this.#head).add(classLogits(token(1), this.#headDist));
       return sum.mul(0.5);
     }
-    if (pooling === 'token') return this.#head.forward(token(0));
+    if (pooling === 'token') return classLogits(token(0), this.#head);
     const patches = x.narrow(1, prefixTokens(this.config), this.patches);
     if (poolsBeforeNorm) {
-      return this.#head.forward(this.#norm.forward(F.meanFloat32(patches, [1])));
+      return classLogits(this.#norm.forward(F.meanFloat32(patches, [1])), this.#head);
     }
     const mean = this.#norm.forward(F.atLeastFloat32(patches)).mean([1]);
-    return this.#head.forward(pooling === 'mean' ? mean : cat([token(0), mean], 1));
+    return classLogits(pooling === 'mean' ? mean : cat([token(0), mean], 1), this.#head);
   }
 
   multiplyIn(precision: ProductPrecision): KeptProducts | undefined {

@@ -2,7 +2,7 @@
 import { DerivedWeights, type Tensor } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { UnitProbe } from '../image-model.js';
-import { type KeptProducts, LowProducts } from '../layers/low-products.js';
+import { type KeptProducts, LowProducts, packedProducts } from '../layers/low-products.js';
 import { infersOnCpu } from '../layers/running.js';
 import type { Block } from './model.js';
 
@@ -28,10 +28,7 @@ export class BlockRunner {
 
   /** As `ImageModel.multiplyIn` says. */
   multiplyIn(precision: kernels.ProductPrecision): KeptProducts {
-    return this.#low.keep(
-      precision,
-      this.#blocks.map(({ matrices }) => matrices),
-    );
+    return this.#low.keep(this.#blocks.map(({ matrices }) => packedProducts(matrices, precision)));
   }
 
   /** Frees what was made for inference; the next use makes it again. */

@@ -16,6 +16,7 @@
 //
 // The parameter names are VMamba's own, so state dicts cross over both ways.
 import { F, type Tensor, nn, noGrad, scope } from '@mamba-prune/libtorch';
+import { classLogits } from '@mamba-prune/libtorch/kernels';
 import { checkImages, dropPathRate } from '../config-checks.js';
 import type { PruningGroup } from '../groups.js';
 import {
@@ -194,7 +195,7 @@ export class VMamba extends nn.Module implements ImageModel {
     checkImages('VMamba', images, this.config);
     let x = scope(() => this.#stem.forward(images));
     for (const stage of this.#stages) x = stage.forward(x, probe);
-    return this.#head.forward(F.meanFloat32(this.#norm.forward(x), [1, 2]));
+    return classLogits(F.meanFloat32(this.#norm.forward(x), [1, 2]), this.#head);
   }
 
   pruningGroups(): PruningGroup[] {
