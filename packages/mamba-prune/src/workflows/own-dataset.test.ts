@@ -268,7 +268,7 @@ describe('images of any size', () => {
     const help = stdout.replaceAll(/\s+/g, ' ');
     expect(help).toContain('imagenet, folder, bars, records, sized');
     expect(help).toContain('folder of the data set; fashion-mnist, bars and sized need none');
-    expect(help).toContain('(default: 0.875; tiny-imagenet 1)');
+    expect(help).toContain('(default: 0.875; tiny-imagenet 1, or as that of --from)');
   });
 });
 
