@@ -4,9 +4,10 @@
 //   node benchmarks/campaign.mjs --data DIR --out DIR [--sets cifar10,cifar100] [--rates 50,70,80,90,95]
 //        [--methods oneshot,refill,rsst,scratch] [--seeds 1,2,3] [--gpus 0] [--slots 5] [--minutes 600]
 //        [--dense SET=RUN]...   begins with the dense model of an earlier campaign in place of training one
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { cellJobs, denseJob } from './campaign/accuracy-table.mjs';
+import { campaignMethods, campaignSets, cellJobs, denseJob } from './campaign/accuracy-table.mjs';
 import { runJobs } from './campaign/scheduler.mjs';
 
 const { values: args } = parseArgs({
@@ -23,26 +24,44 @@ const { values: args } = parseArgs({
     dense: { type: 'string', multiple: true, default: [] },
   },
 });
-if (!args.data || !args.out) {
-  console.error(
-    'campaign: expected --data DIR, with the data sets, and --out DIR, for the results.',
-  );
+/** Before anything is trained: a slip would be seen minutes later, in the first cell. */
+function refuse(problem) {
+  console.error(`campaign: ${problem}`);
   process.exit(2);
 }
+if (!args.data || !args.out)
+  refuse('expected --data DIR, with the data sets, and --out DIR, for the results.');
 const list = (text) => text.split(',');
+/** @param known - what a list may have */
+function namesOf(flag, known) {
+  const names = list(args[flag]);
+  const other = names.find((name) => !known.includes(name));
+  if (other !== undefined)
+    refuse(`--${flag}: got '${other}', expected some of ${known.join(', ')}.`);
+  return names;
+}
+function numbersOf(flag, what, [least, most = Infinity], words = list(args[flag])) {
+  const isFitting = (word) => /^\d+$/.test(word) && Number(word) >= least && Number(word) <= most;
+  if (!words.every(isFitting)) refuse(`--${flag}: got '${args[flag]}', expected ${what}.`);
+  return words.map(Number);
+}
 const folders = { data: resolve(args.data), out: resolve(args.out) };
-const slots = Number(args.slots);
-const sets = list(args.sets);
+const sets = namesOf('sets', campaignSets);
+const methods = namesOf('methods', campaignMethods);
+const rates = numbersOf('rates', 'whole percents from 1 to 99', [1, 99]);
+const seeds = numbersOf('seeds', 'whole numbers from 0', [0]);
+const gpus = numbersOf('gpus', 'numbers of GPUs from 0', [0]);
+const [slots] = numbersOf('slots', 'a whole number from 1', [1], [args.slots]);
+const [minutes] = numbersOf('minutes', 'a whole number from 1', [1], [args.minutes]);
 const given = new Map(
   args.dense.map((text) => {
     const [, set, run] = /^([^=]+)=(.+)$/.exec(text) ?? [];
-    if (!sets.includes(set)) {
-      console.error(
-        `campaign: --dense: got '${text}', expected SET=RUN with one of ${sets.join(', ')}.`,
-      );
-      process.exit(2);
-    }
-    return [set, resolve(run)];
+    if (!sets.includes(set))
+      refuse(`--dense: got '${text}', expected SET=RUN with one of ${sets.join(', ')}.`);
+    const folder = resolve(run);
+    if (!existsSync(join(folder, 'model.safetensors')))
+      refuse(`--dense: ${folder} has no model.safetensors, expected the folder of a dense run.`);
+    return [set, folder];
   }),
 );
 const jobs = [
@@ -52,17 +71,15 @@ const jobs = [
     cellJobs(set, {
       ...folders,
       dense: given.get(set),
-      rates: list(args.rates).map(Number),
-      methods: list(args.methods),
-      seeds: list(args.seeds).map(Number),
+      ...{ rates, methods, seeds },
     }),
   ),
 ];
 const states = await runJobs(jobs, {
-  gpus: list(args.gpus).map(Number),
+  gpus,
   slots,
   out: folders.out,
-  deadline: Date.now() + Number(args.minutes) * 60_000,
+  deadline: Date.now() + minutes * 60_000,
 });
 for (const [name, { status, code }] of Object.entries(states))
   console.log(`${name}: ${status}${status === 'failed' ? ` (${code})` : ''}`);

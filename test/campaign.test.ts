@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -56,6 +57,32 @@ const meet = (own: string, ...files: string[]) =>
     fs.writeFileSync(${JSON.stringify(own)}, '');
     setInterval(() => { if (${JSON.stringify(files)}.every((file) => fs.existsSync(file))) process.exit(); }, 5);
   `);
+
+describe('the flags of the campaign', () => {
+  it.each([
+    ['--sets', 'cifar10,mnist', "--sets: got 'mnist', expected some of cifar10, cifar100"],
+    [
+      '--methods',
+      'refil',
+      "--methods: got 'refil', expected some of oneshot, refill, rsst, scratch",
+    ],
+    ['--rates', '50,', "--rates: got '50,', expected whole percents from 1 to 99"],
+    ['--seeds', '1,x', "--seeds: got '1,x', expected whole numbers from 0"],
+    ['--slots', '0', "--slots: got '0', expected a whole number from 1"],
+    ['--dense', 'mnist=a', "--dense: got 'mnist=a', expected SET=RUN"],
+    ['--dense', `cifar10=${folder}/none`, `--dense: ${folder}/none has no model.safetensors`],
+  ])('%s %s is refused before anything is trained', (flag, value, words) => {
+    const out = join(folder, 'refused');
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      ['benchmarks/campaign.mjs', '--data', folder, '--out', out, flag, value],
+      { encoding: 'utf8' },
+    );
+    expect(stderr).toContain(`campaign: ${words}`);
+    expect(status).toBe(2);
+    expect(existsSync(out)).toBe(false);
+  });
+});
 
 describe('the scheduler of the campaign', () => {
   it('runs as many jobs side by side as there are slots, on their GPU', async () => {
@@ -171,6 +198,25 @@ describe('the jobs of the accuracy table', () => {
     expect(jobs.slice(0, 2).map(rateOf)).toEqual(['0.008', '0.004']);
     expect(jobs.every(({ after }) => after?.[0] === 'cifar100/dense')).toBe(true);
   });
+
+  it.each(['oneshot', 'refill', 'rsst', 'scratch'])(
+    'of %s have flags that compare takes',
+    (method) => {
+      const dense = join(folder, 'dense-run');
+      mkdirSync(dense, { recursive: true });
+      writeFileSync(join(dense, 'config.json'), '{"kind":"mamba-prune run"}');
+      writeFileSync(join(dense, 'model.safetensors'), '');
+      const cell = makeCell('cifar10', { ...folders, dense, method, percent: 80, seed: 1 });
+      const [program = '', ...args] = cell.command;
+      const { status, stderr } = spawnSync(program, [...args, '--device', 'cpu'], {
+        encoding: 'utf8',
+      });
+      // It comes as far as to the images, which are not there.
+      expect(stderr).toContain('openDataset "cifar10": found no CIFAR-10');
+      expect(status).toBe(1);
+    },
+    20_000,
+  );
 
   it('name folders to bash whatever is in their names', () => {
     const { command } = makeDense('cifar10', { data: "/some data/it's", out: join(out, 'a b') });

@@ -1,10 +1,11 @@
 // Commands that the pages show: the command line knows each of their flags, under the names that its help gives.
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { boxedModels } from 'mamba-prune/models';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 // Its page gives commands with the flags of its family.
 import '../examples/new-architecture/src/index.js';
 import { runCli } from '../packages/mamba-prune/src/cli/testing/run-cli.js';
@@ -78,5 +79,51 @@ describe('commands on the pages', () => {
     expect(named.length).toBeGreaterThan(8);
     const there = boxedModels().map(({ name }) => `models:${name}`);
     expect([...new Set(named)].filter((name) => !there.includes(name))).toEqual([]);
+  });
+});
+
+/** Lines of compare with given dense models, with what the lines before them set put in place of `$F` and the like. */
+function comparisonsOf(page: string): string[][] {
+  const set = new Map<string, string>();
+  return readFileSync(join(root, page), 'utf8')
+    .split('\n')
+    .flatMap((line) => {
+      const [, name, value] = /^ {4}([A-Z])="(.*)"$/.exec(line) ?? [];
+      if (name !== undefined && value !== undefined) set.set(name, value);
+      if (!line.startsWith('    npx mamba-prune compare --dense ')) return [];
+      const words = line.replaceAll(/\$([A-Z])\b/g, (_, of: string) => set.get(of) ?? '');
+      return [words.trim().split(' ').slice(2)];
+    });
+}
+
+describe('comparisons on the page of the results', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mp-documented-'));
+  const dense = join(folder, 'dense');
+  beforeAll(() => {
+    mkdirSync(dense);
+    writeFileSync(join(dense, 'config.json'), '{"kind":"mamba-prune run"}');
+    writeFileSync(join(dense, 'model.safetensors'), '');
+  });
+  afterAll(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  const comparisons = comparisonsOf('docs/results.md');
+
+  it('are found', () => {
+    expect(comparisons.length).toBeGreaterThan(2);
+  });
+
+  it.each(comparisons)('%s %s %s ... have no flags that change nothing', async (...words) => {
+    const said = { SET: 'cifar10', LR: '1e-3', RATE: '0.5', SEED: '1', DIR: join(folder, 'none') };
+    const args = words.map((word) => {
+      if (/^runs\/dense/.test(word)) return dense;
+      if (word.startsWith('runs/')) return join(folder, word);
+      return Object.hasOwn(said, word) ? said[word as keyof typeof said] : word;
+    });
+    const { status, stderr } = await runCli([...args, '--device', 'cpu']);
+    // It comes as far as to the images, which are not there.
+    expect(stderr).toMatch(/openDataset "cifar100?": found no CIFAR/);
+    expect(status).toBe(1);
   });
 });

@@ -14,12 +14,16 @@ const learningRates = {
   cifar10: { oneshot: 4e-3, refill: 4e-3, rsst: 2e-3 },
   cifar100: { oneshot: 8e-3, refill: 8e-3, rsst: 4e-3 },
 };
+export const campaignSets = Object.keys(learningRates);
+export const campaignMethods = [...Object.keys(learningRates.cifar10), 'scratch'];
 const finetuneEpochs = 40;
 const architecture = ['--arch', 'mamba_small', '--scan', 'cross'];
 const recipe = (
-  `--finetune-epochs ${finetuneEpochs} --reg-epochs 8 --lr-through --optimizer muon --batch-size 512 ` +
-  `--augment strong --mixup 0 --cutmix 0 --warmup-epochs 4 --importance taylor --eval-every ${finetuneEpochs} --jobs 1`
+  `--finetune-epochs ${finetuneEpochs} --optimizer muon --batch-size 512 --augment strong --mixup 0 --cutmix 0 ` +
+  `--importance taylor --eval-every ${finetuneEpochs} --jobs 1`
 ).split(' ');
+/** What only one method takes. */
+const ownFlags = { rsst: ['--reg-epochs', 8, '--lr-through'] };
 
 const run = (...args) => [process.execPath, program, ...args.map(String)];
 /** For bash: folders may have spaces in their names. */
@@ -69,7 +73,7 @@ export function cellJob(set, { method, percent, seed, data, out, dense, ...job }
     command: run(
       ...['compare', '--dense', model, '--dataset', set, '--data', data],
       ...[...recipe, '--methods', methods, '--rate', percent / 100, '--seeds', 1, '--seed', seed],
-      ...['--finetune-lr', learningRate, '--out', folder],
+      ...[...(ownFlags[method] ?? []), '--finetune-lr', learningRate, '--out', folder],
     ),
     done: () => {
       const { runs } = readJson(join(folder, 'results.json'));

@@ -46,6 +46,18 @@ describe('mamba-prune report', () => {
     expect(existsSync(join(dense, 'report', 'report.html'))).toBe(true);
   });
 
+  it('refuses a data set where no images are shown', async () => {
+    const none = ['report', small.runs, '--images', '0'];
+    for (const [flag, value] of [
+      ['--data', small.folder],
+      ['--dataset', 'mnist'],
+    ] as const) {
+      const { status, stderr } = await runCli([...none, flag, value]);
+      expect(stderr).toContain(`got ${flag} with --images 0, which shows no images`);
+      expect(status).toBe(2);
+    }
+  });
+
   it('goes without images that are not at hand, unless they were asked for', async () => {
     const copy = join(small.folder, 'moved');
     cpSync(small.runs, copy, { recursive: true });

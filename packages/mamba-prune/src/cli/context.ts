@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { boxedArgument, boxedNameOf } from '../boxed-models.js';
 import { originOf, originText } from '../hub/origin.js';
+import { refuseEmptyTexts } from './empty-texts.js';
 import { pluginsInFlags } from './flag-spelling.js';
 import type { CommonOptions } from './options/common.js';
 import { relativePath } from '../shell.js';
@@ -135,6 +136,7 @@ export function action<O extends CommonOptions>(
 ): void {
   command.action(async (...values: unknown[]) => {
     const args = values.slice(0, -2) as string[];
+    refuseEmptyTexts(command, args);
     const options = command.opts<O>();
     const typed = Object.entries(options).filter(
       ([name]) => command.getOptionValueSource(name) === 'cli',

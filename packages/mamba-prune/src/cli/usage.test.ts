@@ -9,6 +9,7 @@ const commands = [
   ['train'],
   ['prune'],
   ['imp'],
+  ['sensitivity'],
   ['eval'],
   ['predict'],
   ['inspect'],
@@ -146,6 +147,21 @@ describe('data list', () => {
     const { stdout } = await runCli(['data', 'list', '--json']);
     const { datasets } = JSON.parse(stdout) as { datasets: { name: string }[] };
     expect(datasets.map(({ name }) => name)).toContain('cifar100');
+  });
+});
+
+describe('an empty text', () => {
+  it.each([
+    [['train', '--arch', 'mamba_nano', '--out', ''], '--out', '--out <dir>'],
+    [['sensitivity', 'runs/a', '--out', ''], '--out', '--out <file>'],
+    [['compare', '--dense', ''], '--dense', '--dense <MODEL|RUN>'],
+    [['report', 'runs/a', ''], 'RUN', 'report RUN'],
+    [['studio', ''], 'DIR', 'studio DIR'],
+    [['eval', ''], 'MODEL|RUN', 'eval MODEL|RUN'],
+  ])('in %j is refused, and is no path', async (words, name, form) => {
+    const { status, stderr } = await runCli(words);
+    expect(stderr).toContain(`${name}: got an empty text, expected a value, as in \`${form}\`.`);
+    expect(status).toBe(2);
   });
 });
 

@@ -6,12 +6,10 @@
 // A warp owns TILES x 8 channels. Its lane 4 g + t has, of the TILES channels from TILES g on, the states 4t, 4t + 2,
 // 4t + 1, 4t + 3, and of a turn of four steps everything of step t that is not of a state. The products of a tile:
 // - h += x B, with the depth as steps: a lane's x = dt u, which is of step t, meets B only in the step whose turn it
-// is.
-//   Rows g and g + 8 are the same channel, and take the even and the odd states.
+//   is. Rows g and g + 8 are the same channel, and take the even and the odd states.
 // - y = C h: what that leaves is the left operand as it lies. Rows g have the states 4t and 4t + 1, rows g + 8 the
-// other
-//   two, so that column 2i of the result is one half of step i's sum, column 2i + 1 the other, both in lanes with t =
-//   i.
+//   other two, so that column 2i of the result is one half of step i's sum, column 2i + 1 the other, both in lanes with
+//   t = i.
 // x is two bfloat16 numbers, whose sum has 16 bits; h is read as TF32, with 11 bits of which the type of y keeps 8.
 //
 // Rows come into shared memory, some turns before they are needed. A load into registers would not do: what waits for
@@ -97,8 +95,8 @@ __device__ __forceinline__ void parts_of(u32 (&parts)[4], float x) {
   const u32 upper = __float_as_uint(x) & 0xffff0000u, rest = __float_as_uint(x - __uint_as_float(upper));
   parts[0] = upper >> 16, parts[1] = upper, parts[2] = rest >> 16, parts[3] = rest & 0xffff0000u;
 }
-// Softplus with one instruction of the special function units in place of two: log(1 + e) / e is a polynomial in e = 2^
-// (-|x| log2(e)), at most 8.4e-6 of itself from it.
+// Softplus with one instruction of the special function units in place of two: log(1 + e) / e is a polynomial in
+// e = 2^(-|x| log2(e)), at most 8.4e-6 of itself from it.
 __device__ __forceinline__ float step_size(float delta, float bias) {
   const float x = HAS_BIAS ? delta + bias : delta;
   if (!SOFTPLUS) return x;

@@ -309,7 +309,7 @@ describe('push', () => {
     [['hub/pruned', 'lab/x', '--private'], '--private: is about a repository that push makes', 2],
     [['hub/pruned', 'lab/x', '--license', 'mit'], 'has its card already', 2],
     [['missing', 'lab/x'], 'missing does not exist', 2],
-    [['dense', 'lab/x', '--revision', ''], '--revision: got an empty name, expected', 2],
+    [['dense', 'lab/x', '--revision', ''], '--revision: got an empty text, expected', 2],
     [['hub/pruned', 'lab/x'], 'the hub answered 404: there is no such repository', 1],
   ] as const)('%s is refused', async ([model, ...rest], words, expected) => {
     const { status, stdout, stderr } = await runCli(['push', at(model), ...rest, '--json']);

@@ -69,9 +69,6 @@ export function addPushCommand(program: Command, cli: Cli): void {
         '--private: is about a repository that push makes, expected --create beside it. Give both.',
       );
     }
-    if (options.revision === '') {
-      throw new UsageError('--revision: got an empty name, expected that of a branch.');
-    }
     const { isHubFolder } = await import('../../hub/folder.js');
     const isFolder = isHubFolder(argument);
     // Before the token, which a slip in the name does not need; what has to be downloaded is looked for after it.

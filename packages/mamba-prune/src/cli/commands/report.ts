@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { UsageError } from '../../errors.js';
 import { trainLimits } from '../../limits.js';
 import { type Cli, action, addExamples } from '../context.js';
 import { printableLine } from '../terminal/printable.js';
@@ -15,6 +16,15 @@ interface ReportCommandOptions extends CommonOptions, DataOptions {
   readonly images: number;
   readonly bench?: readonly number[] | true;
   readonly withModels?: true;
+}
+
+/** @throws UsageError for flags of images where none are shown */
+function checkShowsImages({ images, dataset, data, withModels }: ReportCommandOptions): void {
+  if (images > 0 || withModels === true || (dataset ?? data) === undefined) return;
+  throw new UsageError(
+    `got ${dataset === undefined ? '--data' : '--dataset'} with --images 0, which shows no images. Leave one of them out; ` +
+      'with --with-models there are images to try.',
+  );
 }
 
 export function addReportCommand(program: Command, cli: Cli): void {
@@ -68,6 +78,7 @@ export function addReportCommand(program: Command, cli: Cli): void {
   action<ReportCommandOptions>(cli, command, async (context, ...args) => {
     const { options, progress } = context;
     const { out, images, dataset, data, bench, withModels = false } = options;
+    checkShowsImages(options);
     const { writeReport } = await loadReportPackage();
     const { prepareDevice } = await import('../device.js');
     const onNote = (note: string): void => {

@@ -27,9 +27,10 @@ describe('divideMachine', () => {
       jobs: 1,
       threads: 8,
     });
-    expect(divideMachine({ cores: 8, freeBytes: 16 * GiB }, GiB, 1)).toMatchObject({
+    expect(divideMachine({ cores: 8, freeBytes: 16 * GiB }, GiB, 1)).toEqual({
       jobs: 1,
       threads: 8,
+      reason: 'no two of the runs can go on side by side',
     });
   });
 });

@@ -63,7 +63,9 @@ export function divideMachine(
     fitting < Math.min(cores, runs)
       ? `${gib(freeBytes)} of free memory, about ${gib(bytes)} for a run`
       : runs < cores
-        ? `${runs} runs that do not wait for each other`
+        ? runs === 1
+          ? 'no two of the runs can go on side by side'
+          : `${runs} runs that do not wait for each other`
         : `${cores} cores`;
   return { jobs, threads: Math.max(1, Math.floor(cores / jobs)), reason };
 }

@@ -238,9 +238,10 @@ function headerOf(
   };
 }
 
-/** @throws UsageError naming what is other than in the file that is gone on with */
-/** @throws UsageError if something is there that nobody asked to replace, or that is no measurement */
-/** `prune --rates-from` and `report` take such files by their content, and people by their name. */
+/**
+ * `prune --rates-from` and `report` take such files by their content, and people by their name.
+ * @throws UsageError for another ending
+ */
 function checkIsJson(out: string): void {
   const ending = extname(out);
   if (ending.toLowerCase() === '.json') return;
@@ -250,6 +251,7 @@ function checkIsJson(out: string): void {
   );
 }
 
+/** @throws UsageError if something is there that nobody asked to replace, or that is no measurement */
 function checkIsFree(out: string, overwrite: boolean): void {
   if (!existsSync(out)) return;
   if (!isSensitivity(out)) {
@@ -263,6 +265,7 @@ function checkIsFree(out: string, overwrite: boolean): void {
   );
 }
 
+/** @throws UsageError naming what is other than in the file that is gone on with */
 function checkSame(out: string, earlier: SensitivityFile, header: Header): void {
   const facts = (of: Header): Record<string, unknown> => {
     const { model, images, import: said, ...rest } = of;
