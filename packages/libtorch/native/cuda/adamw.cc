@@ -63,9 +63,8 @@ void step(TensorList params, TensorList grads, TensorList average, TensorList sq
     }
     if (blocks > 0) kernel.launch({u32(blocks)}, adamw_kernel::kThreads, 0, a);
   }
-  // Writing through pointers is invisible to autograd: a graph that saved the old values must see that they are gone.
   for (const TensorList list : {params, average, square})
-    for (const Tensor& t : list) t.unsafeGetTensorImpl()->bump_version();
+    for (const Tensor& t : list) written(t);
 }
 
 }  // namespace

@@ -54,8 +54,7 @@ void run(const char* function, TensorList to, TensorList from, const Tensor& num
     if (blocks > 0) kernel.launch({u32(blocks)}, lists_kernel::kThreads, 0, a);
     before += blocks;
   }
-  // Writing through pointers is invisible to autograd: a graph that saved the old values must see that they are gone.
-  for (const Tensor& t : to) t.unsafeGetTensorImpl()->bump_version();
+  for (const Tensor& t : to) written(t);
 }
 
 void average(TensorList averages, TensorList values, const Tensor& decay) {

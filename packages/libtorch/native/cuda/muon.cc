@@ -96,9 +96,8 @@ void step(at::TensorList params, at::TensorList grads, at::TensorList buffers, a
     }
     kernel.launch({u32(static_cast<int64_t>(end - begin))}, muon_kernel::kThreads, u32(shared), a);
   }
-  // Writing through pointers is invisible to autograd: a graph that saved the old values must see that they are gone.
   for (at::TensorList list : {params, buffers})
-    for (const Tensor& t : list) t.unsafeGetTensorImpl()->bump_version();
+    for (const Tensor& t : list) written(t);
 }
 
 }  // namespace

@@ -52,6 +52,10 @@ inline void check_floating(const char* op, const char* name, const at::Tensor& t
   }
 }
 
+// Writing through raw pointers is invisible to autograd: without this a graph that saved the old values would
+// silently compute with the new ones.
+inline void written(const at::Tensor& t) { t.unsafeGetTensorImpl()->bump_version(); }
+
 inline bool any_requires_grad(std::initializer_list<at::Tensor> tensors) {
   if (!at::GradMode::is_enabled()) return false;
   for (const at::Tensor& t : tensors)

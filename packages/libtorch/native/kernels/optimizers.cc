@@ -55,10 +55,6 @@ void check_item(const char* op, const char* name, size_t i, const Tensor& t, con
               ", expected a contiguous tensor. Call contiguous() first.");
 }
 
-// Writing through raw pointers is invisible to autograd: without this a graph that saved the old values would
-// silently compute with the new ones.
-void written(const Tensor& t) { t.unsafeGetTensorImpl()->bump_version(); }
-
 // Calls body(chunk, typed null pointer) for every chunk, in parallel.
 template <class Body> void for_chunks(TensorList tensors, const std::vector<Chunk>& chunks, const Body& body) {
   at::parallel_for(0, static_cast<int64_t>(chunks.size()), 1, [&](int64_t begin, int64_t end) {

@@ -8,6 +8,7 @@ import type { CostTarget } from '../workflows/sensitivity/settings.js';
 import type { Context } from './context.js';
 import type { CommonOptions } from './options/common.js';
 import type { PruningFlags } from './options/pruning.js';
+import { flagOf } from './options/flag-name.js';
 import { rateOfGroups } from './options/groups.js';
 import { type ModelKind, hasRates, ratesOf } from './options/rates.js';
 
@@ -67,9 +68,8 @@ function refuseWithout({ ranking, normalize, nearZero, rankBy }: Partial<Pruning
     ([, value]) => value !== undefined,
   );
   if (!typed) return;
-  const flag = typed[0].replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   throw new UsageError(
-    `got --${flag} with --rates-from, which gives every group its own rate. Leave one of the two out.`,
+    `got ${flagOf(typed[0])} with --rates-from, which gives every group its own rate. Leave one of the two out.`,
   );
 }
 

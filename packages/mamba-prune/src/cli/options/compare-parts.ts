@@ -9,6 +9,7 @@ import type { TuneRequest } from '../../workflows/compare/tune.js';
 import { throughInWords } from '../../workflows/prune/lr-through.js';
 import { checkOnce, integerOption, numberOption, numbersOption } from './parse.js';
 import { defined } from './recipe.js';
+import { flagOf } from './flag-name.js';
 
 export interface ComparePartFlags {
   readonly methods?: readonly CompareMethod[];
@@ -214,9 +215,6 @@ export function checkParts(given: ComparePartFlags & Readonly<Record<string, unk
     );
   }
 }
-
-const flagOf = (name: string): string =>
-  `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 function refuse(given: object, names: readonly string[], why: string): void {
   const typed = names.find((name) => name in given);

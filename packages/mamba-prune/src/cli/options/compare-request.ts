@@ -10,6 +10,8 @@ import type { RecipeSettings } from '../../workflows/settings.js';
 import type { Context } from '../context.js';
 import { type CompareFlags, type CompareOptions, compareDefaults } from './compare.js';
 import { partsOf } from './compare-parts.js';
+import { flagOf } from './flag-name.js';
+import { methodFlags } from './method-flags.js';
 import { typedModelOptions } from './model.js';
 import { targetKinds } from './rates.js';
 import { type RecipeOptions, defined, recipeOf, typedRecipe } from './recipe.js';
@@ -155,20 +157,12 @@ async function hasBegun({ out, overwrite }: Partial<CompareOptions>): Promise<bo
   return (begun ?? CompareFolder.settingsOf(tuningFolder(out), { overwrite })) !== undefined;
 }
 
-/** Flags that one method has and the others ignore. */
-const ownFlags = {
-  refill: ['fillback', 'refillScore'],
-  rsst: [
-    ...(['regEpochs', 'regSchedule', 'regStrength', 'exponents', 'regNorm'] as const),
-    ...(['regUnits', 'regApply', 'lrThrough'] as const),
-  ],
-} as const;
-
 /** @throws UsageError for a flag that would change nothing */
 function checkIgnored(given: Partial<CompareOptions>): void {
   const { methods = usualMethods, dense, finetuneEpochs } = given;
-  for (const [method, flags] of Object.entries(ownFlags)) {
-    const typed = flags.find((flag) => given[flag] !== undefined);
+  const typedFlags: Readonly<Record<string, unknown>> = given;
+  for (const [method, flags] of Object.entries(methodFlags)) {
+    const typed = flags.find((flag) => typedFlags[flag] !== undefined);
     if (typed === undefined || (methods as readonly string[]).includes(method)) continue;
     throw new UsageError(
       `got ${flagOf(typed)}, which belongs to the method ${method}, but compared are ${methods.join(', ')}. Leave it out, or add ` +
@@ -188,9 +182,6 @@ function checkIgnored(given: Partial<CompareOptions>): void {
       `${ofDense === 'lr' ? '; --finetune-lr is that of the methods' : ''}.`,
   );
 }
-
-const flagOf = (name: string): string =>
-  `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 const targetsOf = (target: string): CompareRequest['targets'] =>
   target === 'all' ? target : targetKinds(target);

@@ -3,7 +3,9 @@ import { UsageError } from '../../errors.js';
 import { importanceNames, needForImages, unitScores } from '../../pruning/importances.js';
 import { refillScores } from '../../pruning/refill-choices.js';
 import { defaultSchedule } from '../../pruning/rsst/schedule.js';
-import type { PruneMethod, PruneSettings } from '../../workflows/prune/settings.js';
+import type { PruneSettings } from '../../workflows/prune/settings.js';
+import { flagOf } from './flag-name.js';
+import { methodFlags } from './method-flags.js';
 import { type PruningFlags, budgetFlags } from './pruning.js';
 import type { RecipeOptions } from './recipe.js';
 import { rateFlagNames } from './rates.js';
@@ -18,16 +20,6 @@ const ofTraining: readonly Flag[] = [
   ...(['plainEpochs', 'plainAugment', 'evalEvery', 'checkpointEvery'] as const),
 ];
 
-/** Flags that one method has and the others ignore. */
-const ownFlags: Readonly<Record<Exclude<PruneMethod, 'oneshot'>, readonly Flag[]>> = {
-  refill: ['fillback', 'refillScore', 'refillBudget'],
-  rsst: [
-    ...(['regEpochs', 'regSchedule', 'regStrength', 'exponents'] as const),
-    ...(['regNorm', 'regUnits', 'regApply', 'nearZero', 'lrThrough', 'rechoose'] as const),
-    ...(['cutAtZero', 'cuts'] as const),
-  ],
-};
-
 /**
  * Refuses flags that would change nothing.
  * @param given - what was typed
@@ -36,7 +28,7 @@ const ownFlags: Readonly<Record<Exclude<PruneMethod, 'oneshot'>, readonly Flag[]
  */
 export function checkPruningFlags(given: Flags, settings: PruneSettings): void {
   const { method, rsst, refill } = settings;
-  for (const [owner, flags] of Object.entries(ownFlags)) {
+  for (const [owner, flags] of Object.entries(methodFlags)) {
     if (owner !== method) refuse(given, flags, `belongs to --method ${owner}, not ${method}`);
   }
   const { nearZero = null, units = 'all', apply = 'loss' } = rsst ?? {};
@@ -99,7 +91,7 @@ function choicesWithImages(): string {
 function refuse(given: Flags, flags: readonly Flag[], why: string): void {
   const typed = flags.find((flag) => given[flag] !== undefined);
   if (typed === undefined) return;
-  const words = typed.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  const name = given[typed] === false ? `no-${words}` : words;
-  throw new UsageError(`got --${name}, which ${why}. Leave it out.`);
+  const flag = flagOf(typed);
+  const name = given[typed] === false ? flag.replace('--', '--no-') : flag;
+  throw new UsageError(`got ${name}, which ${why}. Leave it out.`);
 }

@@ -1,0 +1,9 @@
+/** Flags that one method has and the others ignore. `compare` offers some of them. */
+export const methodFlags = {
+  refill: ['fillback', 'refillScore', 'refillBudget'],
+  rsst: [
+    ...(['regEpochs', 'regSchedule', 'regStrength', 'exponents'] as const),
+    ...(['regNorm', 'regUnits', 'regApply', 'nearZero', 'lrThrough', 'rechoose'] as const),
+    ...(['cutAtZero', 'cuts'] as const),
+  ],
+} as const;
