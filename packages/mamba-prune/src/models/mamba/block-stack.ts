@@ -5,8 +5,8 @@ import * as kernels from '@mamba-prune/libtorch/kernels';
 
 /**
  * Ways to divide the work, and what a round of as many images as run at a time takes, in rounds of 16 multiprocessors an image
- * (docs/performance/gpu-inference.md): half as many hold twice the weights, which only pruned blocks allow. Of those in one list the first that fits is taken: more
- * groups exchange less, but each multiprocessor then holds more of the MLP.
+ * (docs/performance/gpu-inference.md): half as many hold twice the weights, which only pruned blocks allow. Of those in one list
+ * the first that fits is taken: more groups exchange less, but each multiprocessor then holds more of the MLP.
  */
 const ways = [
   { cost: 1, layouts: [4, 2, 1].map((groups) => ({ cluster: 16, groups })) },
