@@ -200,7 +200,10 @@ describe('distillation', () => {
 
   it('leaves the regularised epochs to the labels, also where the teacher is the only target', async () => {
     const rsst: Partial<PruneSettings> = {
-      ...{ method: 'rsst', rsst: { epochs: 1 }, rates: { mlp: 0.5 }, recipe },
+      method: 'rsst',
+      rsst: { epochs: 1 },
+      rates: { mlp: 0.5 },
+      recipe,
     };
     await prune('rsst-plain', rsst);
     await prune('rsst-taught', { ...rsst, distill: { weight: 1 } });
