@@ -53,7 +53,7 @@ export const methodOptions = (): Option[] => [
   ).argParser(lrOf),
   numberOption(
     '--distill <x>',
-    'weight of the dense model, as a teacher, in the loss after the cut (default: 0)',
+    'weight of the dense model, as a teacher, in the loss after the cut; regularised epochs learn from the labels (default: 0)',
     { min: 0, max: 1 },
   ),
   numberOption('--temperature <t>', 'softmax temperature of teacher and student (default: 1)', {

@@ -97,7 +97,7 @@ export function addTeacherOptions(command: Command): void {
   add(command, [
     numberOption(
       '--distill <x>',
-      'weight of the unpruned model, as a teacher, in the loss (default: 0)',
+      'weight of the unpruned model, as a teacher, in the loss after a cut; regularised epochs learn from the labels (default: 0)',
       share,
     ),
     numberOption('--temperature <t>', 'softmax temperature of teacher and student (default: 1)', {

@@ -197,6 +197,23 @@ describe('distillation', () => {
     const losses = [plain, taught].map(({ result }) => result?.last?.loss);
     expect(losses[0]).not.toBe(losses[1]);
   });
+
+  it('leaves the regularised epochs to the labels, also where the teacher is the only target', async () => {
+    const rsst: Partial<PruneSettings> = {
+      method: 'rsst',
+      rsst: { epochs: 1 },
+      rates: { mlp: 0.5 },
+      recipe,
+    };
+    await prune('rsst-plain', rsst);
+    await prune('rsst-taught', { ...rsst, distill: { weight: 1 } });
+    const [plain = [], taught = []] = ['rsst-plain', 'rsst-taught'].map((run) =>
+      RunFolder.open(at(run)).readMetrics(),
+    );
+    expect(taught.map(({ phase }) => phase)).toEqual(['rsst-1', 'round-1']);
+    expect(taught[0]?.loss).toBe(plain[0]?.loss);
+    expect(taught[1]?.loss).not.toBe(plain[1]?.loss);
+  });
 });
 
 describe('other families', () => {

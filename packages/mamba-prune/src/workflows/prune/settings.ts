@@ -64,7 +64,7 @@ export interface RefillSettings {
   readonly budget?: RefillBudget;
 }
 
-/** The dense model teaches during the fine-tuning. */
+/** The dense model teaches during the fine-tuning. Regularised epochs before a cut learn from the labels. */
 export interface DistillSettings {
   /** Share of the teacher in the loss, above 0 up to 1. */
   readonly weight: number;
