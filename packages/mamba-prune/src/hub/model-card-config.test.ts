@@ -53,6 +53,10 @@ describe('what lies beside weights', () => {
         'config.json': { architecture, label_names: ['a', 'b'], pretrained_cfg: pretrained },
       }),
     ).toEqual(expected);
+    // A model of the width of others, whose heads are narrower.
+    expect(
+      beside({ 'config.json': { architecture: 'vit_base_patch16_gap_224', global_pool: 'avg' } }),
+    ).toMatchObject({ arch: 'vit_base', heads: 16, pooling: 'mean' });
     // As it was before `pretrained_cfg`.
     expect(
       beside({ 'config.json': { architecture, label_names: ['a', 'b'], ...pretrained } }),

@@ -124,6 +124,13 @@ function refuseUnreadable({ dict, prefix, names }: Candidate<FoundDict>): void {
     const name = cleanName(stored);
     if (!name.startsWith(prefix) || what === 'None') continue;
     const own = name.slice(prefix.length);
+    if (own.endsWith('._packed_params')) {
+      refuse(
+        stored,
+        'packed weights of a quantized layer',
+        'Save the state dict that the model had before it was quantized.',
+      );
+    }
     const isParameter =
       /\.(?:weight|bias|running_(?:mean|var))$/.test(own) && layers.has(own.replace(/[^.]*$/, ''));
     if (isNoWeight(own, []) || !isParameter) continue;

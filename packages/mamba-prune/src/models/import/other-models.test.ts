@@ -35,10 +35,28 @@ describe('a file whose script names a model that is not here', () => {
     expect(() => readModel(new Map(), {}, args)).toThrow(/called mamba_vision_T: a MambaVision/);
   });
 
-  it.each(['deit_tiny_patch16_224', 'mine', 'vmamba_tiny', ''])('is read otherwise: %s', (name) => {
-    const [, [arch, sizes]] = files;
+  it.each(['deit_tiny_patch16_224', 'vit_base_patch16_siglip_gap_224', 'mine', 'vmamba_tiny', ''])(
+    'is read otherwise: %s',
+    (name) => {
+      const [, [arch, sizes]] = files;
+      const tensors = createModel(arch, sizes).stateDict();
+      const { config } = readModel(tensors, { ...sizes, arch }, new Map([['model', name]]));
+      expect(config).toMatchObject({ arch: 'vit_tiny' });
+    },
+  );
+
+  // What timm's train.py writes beside the weights.
+  it.each([
+    ['resnetblur18', 'resnet18', /pooling against aliasing \(architecture resnetblur18\)/],
+    ['vit_base_patch16_rpn_224', 'vit_tiny', /its norms behind the layers/],
+    ['vit_base_patch32_siglip_gap_256', 'vit_tiny', /another function than gelu/],
+    ['vit_large_patch16_siglip_gap_512', 'vit_tiny', /another function than gelu/],
+    ['vit_so400m_patch16_siglip_gap_384', 'vit_tiny', /another function than gelu/],
+  ] as const)('is refused by what the name says and no shape: %s', (name, arch, message) => {
+    const sizes = arch === 'resnet18' ? { baseWidth: 4, blocks: [1] } : { imageSize: 32, depth: 1 };
     const tensors = createModel(arch, sizes).stateDict();
-    const { config } = readModel(tensors, { ...sizes, arch }, new Map([['model', name]]));
-    expect(config).toMatchObject({ arch: 'vit_tiny' });
+    const read = () => readModel(tensors, { ...sizes, arch }, new Map([['model', name]]));
+    expect(read).toThrow(FormatError);
+    expect(read).toThrow(message);
   });
 });

@@ -2,6 +2,8 @@
 // here, to the last name and shape, and compute something else; of the others the name says more than a tensor does.
 import { FormatError } from '@mamba-prune/libtorch';
 import { printableLine } from '../../printable.js';
+import { cardEntries } from './card.js';
+import type { Family } from '../family.js';
 import type { ScriptArguments } from './layout.js';
 
 /** What the name of a model, `args.model` of its script, means. */
@@ -31,5 +33,22 @@ export function refuseOtherModels(args: ScriptArguments | undefined): void {
   throw new FormatError(
     `import: got the weights of a model that, as the arguments of its script in the file say, is called ${printableLine(name)}: ${found[1]}. ` +
       'No architecture here computes that, also where one has tensors of these names and shapes.',
+  );
+}
+
+/**
+ * The name that timm's train.py was called with says of its models what it says in a config.json.
+ * @throws FormatError for one that computes what no shape tells and no model of the family here has
+ */
+export function refuseNamedVariants(family: Family, args: ScriptArguments | undefined): void {
+  const card = family.layout?.card;
+  const name = scriptModelName(args);
+  if (!card?.names.test(name)) return;
+  const entries = cardEntries({ architecture: name });
+  const obstacles = entries ? card.obstacles(entries) : [];
+  if (obstacles.length === 0) return;
+  throw new FormatError(
+    `import: got a ${family.title} with ${obstacles.join(', and with ')}, as the arguments of its script in the file say, ` +
+      'expected one without: no architecture here has it.',
   );
 }

@@ -6,7 +6,7 @@ import { checkModelOptions, families, familyOf, readingOptions } from '../famili
 import type { Family, Sizes } from '../family.js';
 import type { ModelOptions } from '../model-options.js';
 import type { ClassifierNames } from './apart-classifier.js';
-import { refuseOtherModels } from './other-models.js';
+import { refuseNamedVariants, refuseOtherModels } from './other-models.js';
 import type { Layout, LayoutOptions, ReadModel, ScriptArguments, Shapes } from './layout.js';
 
 /**
@@ -28,6 +28,7 @@ export function readModel(
     new Map(Array.from(tensors, ([name, { shape }]) => [name, shape])),
   );
   const { family, layout } = readable;
+  refuseNamedVariants(family, args);
   if (options.arch !== undefined && familyOf(options.arch) !== family) {
     throw new UsageError(
       `import: got \`arch\` '${options.arch}' for the weights of a ${family.name}, ` +

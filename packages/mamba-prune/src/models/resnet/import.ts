@@ -102,7 +102,7 @@ function untold(block: 'basic' | 'bottleneck', stem: 'cifar' | 'imagenet'): stri
     stem === 'cifar'
       ? 'no max pooling behind the first convolution'
       : 'max pooling behind the first convolution';
-  return `Taken as usual, for no shape tells it: ${strides}${pooling}, ReLU, BatchNorm's eps of 1e-5.`;
+  return `Taken as usual, for no shape tells it: ${strides}${pooling}, no pooling against aliasing, ReLU, BatchNorm's eps of 1e-5.`;
 }
 
 function stemOf(reader: ShapeReader): 'cifar' | 'imagenet' {

@@ -4,17 +4,27 @@ import { vitArchitectures } from './config.js';
 
 const activation = 'another function than gelu between its layers';
 
+/** SigLIP 2 in timm: GELU by its tanh approximation, in names beside which others have the exact one. */
+const approximateGelu =
+  /_(?:giantopt|so400m)_patch16_siglip|_base_patch32_siglip|_large_patch16_siglip(?:_gap)?_512/;
+
+/** timm's models whose number of heads is not that of others of their width. */
+const otherHeads: Readonly<Record<string, number>> = { vit_base_patch16_gap_224: 16 };
+
 export const vitCard: FamilyCard = {
   names: /^(?:vit|deit3?|flexivit|dinov2)(?:_|$)/,
 
   architecture: (name) => name.replace(/^deit_/, 'vit_'),
 
   hints(card, arch = '') {
-    const { model_args: args, global_pool: pool = args.global_pool } = card;
+    const { architecture = '', model_args: args, global_pool: pool = args.global_pool } = card;
     const known: Readonly<Record<string, { readonly heads: number }>> = vitArchitectures;
     return {
       // The name stands for the number, which no shape tells, unless the model was made with another.
-      heads: args.num_heads ?? (Object.hasOwn(known, arch) ? known[arch]?.heads : undefined),
+      heads:
+        args.num_heads ??
+        (Object.hasOwn(otherHeads, architecture) ? otherHeads[architecture] : undefined) ??
+        (Object.hasOwn(known, arch) ? known[arch]?.heads : undefined),
       pooling: ({ avg: 'mean', token: 'token' } as const)[pool ?? ''],
     };
   },
@@ -24,6 +34,7 @@ export const vitCard: FamilyCard = {
     return [
       ...said('act_layer', args.act_layer, 'gelu', activation),
       ...named(card, /quickgelu/, activation),
+      ...named(card, approximateGelu, activation),
       ...named(card, /_rpn(?:_|$)/, 'its norms behind the layers'),
       ...(['', 'avg', 'token'].includes(pool)
         ? []

@@ -47,6 +47,7 @@ export function convertVit(state: StateDict, source: VitSource, options: LayoutO
   }
   if (!state.has('head.weight')) throw missingClassifier('head.weight');
   state.drop(/^pooler\.dense\./, 'which no classifier reads');
+  requireLastNorm(state);
   const blocks = Array.from({ length: depth }, (_, block) => `blocks.${block}`);
   joinProjections(state, blocks);
   foldLayerScale(state, blocks);
@@ -77,6 +78,19 @@ export function convertVit(state: StateDict, source: VitSource, options: LayoutO
     },
     assumed: pooling.assumed,
   };
+}
+
+/** In front of the classifier, `fc_norm` where it reads a mean that is taken before. */
+function requireLastNorm(state: StateDict): void {
+  if (
+    ['norm', 'fc_norm'].some((norm) => state.has(`${norm}.weight`) || state.has(`${norm}.bias`))
+  ) {
+    return;
+  }
+  throw new FormatError(
+    "import: got weights without 'norm.weight', the norm behind the last block, expected a ViT that has it: no architecture here is without " +
+      '(RADIO and InternViT are). Where other tensors are missing too, the file is not complete.',
+  );
 }
 
 /** Query, key and value of Hugging Face, three layers, are one in timm. */

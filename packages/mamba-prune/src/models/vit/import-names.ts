@@ -6,7 +6,8 @@ import type { Refusal, Rename } from '../import/state-dict.js';
 export type VitNames = 'timm' | 'torchvision' | 'Hugging Face';
 
 const telling: Readonly<Record<VitNames, RegExp>> = {
-  timm: /^blocks\.0\.attn\.qkv\.weight$/,
+  // Those of attention and MLP side by side are known, to be refused by name.
+  timm: /^blocks\.0\.(?:attn\.qkv|attns\.0\.attn\.qkv|attn_out_proj)\.weight$/,
   torchvision: /^encoder\.layers\.encoder_layer_0\.self_attention\.in_proj_weight$/,
   'Hugging Face': /^(?:\w+\.)?embeddings\.patch_embeddings\.projection\.weight$/,
 };
@@ -99,6 +100,14 @@ export function vitRenames(from: VitNames, all: readonly string[]): readonly Ren
 
 /** In whichever names; what is not here and is no tensor of ours is refused as unexpected. */
 export const vitRefusals: readonly Refusal[] = [
+  [
+    /\.lambda_[qk][12]$|\.attn\.sub_norm\./,
+    'an attention that subtracts a second one (differential attention)',
+  ],
+  [
+    /^blocks\.\d+\.(?:attns|ffns|attn_out_proj|mlp_out_proj|in_proj)\./,
+    'blocks whose attentions and MLPs lie side by side (parallel)',
+  ],
   [/\.(q_bias|v_bias|k_bias)$/, 'an attention with biases of its own for q and v (BEiT)'],
   [
     /relative_position|rel_pos|\.temperature$|relative_coords/,
@@ -128,6 +137,6 @@ export const vitRefusals: readonly Refusal[] = [
     'an embedding of patches with more than one convolution (hybrid)',
   ],
   [/^(rope|pos_embed_h|pos_embed_w|freqs)|rope_embed|inv_freq/, 'rotary positions'],
-  [/\.(attns|ffns|adapter|adaptmlp|lora_[AB]|lora_a|lora_b)\./, 'parallel branches or adapters'],
+  [/\.(adapter|adaptmlp|lora_[AB]|lora_a|lora_b)\./, 'adapters beside its layers'],
   [/^(blocks_token_only|cls_attn_blocks|decoder_)/, 'a second stack of blocks'],
 ];

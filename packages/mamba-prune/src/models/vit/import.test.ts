@@ -243,6 +243,11 @@ describe('what a ViT here does not have', () => {
     ['pre_logits.fc.weight', 'representation_size'],
     ['patch_embed.backbone.stem.conv.weight', 'hybrid'],
     ['patch_embed.norm.weight', 'more than one convolution'],
+    ['blocks.0.attn.lambda_q1', 'differential attention'],
+    ['blocks.0.attn.sub_norm.weight', 'differential attention'],
+    ['blocks.0.attns.0.attn.qkv.weight', 'side by side (parallel)'],
+    ['blocks.0.ffns.1.mlp.fc1.weight', 'side by side (parallel)'],
+    ['blocks.0.attn_out_proj.weight', 'side by side (parallel)'],
   ])('is refused by name: %s', (name, what) => {
     const given = stateOf();
     given.set(name, zeros([1]));
@@ -250,6 +255,24 @@ describe('what a ViT here does not have', () => {
     expect(error).toBeInstanceOf(FormatError);
     expect(error.message).toContain(`got '${name}'`);
     expect(error.message).toContain(what);
+  });
+
+  it.each(['attns.0.attn.qkv.weight', 'attn_out_proj.weight'])(
+    'is refused for its parallel blocks, where no attention has the usual name: %s',
+    (name) => {
+      const given = new Map(Array.from(stateOf()).filter(([own]) => !own.startsWith('blocks.')));
+      given.set(`blocks.0.${name}`, zeros([1]));
+      expect(() => importStateDict(given, said)).toThrow(/side by side \(parallel\)/);
+    },
+  );
+
+  it('is refused: no norm behind the last block', () => {
+    const given = stateOf();
+    given.delete('norm.weight');
+    given.delete('norm.bias');
+    expect(() => importStateDict(given, said)).toThrow(
+      /without 'norm\.weight', the norm behind the last block/,
+    );
   });
 
   it('is refused: another activation, a backbone without classifier, a grid that is no square', () => {
