@@ -1,7 +1,6 @@
 // RSST: the strength over time, and how the norms of the doomed part from those that stay.
 import * as Plot from '@observablehq/plot';
-import type { KindNorms, NormSpread } from 'mamba-prune/pruning';
-import type { EpochPoint, RunData } from '../../src/data/types.js';
+import type { EpochPoint, KindNorms, NormSpread, RunData } from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
 import { type Bin, binTable, stackedBars } from '../charts/histogram.js';
 import { gridStyle, heightFor, plotStyle, tipStyle } from '../charts/plot-style.js';

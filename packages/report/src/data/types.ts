@@ -183,6 +183,9 @@ export interface EpochPoint {
   readonly unitNorms?: UnitNormsPoint;
 }
 
+// The page draws them, which imports no code that needs Node.js.
+export type { KindNorms, NormSpread } from 'mamba-prune/pruning';
+
 /** Other versions may have other norms. */
 export interface UnitNormsPoint extends Omit<UnitNorms, 'norm'> {
   readonly norm: string;
