@@ -7,8 +7,6 @@
 // --first-use is for a program that finds no addon (src/build-at-first-use.ts): one line on stderr when there is
 // something to wait for, and on stdout nothing but why it failed.
 // MAMBA_PRUNE_BUILD names another folder than build/: for two libtorchs, or where the package cannot be written.
-import { execFileSync, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -20,22 +18,23 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { buildFolder as build } from './build-folder.mjs';
 import { withBuildLock } from './build-lock.mjs';
+import { hash, librarySize, native, plan } from './compile-plan.mjs';
+import {
+  compile,
+  compileUnit,
+  compiler,
+  compilerVersion,
+  firstErrors,
+  inParallel,
+} from './compiler.mjs';
 import { findLibtorch } from './find-libtorch.mjs';
-import { ncclFlags } from './find-nccl.mjs';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const native = join(root, 'native');
-// CXX may hold words, such as `ccache g++`.
-const [compiler, ...compilerPrefix] = (process.env.CXX?.trim() || 'g++').split(/\s+/);
 const check = process.argv.includes('--check');
 const force = process.argv.includes('--force');
-const verbose = process.argv.includes('--verbose');
 const firstUse = process.argv.includes('--first-use');
 const addon = join(build, 'addon.node');
 const stamp = join(build, 'addon.json');
@@ -50,184 +49,6 @@ function fail(message) {
 /** Progress, for those who asked for a build. */
 function tell(message) {
   if (!firstUse) console.error(message);
-}
-
-function filesUnder(folder, ending) {
-  return readdirSync(folder, { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith(ending))
-    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
-    .sort();
-}
-
-/** A source and all of our own headers that it includes, directly or not. */
-function withIncludes(source) {
-  const seen = new Set([source]);
-  for (const path of seen) {
-    for (const [, name] of readFileSync(path, 'utf8').matchAll(/^\s*#\s*include\s+"(.+)"/gm)) {
-      const header = [join(dirname(path), name), join(native, name)].find((file) =>
-        existsSync(file),
-      );
-      if (header) seen.add(header);
-    }
-  }
-  return [...seen];
-}
-
-const hash = (...parts) => {
-  const sum = createHash('sha256');
-  for (const part of parts) sum.update(part).update('\0');
-  return sum.digest('hex');
-};
-
-/** First line of the compiler's version, undefined when it does not run. */
-function compilerVersion() {
-  try {
-    return execFileSync(compiler, [...compilerPrefix, '--version'], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    }).split('\n')[0];
-  } catch {
-    return undefined;
-  }
-}
-
-/** Runs one compiler command; rejects with its output. */
-function compile(args) {
-  const words = [...compilerPrefix, ...args];
-  if (verbose) console.error(compiler, words.join(' '));
-  return new Promise((resolve, reject) => {
-    const child = spawn(compiler, words, { stdio: ['ignore', 'pipe', 'pipe'] });
-    let output = '';
-    child.stdout.on('data', (text) => (output += text));
-    child.stderr.on('data', (text) => (output += text));
-    child.on('error', reject);
-    child.on('close', (code) =>
-      code === 0 ? resolve(output) : reject(new Error(output || `${compiler} ended with ${code}`)),
-    );
-  });
-}
-
-async function inParallel(jobs, limit) {
-  const queue = [...jobs];
-  await Promise.all(
-    Array.from({ length: limit }, async () => {
-      for (let job = queue.shift(); job; job = queue.shift()) await job();
-    }),
-  );
-}
-
-const librarySize = (lib) => statSync(join(lib, 'libtorch_cpu.so')).size;
-
-function headerPackage(packageName, sub) {
-  const require = createRequire(import.meta.url);
-  try {
-    const manifest = require.resolve(`${packageName}/package.json`);
-    const { version } = JSON.parse(readFileSync(manifest, 'utf8'));
-    return { folder: join(dirname(manifest), sub), version };
-  } catch {
-    // Without npm's folder (a server without network, say) the headers can lie beside the sources.
-    const vendored = join(root, 'vendor', packageName, sub);
-    if (existsSync(vendored)) return { folder: vendored, version: 'vendored' };
-    return fail(
-      `the npm package ${packageName} is missing. Install the dependencies again: npm install (in a clone: npm ci).`,
-    );
-  }
-}
-
-/** What has to be compiled and linked, and a key that changes when any of it does. */
-function plan(libtorch) {
-  const [major] = libtorch.version.split('.').map(Number);
-  const flags = [
-    // libtorch 2.x needs C++17 first and C++20 since 2.9; 1.13 does not compile as C++20.
-    major >= 2 ? '-std=c++20' : '-std=c++17',
-    '-fPIC',
-    '-fopenmp',
-    '-fvisibility=hidden',
-    '-Wall',
-    '-Wno-stringop-overflow', // false alarms in libtorch's own intrusive_ptr under GCC 12
-    '-Wno-unknown-pragmas',
-    ...(hasAvx512() ? [] : ['-DMAMBA_PRUNE_NO_AVX512']),
-    ...(libtorch.cudaIncludes.length > 0 ? ['-DMAMBA_PRUNE_CUDA'] : []),
-    '-DNAPI_VERSION=8',
-    '-DNAPI_CPP_EXCEPTIONS',
-    // A worker thread that is stopped can take no exception any more; without this the process aborts.
-    '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
-    ...libtorch.flags,
-    ...[...libtorch.includes, ...libtorch.cudaIncludes].flatMap((path) =>
-      path === '/usr/include' ? [] : ['-isystem', path],
-    ),
-  ];
-  const libraries = [
-    `-L${libtorch.lib}`,
-    // --no-as-needed: libtorch_cuda registers its kernels when loaded, and nothing here names it.
-    '-Wl,--no-as-needed',
-    ...(libtorch.cuda ? ['-ltorch', '-ltorch_cuda', '-lc10_cuda'] : []),
-    '-ltorch_cpu',
-    '-lc10',
-    ...(libtorch.system ? [] : [`-Wl,-rpath,${libtorch.lib}`]),
-  ];
-  const nccl = ncclFlags(libtorch);
-  const headers = [
-    headerPackage('node-addon-api', ''),
-    headerPackage('node-api-headers', 'include'),
-  ];
-  // Names what was compiled, not where: objects are the same in another clone or installation.
-  const common = hash(
-    [...flags, ...nccl].join(' '),
-    headers.map(({ version }) => version).join(' '),
-    libtorch.version,
-    // An update that keeps the version number still changes the library.
-    String(librarySize(libtorch.lib)),
-    process.arch,
-  );
-  const units = compileUnits(libtorch).map((unit) => ({
-    ...unit,
-    content: hash(
-      ...unit.sources
-        .flatMap(withIncludes)
-        .flatMap((path) => [relative(native, path), readFileSync(path)]),
-    ),
-  }));
-  const key = hash(common, libraries.join(' '), ...units.flatMap((u) => [u.name, u.content]));
-  const folders = [...headers.map(({ folder }) => folder), native].flatMap((path) => ['-I', path]);
-  return { flags: [...flags, ...folders], nccl, libraries, common, units, key };
-}
-
-/**
- * What is compiled in one go. libtorch's headers take most of the time of a file that needs them, so
- * the files of a folder are compiled as one; a kernel file per instruction set stays alone, because
- * its compiler flags are its own.
- */
-function compileUnits(libtorch) {
-  const sources = filesUnder(native, '.cc');
-  const isIsa = (path) => basename(path).startsWith('isa_');
-  const of = (folder) =>
-    sources.filter((path) => path.startsWith(join(native, folder)) && !isIsa(path));
-  // Loops over registers: -O3 makes the scan 1.5 times as fast as -O2 does. On x86 the baseline is only
-  // for processors without AVX2, and for float64; elsewhere it is what runs.
-  const levelOf = (path) => (process.arch === 'x64' && path.includes('baseline') ? '-O1' : '-O3');
-  // The longest first, so that no core waits for it at the end. -O1: glue, where the headers take the time.
-  return [
-    { name: 'kernels', level: '-O1', sources: of('kernels') },
-    { name: 'bindings', level: '-O1', sources: of('bindings') },
-    ...(libtorch.cudaIncludes.length > 0
-      ? [{ name: 'cuda', level: '-O1', sources: of('cuda') }]
-      : []),
-    ...sources.filter(isIsa).map((path) => ({
-      name: `kernels-${basename(path, '.cc')}`,
-      level: levelOf(path),
-      sources: [path],
-    })),
-  ];
-}
-
-/** The addon is built where it runs: kernels that this processor cannot run are left out. */
-function hasAvx512() {
-  try {
-    return /\bavx512f\b/.test(readFileSync('/proc/cpuinfo', 'utf8'));
-  } catch {
-    return true; // unknown: keep them, the choice at run time is safe
-  }
 }
 
 /** Whether the addon on disk is the one that this plan makes. */
@@ -251,26 +72,6 @@ function writeStamp(content) {
   const temporary = `${stamp}.${process.pid}.tmp`;
   writeFileSync(temporary, `${JSON.stringify(content, null, 2)}\n`);
   renameSync(temporary, stamp);
-}
-
-/** NCCL's headers may be those of another version than libtorch's; the rest works without them. */
-async function compileUnit({ flags, nccl }, { name, level }, source, target) {
-  const rest = [level, '-c', source, '-o', target];
-  if (name !== 'bindings' || nccl.length === 0) return compile([...flags, ...rest]);
-  try {
-    return await compile([...flags, ...nccl, ...rest]);
-  } catch (error) {
-    const output = await compile([...flags, ...rest]);
-    const reason = error.message.split('\n').find((line) => line.includes('error')) ?? '';
-    return `${output}Built without NCCL, so that several workers train on CPUs only: ${reason}`;
-  }
-}
-
-/** A compiler's output goes on for pages; what is wrong stands in few of its lines. */
-function firstErrors(output) {
-  const lines = output.split('\n').filter((line) => line.trim() !== '');
-  const errors = lines.filter((line) => /error|cannot find|undefined reference/i.test(line));
-  return (errors.length > 0 ? errors : lines).slice(0, 5).join('\n');
 }
 
 /** What the addon will lack, and what to do about it; empty if nothing. */

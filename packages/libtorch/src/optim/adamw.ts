@@ -5,14 +5,9 @@ import { full } from '../factories.js';
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
 import { mulAll_, takesLists } from './device-scalars.js';
-import {
-  type Batch,
-  type DeviceScalars,
-  Optimizer,
-  type ParamGroup,
-  type ParamGroupOptions,
-  checkSetting,
-} from './optimizer.js';
+import { Optimizer } from './optimizer.js';
+import type { Batch, DeviceScalars } from './param-batches.js';
+import { type ParamGroup, type ParamGroupOptions, checkSetting } from './param-groups.js';
 
 export interface AdamWOptions {
   /** Learning rate. Default `1e-3`. */

@@ -4,7 +4,7 @@ import { Conv2d } from '../nn/conv.js';
 import { Linear } from '../nn/linear.js';
 import { BatchNorm2d, LayerNorm } from '../nn/norm.js';
 import type { Tensor } from '../tensor.js';
-import type { ParamGroupOptions } from './optimizer.js';
+import type { ParamGroupOptions } from './param-groups.js';
 
 /**
  * Parameters that weight decay would harm though they may have two dimensions or more, by the last part of their names.

@@ -4,13 +4,8 @@ export { clipGradNorm, clipGradNormOnDevice } from './clip.js';
 export { averageAll_, mulAll_ } from './device-scalars.js';
 export { decayGroups, muonGroups, noDecayNames } from './groups.js';
 export { Muon, type MuonOptions, orthogonalized } from './muon.js';
-export {
-  Optimizer,
-  type OptimizerScalars,
-  type OptimizerState,
-  type ParamGroup,
-  type ParamGroupOptions,
-} from './optimizer.js';
+export { Optimizer, type OptimizerScalars, type OptimizerState } from './optimizer.js';
+export type { ParamGroup, ParamGroupOptions } from './param-groups.js';
 export {
   type MultiStepOptions,
   type Schedule,

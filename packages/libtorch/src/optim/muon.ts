@@ -12,7 +12,8 @@ import {
   evenStacks,
   paddedStacks,
 } from './muon-stacks.js';
-import { type Batch, type ParamGroup, type ParamGroupOptions, checkSetting } from './optimizer.js';
+import type { Batch } from './param-batches.js';
+import { type ParamGroup, type ParamGroupOptions, checkSetting } from './param-groups.js';
 
 export interface MuonOptions extends AdamWOptions {
   /** Decay of the average of the matrices' gradients. Default `0.95`. */

@@ -3,13 +3,9 @@ import { type OptionKinds, checkOptions } from '../check-options.js';
 import { callOperator } from '../dispatch.js';
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
-import {
-  type Batch,
-  Optimizer,
-  type ParamGroup,
-  type ParamGroupOptions,
-  checkSetting,
-} from './optimizer.js';
+import { Optimizer } from './optimizer.js';
+import type { Batch } from './param-batches.js';
+import { type ParamGroup, type ParamGroupOptions, checkSetting } from './param-groups.js';
 
 export interface SGDOptions {
   readonly lr: number;

@@ -5,7 +5,7 @@ import { isDataset, requireRecordedDataset } from '../data/datasets.js';
 import { defined } from '../defined.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
-import type { RunConfig } from '../training/run-folder.js';
+import type { RunConfig } from '../training/run-config.js';
 import { printableLine } from '../printable.js';
 import type { DataHooks } from '../workflows/fit.js';
 

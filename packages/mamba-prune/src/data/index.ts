@@ -24,6 +24,7 @@ export type { UploadOptions } from './device/device-split.js';
 export { DeviceSplit } from './device/device-split.js';
 export type { DeviceBatch, DeviceBatchSource } from './device/types.js';
 export type { DownloadOptions, DownloadProgress } from './download.js';
+export type { EpochOptions } from './epoch-options.js';
 export { DataError } from './errors.js';
 export type { BatchLoaderOptions } from './loader.js';
 export { BatchLoader } from './loader.js';

@@ -3,27 +3,15 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { checksOf } from '../checks.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { requireSplit } from './require-dataset.js';
-import type { LastAugment } from './augment/epoch-augments.js';
-import type { AugmentOptions } from './augment/options.js';
 import { type Batch, type BatchJob, BatchMaker, type BatchRecipe } from './batch.js';
 import { PlainBatches } from './plain-batches.js';
 import { BatchThreads } from './batch-threads.js';
+import { type EpochOptions, checkStart, epochKinds } from './epoch-options.js';
 import { DataError, dataError } from './errors.js';
 import { checkSeed, epochPermutation } from './random.js';
 import type { DatasetInfo, ImageSplit } from './types.js';
 
-export interface BatchLoaderOptions {
-  batchSize: number;
-  /** Seeded permutation per epoch; default false: stored order. */
-  shuffle?: boolean;
-  /** Of shuffling and augmentation; default 0. */
-  seed?: number;
-  /** Nothing is augmented if left out (evaluation). */
-  augment?: AugmentOptions;
-  /** Another augmentation from an epoch on. */
-  lastAugment?: LastAugment | undefined;
-  /** Leaves out a last batch that is not full; default false. */
-  dropLast?: boolean;
+export interface BatchLoaderOptions extends EpochOptions {
   /** Gives this worker's share of every batch, which may be empty; default: all of it. */
   share?: { readonly rank: number; readonly workers: number };
   /** Batches in the making ahead of the one in use; default 2. Data in memory without threads: 0. */
@@ -38,12 +26,7 @@ export interface BatchLoaderOptions {
 }
 
 const loaderKinds: OptionKinds<BatchLoaderOptions> = {
-  batchSize: 'number',
-  shuffle: 'boolean',
-  seed: 'number',
-  augment: 'object',
-  lastAugment: 'object',
-  dropLast: 'boolean',
+  ...epochKinds,
   prefetch: 'number',
   share: 'object',
   threads: 'number',
@@ -130,12 +113,7 @@ export class BatchLoader {
    */
   async *epoch(epoch: number, startBatch = 0): AsyncGenerator<Batch, void, void> {
     checksOf('BatchLoader', dataError).integer('epoch', epoch, { min: 0 });
-    if (!(Number.isInteger(startBatch) && startBatch >= 0 && startBatch <= this.batchesPerEpoch)) {
-      throw new DataError(
-        `BatchLoader: got start batch ${startBatch}, expected 0 to ${this.batchesPerEpoch}. ` +
-          'Was the checkpoint made with another data set or batch size?',
-      );
-    }
+    checkStart('BatchLoader', startBatch, this.batchesPerEpoch);
     const order = this.#shuffle
       ? epochPermutation(this.#split.length, this.#seed, epoch)
       : undefined;

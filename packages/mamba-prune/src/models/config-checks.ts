@@ -3,13 +3,22 @@ import type { Tensor } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
 import { printableLine } from '../printable.js';
-import { largestSize, modelLimits } from '../limits.js';
+import { dataLimits, largestSize, modelLimits, mostStages } from '../limits.js';
 
 /** A size of a model: an integer over 0. */
 export const size = z.int().positive().max(largestSize);
 
 /** A number of blocks. Each is a module with tensors of its own. */
 export const blockCount = z.int().positive().max(modelLimits.depth);
+
+/** Number of blocks of each stage. */
+export const stageBlocks = z.array(blockCount).min(1).max(mostStages);
+
+/** Side of the images of a network of convolutions. No tensor tells it, so its bound is that of the data sets. */
+export const convolvedSize = size.max(dataLimits.imageSize);
+
+/** Chance that a sample skips a branch in training, rising linearly to this at the last block. */
+export const lastDropPath = z.number().min(0).max(0.99);
 
 /** Fields of configurations, for the schemas of families. */
 export const configFields = {
@@ -46,6 +55,20 @@ export function checkDepth(family: string, depth: unknown): void {
   if (blockCount.safeParse(depth).success) return;
   throw new UsageError(
     `${family} configuration: depth: got ${shown(depth)}, expected an integer from 1 to ${modelLimits.depth}`,
+  );
+}
+
+/**
+ * The numbers of blocks that a model is asked to have in its stages, before anything is made for each.
+ * @param example - such numbers, for the message
+ * @throws UsageError
+ */
+export function checkStages(family: string, blocks: unknown, example: readonly number[]): number[] {
+  const parsed = stageBlocks.safeParse(blocks);
+  if (parsed.success) return parsed.data;
+  throw new UsageError(
+    `${family} configuration: blocks: got ${JSON.stringify(blocks)}, expected the number of blocks of each stage, such as ` +
+      `[${example.join(', ')}]: up to ${mostStages} stages of 1 to ${modelLimits.depth} blocks.`,
   );
 }
 

@@ -16,100 +16,30 @@
  *     tensorboard/                      event files, if they are asked for
  *     run.lock                          while a process writes the run
  */
-import { readTextFile, systemReason, writeFileAtomic } from '@mamba-prune/libtorch/files';
+import { systemReason, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import {
   copyFileSync,
   existsSync,
   linkSync,
   mkdirSync,
-  readdirSync,
-  realpathSync,
   renameSync,
   rmSync,
   statSync,
 } from 'node:fs';
-import { basename, join, relative, resolve, sep } from 'node:path';
-import { z } from 'zod';
-import { checkFolder, isWrongName, makeFolder } from '../files/folder.js';
+import { basename, join, resolve } from 'node:path';
+import { isWrongName, makeFolder } from '../files/folder.js';
 import { FileLock, LockedError } from '../files/lock.js';
-import { describeEnvironment, type Environment } from './environment.js';
 import { RunFolderError, lockedFolder } from './errors.js';
 import { type MetricsLine, readMetricsFile } from './metrics.js';
-import type { ResolvedTrainOptions } from './types.js';
-
-const cacheKind = 'mamba-prune run';
-
-/** What the caller knows of a run; versions, machine and time are added. Must be JSON. */
-export interface RunDescription {
-  /** Name of the command: 'train', 'prune', ... */
-  readonly command: string;
-  /** The command line as typed, without node and script. */
-  readonly args: readonly string[];
-  readonly seed: number;
-  /** Name and facts of the data set, and where it was read from. */
-  readonly dataset?: unknown;
-  /** From which the model can be built again. */
-  readonly model?: unknown;
-  readonly train?: ResolvedTrainOptions;
-  readonly [extra: string]: unknown;
-}
-
-/** The content of config.json. */
-export interface RunConfig extends RunDescription, Environment {
-  readonly kind: typeof cacheKind;
-  readonly format: 1;
-  /** ISO 8601. */
-  readonly created: string;
-  readonly cwd: string;
-  /** One entry each time the run was resumed. */
-  readonly resumed: readonly {
-    readonly at: string;
-    readonly step: number;
-    readonly note?: string;
-  }[];
-}
-
-const configSchema = z.looseObject({
-  kind: z.literal(cacheKind),
-  format: z.literal(1),
-  command: z.string(),
-  args: z.array(z.string()),
-  seed: z.number(),
-  created: z.string(),
-  resumed: z.array(z.looseObject({ at: z.string(), step: z.number() })),
-});
-
-/** Everything a run may have written, config.json last: with it the folder is still a run. */
-const contentsFile = [
-  'metrics.jsonl',
-  'checkpoints',
-  'pruning.json',
-  'importance',
-  'model.safetensors',
-  'tensorboard',
-  'report',
-  'config.json',
-];
-
-export interface CreateOptions {
-  /** Deletes a run that is already there, and only a run; default false. */
-  readonly overwrite?: boolean | undefined;
-  /** The file that the new run begins with: never deleted. */
-  readonly source?: string | undefined;
-}
-
-/** Of a run that begins now. */
-function newConfig(description: RunDescription): RunConfig {
-  return {
-    kind: cacheKind,
-    format: 1,
-    created: new Date().toISOString(),
-    cwd: process.cwd(),
-    ...describeEnvironment(),
-    ...description,
-    resumed: [],
-  };
-}
+import { type CreateOptions, checkFresh, deleteRun } from './new-run-folder.js';
+import {
+  type RunConfig,
+  type RunDescription,
+  configPathOf,
+  isRun,
+  newConfig,
+  readConfig,
+} from './run-config.js';
 
 export class RunFolder {
   #config: RunConfig;
@@ -129,22 +59,10 @@ export class RunFolder {
    * What `create` asks of a folder, for those who have long work to do before it. None there is as good as an empty one.
    * @throws RunFolderError if the folder has anything in it, or cannot be read, written or made
    */
-  static checkNew(path: string, { overwrite, source }: CreateOptions = {}): void {
+  static checkNew(path: string, options: CreateOptions = {}): void {
     const folder = resolve(path);
     guarded(folder, () => {
-      checkFolder(folder);
-      if (!existsSync(folder)) return;
-      const found = contents(folder);
-      const isRun = RunFolder.isRun(folder);
-      if (found.length > 0 && !(isRun && overwrite === true)) throw notEmpty(folder, found, isRun);
-      if (source !== undefined && wouldBeDeleted(folder, source)) {
-        throw new RunFolderError(
-          folder,
-          `RunFolder: ${folder} holds ${source}, which the new run begins with and --overwrite would delete, expected another folder. ` +
-            'Choose one.',
-          { isUsage: true },
-        );
-      }
+      checkFresh(folder, options);
     });
   }
 
@@ -161,8 +79,7 @@ export class RunFolder {
     try {
       return guarded(folder, () => {
         RunFolder.checkNew(folder, options);
-        for (const name of contentsFile)
-          rmSync(join(folder, name), { recursive: true, force: true });
+        deleteRun(folder);
         mkdirSync(join(folder, 'checkpoints'));
         const config = newConfig(description);
         const run = new RunFolder(folder, config, lock);
@@ -199,8 +116,7 @@ export class RunFolder {
 
   /** Whether a path is the folder of a run, damaged or not. */
   static isRun(path: string): boolean {
-    const folder = resolve(path);
-    return existsSync(join(folder, 'config.json')) && isRunConfig(folder);
+    return isRun(resolve(path));
   }
 
   get config(): RunConfig {
@@ -212,7 +128,7 @@ export class RunFolder {
   }
 
   get configPath(): string {
-    return join(this.path, 'config.json');
+    return configPathOf(this.path);
   }
 
   get metricsPath(): string {
@@ -340,78 +256,6 @@ function replaceWithCopy(source: string, target: string): void {
     copyFileSync(source, temporary); // a file system without hard links
   }
   renameSync(temporary, target);
-}
-
-/**
- * What is in the folder, less what a process killed while it began a run may have left, and less runs
- * of their own: those that this one builds on.
- */
-function contents(folder: string): string[] {
-  return readdirSync(folder).filter((name) => {
-    if (name.startsWith('run.lock') || /^\.config\.json\..*\.tmp$/.test(name)) return false;
-    if (RunFolder.isRun(join(folder, name))) return false;
-    return !(name === 'checkpoints' && readdirSync(join(folder, name)).length === 0);
-  });
-}
-
-/** Whether a file is among what `create` deletes of a folder. */
-function wouldBeDeleted(folder: string, file: string): boolean {
-  if (!existsSync(file)) return false;
-  const [first = ''] = relative(realpathSync(folder), realpathSync(file)).split(sep);
-  return contentsFile.includes(first);
-}
-
-function notEmpty(folder: string, found: readonly string[], isRun: boolean): RunFolderError {
-  const listed = `${found.slice(0, 4).join(', ')}${found.length > 4 ? ', ...' : ''}`;
-  return new RunFolderError(
-    folder,
-    isRun
-      ? `RunFolder: ${folder} holds a run already, expected a new or empty folder. ` +
-          'Resume it (--resume), delete it (--overwrite), or choose another folder.'
-      : `RunFolder: ${folder} is not empty (${listed}) and is no run, expected a new or empty folder. ` +
-          'Choose another one.',
-    { isUsage: true },
-  );
-}
-
-/** What describes a run has a few kilobytes; a larger file is something else. */
-const readConfigText = (path: string): string => readTextFile(path, { most: 64 * 1024 ** 2 });
-
-function isRunConfig(folder: string): boolean {
-  try {
-    const config: unknown = JSON.parse(readConfigText(join(folder, 'config.json')));
-    return (
-      typeof config === 'object' && config !== null && 'kind' in config && config.kind === cacheKind
-    );
-  } catch {
-    return false;
-  }
-}
-
-function readConfig(folder: string): RunConfig {
-  const path = join(folder, 'config.json');
-  let json: unknown;
-  try {
-    json = JSON.parse(readConfigText(path));
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const isMissing = code === 'ENOENT' || code === 'ENOTDIR';
-    throw new RunFolderError(
-      folder,
-      isMissing
-        ? `RunFolder: ${folder} is no run (it has no config.json). Give the folder that --out named.`
-        : `RunFolder: ${path} cannot be read: ${message}`,
-      { cause: error, isUsage: isMissing },
-    );
-  }
-  const parsed = configSchema.safeParse(json);
-  if (!parsed.success) {
-    throw new RunFolderError(
-      folder,
-      `RunFolder: ${path} does not describe a run:\n${z.prettifyError(parsed.error)}`,
-    );
-  }
-  return json as RunConfig;
 }
 
 /** Runs `body`; an error of the system becomes one that names the folder. */

@@ -1,6 +1,6 @@
 // RSST: the strength over time, and how the norms of the doomed part from those that stay.
 import * as Plot from '@observablehq/plot';
-import type { EpochPoint, KindNormsPoint, NormSpreadPoint, RunData } from '../../src/data/types.js';
+import type { EpochPoint, KindNorms, NormSpread, RunData } from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
 import { type Bin, binTable, stackedBars } from '../charts/histogram.js';
 import { gridStyle, heightFor, plotStyle, tipStyle } from '../charts/plot-style.js';
@@ -105,7 +105,7 @@ function Line({ points, name, of }: LineProps) {
 interface Part {
   readonly name: TextKey;
   readonly colour: string;
-  readonly of: (norms: KindNormsPoint) => NormSpreadPoint | undefined;
+  readonly of: (norms: KindNorms) => NormSpread | undefined;
 }
 
 function partsOf(points: readonly NormPoint[], kind: string): Part[] {

@@ -3,6 +3,7 @@
  * that the file a report is in and the studio show the same.
  */
 import type { Preprocessing } from 'mamba-prune/preparation';
+import type { UnitNorms } from 'mamba-prune/pruning';
 import type { MethodResult } from 'mamba-prune/workflows';
 
 export interface ReportData {
@@ -182,25 +183,12 @@ export interface EpochPoint {
   readonly unitNorms?: UnitNormsPoint;
 }
 
-export interface UnitNormsPoint {
+// The page draws them, which imports no code that needs Node.js.
+export type { KindNorms, NormSpread } from 'mamba-prune/pruning';
+
+/** Other versions may have other norms. */
+export interface UnitNormsPoint extends Omit<UnitNorms, 'norm'> {
   readonly norm: string;
-  readonly kinds: Readonly<Record<string, KindNormsPoint>>;
-}
-
-export interface KindNormsPoint {
-  readonly max: number;
-  readonly kept: NormSpreadPoint;
-  readonly doomed?: NormSpreadPoint;
-  readonly doomedShare?: number;
-}
-
-export interface NormSpreadPoint {
-  readonly units: number;
-  readonly mean: number;
-  /** At 0, 5, 25, 50, 75, 95 and 100%. */
-  readonly quantiles: readonly number[];
-  /** Bins that share the range from 0 to the kind's `max` evenly. */
-  readonly histogram: readonly number[];
 }
 
 export interface StepPoint {

@@ -2,26 +2,16 @@
 import { checksOf } from '../../checks.js';
 import { dataLimits } from '../../limits.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
-import { EpochAugments, type LastAugment } from '../augment/epoch-augments.js';
-import type { AugmentOptions } from '../augment/options.js';
+import { EpochAugments } from '../augment/epoch-augments.js';
+import { type EpochOptions, checkStart, epochKinds } from '../epoch-options.js';
 import { DataError, dataError } from '../errors.js';
 import { checkSeed, epochPermutation } from '../random.js';
 import type { DatasetInfo } from '../types.js';
 import type { ImageDType } from './augment-op.js';
 
-export interface DeviceBatchOptions {
+export interface DeviceBatchOptions extends EpochOptions {
   /** Samples of one step over all workers together: a multiple of `workers`. */
   batchSize: number;
-  /** Seeded permutation per epoch, the one of `BatchLoader`; default false: stored order. */
-  shuffle?: boolean;
-  /** Of shuffling and augmentation; default 0. */
-  seed?: number;
-  /** Nothing is augmented if left out (evaluation). */
-  augment?: AugmentOptions;
-  /** Another augmentation from an epoch on. */
-  lastAugment?: LastAugment | undefined;
-  /** Leaves out a last batch that is not full; default false. */
-  dropLast?: boolean;
   /** Of the images; default float32. */
   dtype?: ImageDType;
   /** Number of this worker, from 0; default 0. */
@@ -31,12 +21,7 @@ export interface DeviceBatchOptions {
 }
 
 const batchKinds: OptionKinds<DeviceBatchOptions & { readonly device: string }> = {
-  batchSize: 'number',
-  shuffle: 'boolean',
-  seed: 'number',
-  augment: 'object',
-  lastAugment: 'object',
-  dropLast: 'boolean',
+  ...epochKinds,
   dtype: 'string',
   rank: 'number',
   workers: 'number',
@@ -137,12 +122,7 @@ export class BatchPlan {
   /** @throws DataError unless the epoch has such a batch; the end of the epoch counts as one */
   checkPlace(epoch: number, startBatch: number): void {
     checksOf(this.#where, dataError).integer('epoch', epoch, { min: 0, max: 2 ** 32 - 1 });
-    if (Number.isInteger(startBatch) && startBatch >= 0 && startBatch <= this.batchesPerEpoch)
-      return;
-    throw this.error(
-      `start batch ${startBatch}, expected 0 to ${this.batchesPerEpoch}. ` +
-        'Was the checkpoint made with another data set or batch size?',
-    );
+    checkStart(this.#where, startBatch, this.batchesPerEpoch);
   }
 
   error(given: string): DataError {

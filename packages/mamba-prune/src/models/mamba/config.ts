@@ -5,6 +5,7 @@ import {
   checkDepth,
   checkPatches,
   checkWidths,
+  lastDropPath,
   multipleOf,
   parseConfig,
   size,
@@ -12,7 +13,7 @@ import {
 import { type ScanMode, scanModes } from './scan-order.js';
 
 /** What a vision Mamba is built from; stored in every model file. */
-export const mambaConfigSchema = z.strictObject({
+const mambaConfigSchema = z.strictObject({
   family: z.literal('mamba'),
   /** Name of the architecture that the defaults came from. */
   arch: z.string(),
@@ -33,7 +34,7 @@ export const mambaConfigSchema = z.strictObject({
   /** In which directions the patches are scanned; see scan-order.ts. */
   scan: z.enum(scanModes),
   /** Chance that a sample skips a block's branch in training, rising linearly to this at the last block. */
-  dropPath: z.number().min(0).max(0.99),
+  dropPath: lastDropPath,
   /** Width of every prunable group: `blocks.0.ssm` is d_inner of block 0, `blocks.0.mlp` its neurons. */
   widths: z.record(z.string(), size),
 });

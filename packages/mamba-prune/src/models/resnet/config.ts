@@ -1,7 +1,14 @@
 import { z } from 'zod';
-import { checkLimits, modelLimits, mostStages } from '../../limits.js';
-import { UsageError } from '../../errors.js';
-import { blockCount, checkWidths, parseConfig, size } from '../config-checks.js';
+import { checkLimits, modelLimits } from '../../limits.js';
+import {
+  checkStages,
+  checkWidths,
+  convolvedSize,
+  lastDropPath,
+  parseConfig,
+  size,
+  stageBlocks,
+} from '../config-checks.js';
 
 const resnetBlocks = ['basic', 'bottleneck'] as const;
 export const resnetStems = ['cifar', 'imagenet'] as const;
@@ -9,24 +16,23 @@ export const resnetStems = ['cifar', 'imagenet'] as const;
 export type ResNetStem = (typeof resnetStems)[number];
 
 /** What a residual network is built from; stored in every model file. */
-export const resnetConfigSchema = z.strictObject({
+const resnetConfigSchema = z.strictObject({
   family: z.literal('resnet'),
   /** Name of the architecture that the defaults came from. */
   arch: z.string(),
   /** `basic`: two 3x3 convolutions; `bottleneck`: 1x1, 3x3, 1x1 with four times the width at the end. */
   block: z.enum(resnetBlocks),
   /** Blocks of each stage; every stage but the first halves the image and doubles the width. */
-  blocks: z.array(blockCount).min(1).max(mostStages),
+  blocks: stageBlocks,
   /** Channels of the stem and of the first stage's blocks. */
   baseWidth: size,
   /** `cifar`: 3x3 at stride 1; `imagenet`: 7x7 at stride 2 and a max pooling at stride 2. */
   stem: z.enum(resnetStems),
-  /** No tensor tells it, so it has a bound of its own: that of the data sets. */
-  imageSize: size.max(4096),
+  imageSize: convolvedSize,
   channels: size,
   numClasses: size,
   /** Chance that a sample skips a block in training, rising linearly to this at the last block. */
-  dropPath: z.number().min(0).max(0.99),
+  dropPath: lastDropPath,
   /** Width of every prunable group: `layer1.0.conv1` counts the channels that come out of it. */
   widths: z.record(z.string(), size),
 });
@@ -113,7 +119,7 @@ export function resnetConfig(arch: ResNetArchitecture, options: ResNetOptions = 
   const imageSize = options.imageSize ?? 32;
   const sizes: ResNetSizes = {
     block: defaults.block,
-    blocks: blocksOf(options.blocks ?? defaults.blocks),
+    blocks: checkStages('resnet', options.blocks ?? defaults.blocks, [3, 3, 3]),
     baseWidth: options.baseWidth ?? defaults.baseWidth,
   };
   return checkResNetConfig({
@@ -127,16 +133,6 @@ export function resnetConfig(arch: ResNetArchitecture, options: ResNetOptions = 
     dropPath: options.dropPath ?? 0,
     widths: denseResNetWidths(sizes),
   });
-}
-
-/** Before anything is made for each block. @throws UsageError */
-function blocksOf(blocks: unknown): number[] {
-  const parsed = resnetConfigSchema.shape.blocks.safeParse(blocks);
-  if (parsed.success) return parsed.data;
-  throw new UsageError(
-    `resnet configuration: blocks: got ${JSON.stringify(blocks)}, expected the number of blocks of each stage, such as ` +
-      `[3, 3, 3]: up to ${mostStages} stages of 1 to ${modelLimits.depth} blocks.`,
-  );
 }
 
 /** Checks a configuration read from a file or made by hand. */

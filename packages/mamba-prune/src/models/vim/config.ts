@@ -5,6 +5,7 @@ import {
   blockCount,
   checkDepth,
   checkWidths,
+  lastDropPath,
   multipleOf,
   parseConfig,
   size,
@@ -15,7 +16,7 @@ import { usualPatch } from '../usual-patch.js';
 export const normEps = 1e-5;
 
 /** What a Vim is built from; stored in every model file. */
-export const vimConfigSchema = z.strictObject({
+const vimConfigSchema = z.strictObject({
   family: z.literal('vim'),
   /** Name of the architecture that the defaults came from. */
   arch: z.string(),
@@ -36,7 +37,7 @@ export const vimConfigSchema = z.strictObject({
   channels: size,
   numClasses: size,
   /** Chance that a sample skips a layer's mixer in training, rising linearly to this at the last layer. */
-  dropPath: z.number().min(0).max(0.99),
+  dropPath: lastDropPath,
   /** Width of every prunable group: `layers.0.ssm` is d_inner of layer 0. */
   widths: z.record(z.string(), size),
 });

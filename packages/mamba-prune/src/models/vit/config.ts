@@ -6,6 +6,7 @@ import {
   checkDepth,
   checkPatches,
   checkWidths,
+  lastDropPath,
   listed,
   multipleOf,
   parseConfig,
@@ -27,7 +28,7 @@ export const defaultEps = 1e-6;
 export const usualVit = { pooling: 'token', eps: defaultEps, activation: 'gelu' } as const;
 
 /** What a vision transformer is built from; stored in every model file. */
-export const vitConfigSchema = z.strictObject({
+const vitConfigSchema = z.strictObject({
   family: z.literal('vit'),
   /** Name of the architecture that the defaults came from. */
   arch: z.string(),
@@ -42,7 +43,7 @@ export const vitConfigSchema = z.strictObject({
   channels: size,
   numClasses: size,
   /** Chance that a sample skips a block's branch in training, rising linearly to this at the last block. */
-  dropPath: z.number().min(0).max(0.99),
+  dropPath: lastDropPath,
   /** Width of every prunable group: `blocks.0.attn` counts heads, `blocks.0.mlp` neurons. */
   widths: z.record(z.string(), size),
   // What follows is there only where it differs from what is said of it, so that files written before it was

@@ -1,32 +1,40 @@
 import { z } from 'zod';
-import { checkLimits, modelLimits, mostStages } from '../../limits.js';
+import { checkLimits, modelLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
-import { blockCount, checkWidths, multipleOf, parseConfig, size } from '../config-checks.js';
+import {
+  checkStages,
+  checkWidths,
+  convolvedSize,
+  lastDropPath,
+  multipleOf,
+  parseConfig,
+  size,
+  stageBlocks,
+} from '../config-checks.js';
 
 /** How many pixels per side the stem makes one position of: 4 in the published models. */
 export const vmambaStrides = [1, 2, 4] as const;
 
 /** What a VMamba is built from; stored in every model file. */
-export const vmambaConfigSchema = z.strictObject({
+const vmambaConfigSchema = z.strictObject({
   family: z.literal('vmamba'),
   /** Name of the architecture that the defaults came from. */
   arch: z.string(),
   /** Channels of the first stage; each later stage has twice as many. */
   baseWidth: size,
   /** Blocks of each stage; every stage but the first halves the grid. */
-  blocks: z.array(blockCount).min(1).max(mostStages),
+  blocks: stageBlocks,
   /** States per channel of the scans (N). */
   dState: size,
   /** Stride of the stem. No tensor tells it. */
   stemStride: z.literal(vmambaStrides, {
     error: ({ input }) => `got ${String(input)}, expected 1, 2 or 4`,
   }),
-  /** No tensor tells it, so it has a bound of its own: that of the data sets. */
-  imageSize: size.max(4096),
+  imageSize: convolvedSize,
   channels: size,
   numClasses: size,
   /** Chance that a sample skips a block's branch in training, rising linearly to this at the last block. */
-  dropPath: z.number().min(0).max(0.99),
+  dropPath: lastDropPath,
   /** Rank of the step sizes in each stage; ceil(width / 16) where it is left out. */
   dtRanks: z.array(size).optional(),
   /** Width of every prunable group: `layers.0.blocks.0.ssm` is d_inner, `layers.0.blocks.0.mlp` the neurons. */
@@ -130,7 +138,7 @@ export function vmambaConfig(arch: VMambaArchitecture, options: VMambaOptions = 
   checkLimits(arch, { ...options }, modelLimits);
   const defaults: VMambaSizes = vmambaArchitectures[arch];
   const baseWidth = options.baseWidth ?? defaults.baseWidth;
-  const blocks = blocksOf(options.blocks ?? defaults.blocks);
+  const blocks = checkStages('vmamba', options.blocks ?? defaults.blocks, [2, 2, 8, 2]);
   const widths: Record<string, number> = {};
   const widthOf = (name: string, factor: number, stage: number): number =>
     multipleOf('vmamba', name, factor, stageWidth(baseWidth, stage));
@@ -151,16 +159,6 @@ export function vmambaConfig(arch: VMambaArchitecture, options: VMambaOptions = 
     dropPath: options.dropPath ?? 0,
     widths,
   });
-}
-
-/** Before anything is made for each block. @throws UsageError */
-function blocksOf(blocks: unknown): number[] {
-  const parsed = vmambaConfigSchema.shape.blocks.safeParse(blocks);
-  if (parsed.success) return parsed.data;
-  throw new UsageError(
-    `vmamba configuration: blocks: got ${JSON.stringify(blocks)}, expected the number of blocks of each stage, such as ` +
-      `[2, 2, 8, 2]: up to ${mostStages} stages of 1 to ${modelLimits.depth} blocks.`,
-  );
 }
 
 /** Checks a configuration read from a file or made by hand. */

@@ -7,7 +7,7 @@ import { requireOptions } from '../../option-checks.js';
 import { defaultKinds, groupsOfKinds } from '../../pruning/select-units.js';
 import { type DataHooks, openData } from '../fit.js';
 import { type TrainSettings, trainSettingsKinds } from '../settings.js';
-import { modelOptionsFor } from '../train-run.js';
+import { modelOptionsFor } from '../starting-model.js';
 import type { CompareRequest } from './compare.js';
 import { type GivenDense, checkFresh, openDense } from './given-dense.js';
 import { methodsOf } from './methods.js';

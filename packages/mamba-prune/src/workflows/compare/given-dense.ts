@@ -13,7 +13,7 @@ import { checkFits, withModelInfo } from '../fit.js';
 import { openModelFile } from '../open-model-file.js';
 import { digestOf } from '../prune/source.js';
 import { type RecipeSettings, type TrainSettings, storedSettings } from '../settings.js';
-import { modelOptionsFor } from '../train-run.js';
+import { modelOptionsFor } from '../starting-model.js';
 
 export interface GivenDense {
   /** Absolute. */

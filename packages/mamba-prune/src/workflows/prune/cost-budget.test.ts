@@ -8,7 +8,7 @@ import type { ImageModel } from '../../models/image-model.js';
 import { loadModel } from '../../models/model-file.js';
 import { tinyPruning, tinyRecipe, tinyTraining, writeTinyImages } from '../testing/tiny.js';
 import { trainRun } from '../train-run.js';
-import { longestText } from './cost-budget.js';
+import { longestText, targetsOf } from './cost-budget.js';
 import type { CostBudgetSettings } from './cost-budget-settings.js';
 import { encodeUnits } from './kept-units.js';
 import type { LatencyTimer } from './latency-table.js';
@@ -148,6 +148,16 @@ describe('a budget', () => {
     const { parameters } = saved('rounded');
     expect(parameters).toBeLessThanOrEqual(0.6 * before.parameters);
     expect(0.6 * before.parameters - parameters).toBeLessThan(4 * unitParameters);
+  });
+
+  it('of bytes counts what a compensation tells in the history', async () => {
+    const changes = { compensate: { images: 30 } };
+    const { costBudget = [], widthsAfter } = await prune('told', { file: '0.75x' }, changes);
+    const { model, info } = loadModel(dense());
+    const settings = resolvePruneSettings(settingsOf({ file: '0.75x' }, changes));
+    const [target] = targetsOf(costBudget, settings, { model, info });
+    model.dispose();
+    expect(saved('told').bytes).toBeLessThanOrEqual(target?.cost(widthsAfter) ?? 0);
   });
 
   it('of several amounts holds for all', async () => {

@@ -6,7 +6,9 @@ import { type WidthCosts, type Widths, widthCosts } from '../../models/width-cos
 import type { CostBudget } from '../../pruning/budget/solve.js';
 import { budgetNames, limitOf, shareOf } from '../../pruning/budget/amounts.js';
 import type { BudgetTarget } from '../../pruning/budget/targets.js';
+import { compensationJudges } from '../../pruning/compensation/choices.js';
 import { type BudgetKey, askedOf, budgetKeys } from './cost-budget-settings.js';
+import { type CompensationFacts, cutStep, finetuneStep } from './history-steps.js';
 import type { LatencyTable } from './latency-record.js';
 import { latencyAt } from './latency-table.js';
 import type { PruningRecord } from './record.js';
@@ -82,77 +84,63 @@ const widthsOf = (model: ImageModel, widths: Widths): Widths => ({
   ...widths,
 });
 
-/** As long as a share of units can become as text. */
-const longRate = '0.1234567890123456789';
+/** As long as a number can become as text. */
+const longNumber = 1.2345678901234567e-100;
 
 /**
- * Bytes of the file of a cut model, at most: which units are kept stands in it as text, whose length depends on the
- * choice. It is counted as if they lay as scattered as they can, some bytes for each unit; a unit's weights are more.
+ * Bytes of the file of a cut model, at most: its history tells of the cut, and which units are kept stands there as text, whose
+ * length depends on the choice. It is counted as if they lay as scattered as they can, some bytes for each unit; a unit's
+ * weights are more.
  */
 function fileAtMost(
   costs: WidthCosts,
-  {
-    method,
-    importance,
-    score,
-    ranking,
-    normalize,
-    roundTo,
-    maxRate,
-    rewind,
-    ...rest
-  }: ResolvedPruneSettings,
+  settings: ResolvedPruneSettings,
   model: ImageModel,
   info: ModelInfo,
 ): BudgetTarget['cost'] {
-  const { rates, rounds, refill, rsst, rateOf, minWidth, recipe, costBudget, rankBy, dataset } =
-    rest;
+  const { rates, rounds: round, recipe, dataset } = settings;
   const groups = model.pruningGroups();
   const before = Object.fromEntries(groups.map(({ name, size }) => [name, size]));
   const dense = denseWidths(info, before);
-  const trained = [
-    {
-      step: 'finetune',
-      round: rounds,
-      dataset,
-      epoch: trainLimits.epochs,
-      weights: 'averaged',
-      accuracy: longRate,
-    },
-  ];
   const cut = groups.filter(({ name, kind }) => kind in rates || name in dense.kept);
+  const longKept = (after: Widths): Record<string, string> =>
+    Object.fromEntries(
+      cut.map(({ name }) => [
+        name,
+        'x'.repeat(longestText(after[name] ?? 0, dense.widths[name] ?? 0)),
+      ]),
+    );
+  const { epochs: epoch } = trainLimits;
+  const trained = finetuneStep({ round, dataset, epoch, weights: 'model', accuracy: longNumber });
   return (widths) => {
     const after = { ...before, ...widths };
-    const step = {
-      step: 'prune',
-      method,
-      round: rounds,
-      rounds,
-      importance,
-      score,
-      ranking,
-      normalize,
-      roundTo,
-      maxRate,
-      rewind,
-      refill,
-      rsst,
-      rateOf,
-      minWidth,
-      costBudget,
-      rankBy,
-      rates: Object.fromEntries(Object.keys(rates).map((kind) => [kind, longRate])),
+    const step = cutStep(settings, {
+      round,
+      rates: Object.fromEntries(Object.keys(rates).map((kind) => [kind, longNumber])),
       widthsBefore: before,
       widthsAfter: after,
-      kept: Object.fromEntries(
-        cut.map(({ name }) => [
-          name,
-          'x'.repeat(longestText(after[name] ?? 0, dense.widths[name] ?? 0)),
-        ]),
-      ),
-    };
-    const history = [...info.history, step, ...(recipe.epochs > 0 ? trained : [])];
+      kept: longKept(after),
+      compensation: longCompensation(settings, groups.length),
+    });
+    const history = [...info.history, step, ...(recipe.epochs > 0 ? [trained] : [])];
     return costs.fileBytes(widths, { ...info, history });
+  };
+}
+
+function longCompensation(
+  { compensate }: ResolvedPruneSettings,
+  groups: number,
+): CompensationFacts | undefined {
+  if (!compensate) return undefined;
+  const { target, images } = compensate;
+  return {
+    target,
+    judge: [...compensationJudges].sort((a, b) => b.length - a.length)[0] ?? '',
+    images,
+    heldOut: images,
+    accuracyBefore: longNumber,
+    divergence: { before: longNumber, after: longNumber },
+    corrected: groups,
   };
 }
 

@@ -6,6 +6,7 @@ import type { KeptUnits } from '../../models/groups.js';
 import { fewestOf } from '../../pruning/sensitivity/parts.js';
 import { type TensorCut, pruneModel, tensorCut } from '../../pruning/surgery.js';
 import type { CompensationRecord } from './compensation-record.js';
+import { type CutFacts, compensationFacts, cutStep } from './history-steps.js';
 import { composeKept, encodeKept } from './kept-units.js';
 import { type PruneJob, importOfRewind, rewoundWidths } from './job.js';
 import { compensated, measure, reestimate } from './measuring.js';
@@ -66,7 +67,7 @@ export async function cutRound(
     }
     const measured = { accuracy: { before, afterCut, after: null }, cutAfterEpoch, compensation };
     const next = withRound(job, record, cut, choice, measured);
-    const step = historyStep(job, next, model);
+    const step = cutStep(settings, cutFacts(next, model));
     const told = { ...info, history: [...info.history, step] };
     const { latencyTable: latency } = next;
     const costBudget = reachedEntries(next.costBudget, { model: cut, info: told, latency });
@@ -199,48 +200,17 @@ export const unitMap = (lists: Readonly<Record<string, readonly number[]>>): Kep
 export const unitLists = (units: KeptUnits): Record<string, number[]> =>
   Object.fromEntries(Array.from(units, ([name, list]) => [name, [...list]]));
 
-/** An entry of the model's history; no times in it, so that equal runs give equal files. */
-function historyStep(
-  { settings }: PruneJob,
-  record: PruningRecord,
-  before: ImageModel,
-): Record<string, unknown> {
-  const { method, importance, score, ranking, normalize, roundTo, maxRate } = settings;
-  const { rounds, rewind, refill, rsst, rateOf, minWidth, costBudget, rankBy, compensate } =
-    settings;
-  const { round, rates, widths, kept } = record.rounds.at(-1) as RoundRecord;
+/** What the last cut of the record came to. */
+function cutFacts({ rounds }: PruningRecord, before: ImageModel): CutFacts {
+  const { round, rates, widths, kept, compensation } = rounds.at(-1) as RoundRecord;
   return {
-    step: 'prune',
-    method,
     round,
-    rounds,
     rates,
-    importance,
-    score,
-    ranking,
-    normalize,
-    roundTo,
-    maxRate,
-    ...(rateOf && { rateOf }),
-    ...(minWidth !== undefined && { minWidth }),
-    ...(costBudget && { costBudget }),
-    ...(rankBy && { rankBy }),
-    rewind,
-    ...(refill && { refill }),
-    ...(rsst && { rsst }),
-    ...(compensate && { compensate, compensation: compensationStep(record) }),
     widthsBefore: Object.fromEntries(before.pruningGroups().map(({ name, size }) => [name, size])),
     widthsAfter: widths,
     kept: encodeKept(unitMap(kept)),
+    compensation: compensation && compensationFacts(compensation),
   };
-}
-
-/** What was done to the model; pruning.json tells of every group. */
-function compensationStep({ rounds }: PruningRecord): object | undefined {
-  const { compensation } = rounds.at(-1) as RoundRecord;
-  if (!compensation) return undefined;
-  const { groups, ...all } = compensation;
-  return { ...all, corrected: Object.values(groups).filter(({ damping }) => damping > 0).length };
 }
 
 /** The cut model, or the same units as they were at the time to rewind to. */

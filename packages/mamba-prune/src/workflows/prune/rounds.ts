@@ -23,6 +23,7 @@ import type { TrainControl, TrainHooks, TrainOptions, TrainResult } from '../../
 import { cutRound, lastCut, roundScores, unitLists, unitMap } from './cutting.js';
 import { measure } from './measuring.js';
 import { cutPath, roundPath } from './files.js';
+import { finetuneStep } from './history-steps.js';
 import { phaseEpochs } from './phase-epochs.js';
 import type { PhaseHooks, PruneHooks, PrunePhase } from './hooks.js';
 import type { PruneJob } from './job.js';
@@ -193,7 +194,7 @@ export class Rounds {
     const saveTrained: NonNullable<TrainHooks['saveModel']> = (path, model, made) => {
       const { epoch, weights, valAccuracy: accuracy } = made;
       const { dataset } = settings;
-      const step = { step: 'finetune', round, dataset, epoch, weights, accuracy };
+      const step = finetuneStep({ round, dataset, epoch, weights, accuracy });
       const trained = { ...standing.info, history: [...standing.info.history, step] };
       const isResult = path === folder.modelPath;
       if (isResult) info = trained;

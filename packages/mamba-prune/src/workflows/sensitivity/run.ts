@@ -1,10 +1,11 @@
 // Measures how sensitive the parts of a model are, and searches for rates: from a model's file to sensitivity.json.
-import { existsSync } from 'node:fs';
-import { extname, resolve } from 'node:path';
-import { digestFile } from '@mamba-prune/libtorch/files';
+import type { Dataset } from '../../data/types.js';
 import { UsageError } from '../../errors.js';
 import { evaluateModel } from '../../inference/evaluate-model.js';
+import type { ImageModel } from '../../models/image-model.js';
 import { precisionOn } from '../../models/precision.js';
+import type { ComputePrecision } from '../../precision.js';
+import type { Calibration } from '../../pruning/calibration.js';
 import { needForImages } from '../../pruning/importances.js';
 import {
   type CutModel,
@@ -15,20 +16,15 @@ import {
 } from '../../pruning/sensitivity/measure.js';
 import { scoreUnits } from '../../pruning/score-units.js';
 import { defaultKinds, groupsOfKinds } from '../../pruning/select-units.js';
-import { stableJson } from '../../training/options.js';
 import { noteAssumedPixels } from '../assumed-pixels.js';
 import { type DataHooks, openDataFor, withModelInfo } from '../fit.js';
 import { openModelFile } from '../open-model-file.js';
 import { calibrationOf } from '../prune/calibration.js';
 import { cutOf, usualNormBatches } from './cut.js';
-import {
-  type SearchRecord,
-  type SensitivityFile,
-  isSensitivity,
-  readSensitivity,
-  writeSensitivity,
-} from './file.js';
+import { type SearchRecord, type SensitivityFile, readSensitivity } from './file.js';
+import { checkSame, headerOf, sameSearch } from './header.js';
 import { heldOutImages } from './images.js';
+import { GrowingFile, checkOut } from './out-file.js';
 import { searchRates } from './search.js';
 import {
   type ResolvedSensitivitySettings,
@@ -72,9 +68,6 @@ export interface SensitivityRun {
   readonly finished: boolean;
 }
 
-/** Everything of a file but what is measured. */
-type Header = Omit<SensitivityFile, 'finished' | 'dense' | 'parts' | 'search'>;
-
 /**
  * Cuts each part of a model alone at several rates and measures each time loss and accuracy on held-out images, unaugmented ones
  * of the training split unless told otherwise; then searches for rates if asked. The model stays as it is. With `out` everything is
@@ -91,10 +84,7 @@ export async function sensitivityRun(
   if (resume && out === undefined) {
     throw new UsageError('sensitivity: got resume without out, expected the file to go on with.');
   }
-  if (out !== undefined && !resume) {
-    checkIsFree(out, overwrite);
-    checkIsJson(out);
-  }
+  if (out !== undefined && !resume) checkOut(out, { overwrite });
   const earlier = resume && out !== undefined ? readSensitivity(out) : undefined;
   const { model, info } = await openModelFile(told.model, told.import);
   try {
@@ -116,205 +106,131 @@ export async function sensitivityRun(
     const { split } = settings;
     const heldOut = await heldOutImages('sensitivity', dataset, { split, images, seed });
     model.to(device);
-    const evaluate: Evaluate = async (cut) => {
-      const { batchSize = 256 } = control;
-      const found = await evaluateModel(cut, heldOut, {
-        split,
-        batchSize,
-        device,
-        precision,
-        asInTraining: true,
-        ...(signal && { signal }),
-      });
-      if (found) return found;
-      signal?.throwIfAborted();
-      throw new Error('sensitivity: the evaluation was stopped.');
+    const work: Work = {
+      model,
+      settings,
+      kinds,
+      evaluate: evaluator(heldOut, { split, precision }, control),
+      calibration:
+        needForImages(settings) === undefined
+          ? undefined
+          : calibrationOf(dataset, { batches, device, seed, signal }),
+      cut: control.cut ?? cutOf(dataset, settings, { device, signal }),
+      isOver: control.isOver,
+      file: new GrowingFile(header, out, earlier),
     };
-    const { importance, score, by, rates, roundTo } = settings;
-    const calibration =
-      needForImages({ importance, score }) === undefined
-        ? undefined
-        : calibrationOf(dataset, { batches, device, seed, signal });
-    let file: SensitivityFile | undefined = earlier;
-    const keep = (sensitivity: Sensitivity, search: SearchRecord | undefined): void => {
-      const { dense, parts } = sensitivity;
-      const finished = isComplete(sensitivity);
-      file = withoutUndefined({ ...header, finished, dense, parts: [...parts], search });
-      if (out !== undefined) writeSensitivity(out, file);
-    };
-    const { isOver } = control;
-    const cut = control.cut ?? cutOf(dataset, settings, { device, signal });
     try {
-      const sensitivity = await measureSensitivity(model, {
-        evaluate,
-        calibration,
-        importance,
-        score,
-        by,
-        rates,
-        roundTo,
-        kinds,
-        ...(cut && { cut }),
-        isOver,
-        known: earlier && sensitivityOf(earlier),
-        onPoint: (state, done, total) => {
-          keep(state, earlier?.search);
-          hooks.onPoint?.(done, total);
-        },
-      });
-      const { search } = settings;
-      if (!search || !isComplete(sensitivity)) {
-        keep(sensitivity, earlier?.search);
-        return { file: written(file), finished: isComplete(sensitivity) };
-      }
-      const { method, target, maxRate } = search;
-      const budget = limitOfTarget(target, sensitivity);
-      const before = earlier?.search;
-      const record = await searchRates(model, {
-        method,
-        budget,
-        sensitivity,
-        scores: await scoreUnits(
-          model,
-          groupsOfKinds(model, kinds),
-          { importance, score },
-          calibration,
-        ),
-        evaluate,
-        maxRate,
-        seed,
-        isOver,
-        ...(cut && { cut }),
-        ...(before && sameSearch(before, { method, budget, maxRate }) && { known: before }),
-        onEvaluation: (state, share) => {
-          keep(sensitivity, state);
-          hooks.onSearch?.(state, share);
-        },
-      });
-      keep(sensitivity, record);
-      return { file: written(file), finished: record.finished };
+      return await measureAndSearch(work, hooks);
     } catch (error) {
+      const { content } = work.file;
       // Passes over images stop by throwing.
-      if (!(signal?.aborted === true && error === signal.reason && file)) throw error;
-      return { file, finished: false };
+      if (!(signal?.aborted === true && error === signal.reason && content)) throw error;
+      return { file: content, finished: false };
     }
   } finally {
     model.dispose();
   }
 }
 
+/** What a measurement works with. */
+interface Work {
+  readonly model: ImageModel;
+  readonly settings: ResolvedSensitivitySettings;
+  readonly kinds: readonly string[];
+  readonly evaluate: Evaluate;
+  readonly calibration: Calibration | undefined;
+  readonly cut: CutModel | undefined;
+  readonly isOver: (() => boolean) | undefined;
+  readonly file: GrowingFile;
+}
+
+/** Loss and accuracy on the images held out. */
+function evaluator(
+  heldOut: Dataset,
+  { split, precision }: { readonly split: 'train' | 'test'; readonly precision: ComputePrecision },
+  { device = 'cpu', batchSize = 256, signal }: SensitivityControl,
+): Evaluate {
+  return async (cut) => {
+    const found = await evaluateModel(cut, heldOut, {
+      split,
+      batchSize,
+      device,
+      precision,
+      asInTraining: true,
+      ...(signal && { signal }),
+    });
+    if (found) return found;
+    signal?.throwIfAborted();
+    throw new Error('sensitivity: the evaluation was stopped.');
+  };
+}
+
+async function measureAndSearch(work: Work, hooks: SensitivityHooks): Promise<SensitivityRun> {
+  const { settings, file } = work;
+  const earlier = file.content?.search;
+  const sensitivity = await measureParts(work, hooks);
+  const { search } = settings;
+  if (!search || !isComplete(sensitivity)) {
+    return { file: file.write(sensitivity, earlier), finished: isComplete(sensitivity) };
+  }
+  const record = await searchFrom(work, sensitivity, search, hooks);
+  return { file: file.write(sensitivity, record), finished: record.finished };
+}
+
+async function measureParts(
+  { model, settings, kinds, evaluate, calibration, cut, isOver, file }: Work,
+  hooks: SensitivityHooks,
+): Promise<Sensitivity> {
+  const { importance, score, by, rates, roundTo } = settings;
+  const { content: earlier } = file;
+  return measureSensitivity(model, {
+    evaluate,
+    calibration,
+    importance,
+    score,
+    by,
+    rates,
+    roundTo,
+    kinds,
+    ...(cut && { cut }),
+    isOver,
+    known: earlier && sensitivityOf(earlier),
+    onPoint: (state, done, total) => {
+      file.write(state, earlier?.search);
+      hooks.onPoint?.(done, total);
+    },
+  });
+}
+
+async function searchFrom(
+  { model, settings, kinds, evaluate, calibration, cut, isOver, file }: Work,
+  sensitivity: Sensitivity,
+  { method, target, maxRate }: NonNullable<ResolvedSensitivitySettings['search']>,
+  hooks: SensitivityHooks,
+): Promise<SearchRecord> {
+  const { importance, score, seed } = settings;
+  const budget = limitOfTarget(target, sensitivity);
+  const before = file.content?.search;
+  const groups = groupsOfKinds(model, kinds);
+  return searchRates(model, {
+    method,
+    budget,
+    sensitivity,
+    scores: await scoreUnits(model, groups, { importance, score }, calibration),
+    evaluate,
+    maxRate,
+    seed,
+    isOver,
+    ...(cut && { cut }),
+    ...(before && sameSearch(before, { method, budget, maxRate }) && { known: before }),
+    onEvaluation: (state, share) => {
+      file.write(sensitivity, state);
+      hooks.onSearch?.(state, share);
+    },
+  });
+}
+
 /** What the library's functions take of a file. */
 export function sensitivityOf({ by, rates, roundTo, dense, parts }: SensitivityFile): Sensitivity {
   return { by, rates, roundTo, dense, parts };
-}
-
-function headerOf(
-  settings: ResolvedSensitivitySettings,
-  { arch, precision, kinds }: { arch: string; precision: string; kinds: readonly string[] },
-): Header {
-  const { model, dataset, data, split, images, importance, score, scoreBatches, seed } = settings;
-  const { by, rates, roundTo } = settings;
-  const path = resolve(model);
-  return {
-    kind: 'mamba-prune sensitivity',
-    format: 1,
-    model: { path, ...digestFile(path), arch },
-    ...(settings.import &&
-      Object.keys(settings.import).length > 0 && {
-        import: settings.import as Record<string, unknown>,
-      }),
-    images: { dataset, ...(data !== undefined && { data: resolve(data) }), split, count: images },
-    importance,
-    score,
-    scoreBatches,
-    seed,
-    precision,
-    by,
-    kinds: [...kinds],
-    rates: [...rates],
-    roundTo,
-    ...(settings.compensate && { compensate: settings.compensate }),
-    ...(settings.bnBatches > 0 && { bnBatches: settings.bnBatches }),
-  };
-}
-
-/**
- * `prune --rates-from` and `report` take such files by their content, and people by their name.
- * @throws UsageError for another ending
- */
-function checkIsJson(out: string): void {
-  const ending = extname(out);
-  if (ending.toLowerCase() === '.json') return;
-  throw new UsageError(
-    `sensitivity: \`out\`: ${out} ends ${ending === '' ? 'without a format' : `in ${ending}`}, expected .json, which is what is ` +
-      `written. Give such a name, such as ${out.slice(0, out.length - ending.length)}.json.`,
-  );
-}
-
-/** @throws UsageError if something is there that nobody asked to replace, or that is no measurement */
-function checkIsFree(out: string, overwrite: boolean): void {
-  if (!existsSync(out)) return;
-  if (!isSensitivity(out)) {
-    throw new UsageError(
-      `sensitivity: ${out} exists and is no measurement, expected a new file or an earlier measurement. Give another name.`,
-    );
-  }
-  if (overwrite) return;
-  throw new UsageError(
-    `sensitivity: ${out} exists, expected a new file. Go on with it (--resume), replace it (--overwrite), or give another name.`,
-  );
-}
-
-/** @throws UsageError naming what is other than in the file that is gone on with */
-function checkSame(out: string, earlier: SensitivityFile, header: Header): void {
-  const facts = (of: Header): Record<string, unknown> => {
-    const { model, images, import: said, ...rest } = of;
-    const { dataset, split, count } = images;
-    const { compensate, bnBatches } = of;
-    return {
-      model: model.sha256,
-      dataset,
-      split,
-      images: count,
-      import: said,
-      ...rest,
-      compensate,
-      bnBatches,
-    };
-  };
-  const [before, now] = [facts(earlier), facts(header)];
-  for (const [name, value] of Object.entries(now)) {
-    const [was, is] = [stableJson(before[name]), stableJson(value)];
-    if (was === is) continue;
-    throw new UsageError(
-      name === 'model'
-        ? `sensitivity: ${out} was measured on another file than ${header.model.path} is now. Measure it anew (--overwrite).`
-        : `sensitivity: ${out} was begun with ${name} ${was}, expected the same, got ${is}. Leave it out, or begin anew (--overwrite).`,
-    );
-  }
-}
-
-function sameSearch(
-  before: SearchRecord,
-  {
-    method,
-    budget,
-    maxRate,
-  }: Pick<SearchRecord, 'method' | 'budget'> & { maxRate?: number | undefined },
-): boolean {
-  return (
-    before.method === method &&
-    stableJson(before.budget) === stableJson(budget) &&
-    (maxRate === undefined || before.maxRate === maxRate)
-  );
-}
-
-function withoutUndefined(file: SensitivityFile): SensitivityFile {
-  const { search, ...rest } = file;
-  return search ? file : rest;
-}
-
-function written(file: SensitivityFile | undefined): SensitivityFile {
-  if (file) return file;
-  throw new Error('sensitivity: nothing was measured.');
 }
