@@ -140,7 +140,7 @@ export class RunFolder {
       if (source !== undefined && wouldBeDeleted(folder, source)) {
         throw new RunFolderError(
           folder,
-          `RunFolder: ${folder} holds ${source}, which the new run begins with and --overwrite would delete, expected another folder. ` +
+          `RunFolder: ${folder} holds ${source}, which the new run begins with and \`overwrite\` would delete, expected another folder. ` +
             'Choose one.',
           { isUsage: true },
         );
@@ -367,7 +367,7 @@ function notEmpty(folder: string, found: readonly string[], isRun: boolean): Run
     folder,
     isRun
       ? `RunFolder: ${folder} holds a run already, expected a new or empty folder. ` +
-          'Resume it (--resume), delete it (--overwrite), or choose another folder.'
+          'Resume it (`resume`), delete it (`overwrite`), or choose another folder.'
       : `RunFolder: ${folder} is not empty (${listed}) and is no run, expected a new or empty folder. ` +
           'Choose another one.',
     { isUsage: true },
@@ -399,7 +399,7 @@ function readConfig(folder: string): RunConfig {
     throw new RunFolderError(
       folder,
       isMissing
-        ? `RunFolder: ${folder} is no run (it has no config.json). Give the folder that --out named.`
+        ? `RunFolder: ${folder} is no run (it has no config.json). Give the folder of a run.`
         : `RunFolder: ${path} cannot be read: ${message}`,
       { cause: error, isUsage: isMissing },
     );

@@ -261,7 +261,7 @@ function checkIsFree(out: string, overwrite: boolean): void {
   }
   if (overwrite) return;
   throw new UsageError(
-    `sensitivity: ${out} exists, expected a new file. Go on with it (--resume), replace it (--overwrite), or give another name.`,
+    `sensitivity: ${out} exists, expected a new file. Go on with it (\`resume\`), replace it (\`overwrite\`), or give another name.`,
   );
 }
 
@@ -288,8 +288,8 @@ function checkSame(out: string, earlier: SensitivityFile, header: Header): void 
     if (was === is) continue;
     throw new UsageError(
       name === 'model'
-        ? `sensitivity: ${out} was measured on another file than ${header.model.path} is now. Measure it anew (--overwrite).`
-        : `sensitivity: ${out} was begun with ${name} ${was}, expected the same, got ${is}. Leave it out, or begin anew (--overwrite).`,
+        ? `sensitivity: ${out} was measured on another file than ${header.model.path} is now. Measure it anew (\`overwrite\`).`
+        : `sensitivity: ${out} was begun with ${name} ${was}, expected the same, got ${is}. Leave it out, or begin anew (\`overwrite\`).`,
     );
   }
 }
