@@ -46,6 +46,8 @@ export const listOf = (check, { orNone = false } = {}) => ({
   accepts: (text) =>
     (orNone && text === '') || text.split(',').every((part) => check.accepts(part)),
   expected: `${check.many}, separated by commas`,
+  /** The part that is wrong, where it can be shown. */
+  partOf: (text) => text.split(',').find((part) => !check.accepts(part)),
 });
 
 /**
@@ -77,7 +79,7 @@ export function readFlags(options, { least = 0, most = 0, what = 'no arguments' 
     // Defaults are right, and some say what no text can.
     if (value === undefined || given === undefined || given === options[flag].default) continue;
     const wrong = [given].flat().find((text) => !value.accepts(text));
-    if (wrong !== undefined) refuse(`--${flag}: got '${wrong}', expected ${value.expected}`);
+    if (wrong !== undefined) refuse(`--${flag}: got '${value.partOf?.(wrong) || wrong}', expected ${value.expected}`);
   }
   return { values, positionals };
 }

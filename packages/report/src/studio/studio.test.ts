@@ -43,7 +43,7 @@ describe('the studio', () => {
   it('refuses a port that is taken, and a folder that does not exist', async () => {
     const port = Number(new URL(studio.url).port);
     await expect(startStudio({ folder: small.runs, port })).rejects.toThrow(
-      `--port: ${port} cannot be used (EADDRINUSE)`,
+      `\`port\`: ${port} cannot be used (EADDRINUSE)`,
     );
     await expect(startStudio({ folder: join(small.runs, 'no'), port: 0 })).rejects.toThrow(
       /is no folder, expected one that holds runs/,
