@@ -79,7 +79,8 @@ export function readFlags(options, { least = 0, most = 0, what = 'no arguments' 
     // Defaults are right, and some say what no text can.
     if (value === undefined || given === undefined || given === options[flag].default) continue;
     const wrong = [given].flat().find((text) => !value.accepts(text));
-    if (wrong !== undefined) refuse(`--${flag}: got '${value.partOf?.(wrong) || wrong}', expected ${value.expected}`);
+    if (wrong !== undefined)
+      refuse(`--${flag}: got '${value.partOf?.(wrong) || wrong}', expected ${value.expected}`);
   }
   return { values, positionals };
 }

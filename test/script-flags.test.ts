@@ -83,7 +83,7 @@ describe('flags of scripts', () => {
       expect(missing.stderr).toMatch(/^[\w-]+: .*argument missing\..*\n$/);
       expect(missing.status).toBe(2);
     },
-    60_000,
+    180_000,
   );
 
   it.each(withFlags.filter((script) => checkedFlag(script) !== undefined))(
@@ -91,13 +91,17 @@ describe('flags of scripts', () => {
     async (script) => {
       const flag = checkedFlag(script) ?? '';
       const three = ['a', 'b', 'c'].slice(0, /add-model|compare-versions/.test(script) ? 2 : 0);
-      const required = script.endsWith('campaign.mjs') ? ['--data', 'a', '--out', 'b'] : [];
+      const required = script.endsWith('campaign.mjs')
+        ? ['--data', 'a', '--out', 'b']
+        : script.endsWith('/onnx.mjs')
+          ? ['--folder', 'a']
+          : [];
       const one = script.endsWith('/sensitivity.mjs') ? ['a'] : three;
       const { status, stderr } = await run(script, ...one, ...required, `--${flag}=what?`);
       expect(stderr).toMatch(new RegExp(`^[\\w-]+: --${flag}: got 'what\\?', expected .*\\.\\n$`));
       expect(status).toBe(2);
     },
-    60_000,
+    180_000,
   );
 
   it('may be right where the library refuses what they say, in a sentence too', async () => {

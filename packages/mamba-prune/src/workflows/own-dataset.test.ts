@@ -259,7 +259,7 @@ describe('images of any size', () => {
     const { status, stderr } = await runCli(['eval', at('sized'), ...flags]);
     expect(status).toBe(2);
     expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
-      'Morning and evening differ so: give the folder of those that it was trained on (`data`).',
+      'Morning and evening differ so: give the folder of those that it was trained on (--data).',
     );
   });
 
