@@ -8,7 +8,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { aboveZero, readFlags, whole } from '../scripts/script-flags.mjs';
 import { narrowModel } from './narrow-model.mjs';
 import { wantedCases } from './bench/cases.mjs';
 import { highestRates, weightBytes } from './bench/limits.mjs';
@@ -17,43 +17,19 @@ import { machineRates, reason, sidesOf } from './bench/sides.mjs';
 import { rowOf } from './bench/summary.mjs';
 import { inMs, tableOf, verdictsOf } from './bench/table.mjs';
 
-/** What was asked for is wrong: exit status 2. */
-function usage(message) {
-  console.error(`bench: ${message}`);
-  process.exit(2);
-}
-
-function readArguments() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        only: { type: 'string' },
-        quick: { type: 'boolean', default: false },
-        minutes: { type: 'string', default: '9' },
-        rounds: { type: 'string' },
-        threads: { type: 'string', default: '2' },
-        python: { type: 'string' },
-        json: { type: 'string' },
-      },
-    });
-    return { ...values, cases: wantedCases(values.only) };
-  } catch (error) {
-    return usage(error.message);
-  }
-}
-
-const args = readArguments();
-
-function positive(name, text, integer) {
-  const value = Number(text);
-  if (value > 0 && Number.isFinite(value) && (!integer || Number.isInteger(value))) return value;
-  return usage(
-    `--${name}: got '${text}', expected ${integer ? 'an integer' : 'a number'} above 0.`,
-  );
-}
-const threads = positive('threads', args.threads, true);
-const rounds = positive('rounds', args.rounds ?? (args.quick ? '1' : '9'), true);
-const budgetMs = 60_000 * positive('minutes', args.minutes, false);
+const { values: args } = readFlags({
+  only: { type: 'string' },
+  quick: { type: 'boolean', default: false },
+  minutes: { type: 'string', default: '9', value: aboveZero },
+  rounds: { type: 'string', value: whole() },
+  threads: { type: 'string', default: '2', value: whole() },
+  python: { type: 'string' },
+  json: { type: 'string' },
+});
+const wanted = wantedCases(args.only);
+const threads = Number(args.threads);
+const rounds = Number(args.rounds ?? (args.quick ? 1 : 9));
+const budgetMs = 60_000 * Number(args.minutes);
 /** Ends a measurement that takes far longer than the time left. */
 const graceMs = 45_000;
 
@@ -79,8 +55,8 @@ const settings = { threads: String(threads), python: args.python, folder, quick:
 const { sides, notes } = sidesOf(settings);
 for (const note of notes) console.error(`bench: ${note}`);
 
-const counts = new Map(args.cases.map((one) => [one, countsOf(one)]));
-const measured = new Map(args.cases.map((one) => [one, []]));
+const counts = new Map(wanted.map((one) => [one, countsOf(one)]));
+const measured = new Map(wanted.map((one) => [one, []]));
 const bytes = [...counts]
   .filter(([one]) => one.batch === 1)
   .map(([, { parameters }]) => weightBytes(parameters));
@@ -125,10 +101,10 @@ function measure(one, round) {
   console.error(`  round ${round + 1}, ${one.group}, ${one.title}: ${done.join(', ')}`);
 }
 
-measureInRounds([machine, ...args.cases], measure, { ms: budgetMs, rounds });
+measureInRounds([machine, ...wanted], measure, { ms: budgetMs, rounds });
 
 const best = rates.length === 0 ? undefined : highestRates(rates);
-const rows = args.cases.map((one) => rowOf(one, measured.get(one), counts.get(one), best));
+const rows = wanted.map((one) => rowOf(one, measured.get(one), counts.get(one), best));
 const cpu = { model: cpus()[0]?.model.trim(), cores: cpus().length, memoryBytes: totalmem() };
 const perRow = rows.map((row) => row.rounds.length);
 const [fewest, most] = [Math.min(...perRow), Math.max(...perRow)];

@@ -6,53 +6,33 @@
 //        [--dense SET=RUN]...   begins with the dense model of an earlier campaign in place of training one
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { listOf, oneOf, readFlags, refuse, whole } from '../scripts/script-flags.mjs';
 import { campaignMethods, campaignSets, cellJobs, denseJob } from './campaign/accuracy-table.mjs';
 import { runJobs } from './campaign/scheduler.mjs';
 
-const { values: args } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    out: { type: 'string' },
-    sets: { type: 'string', default: 'cifar10,cifar100' },
-    rates: { type: 'string', default: '50,70,80,90,95' },
-    methods: { type: 'string', default: 'oneshot,refill,rsst,scratch' },
-    seeds: { type: 'string', default: '1,2,3' },
-    gpus: { type: 'string', default: '0' },
-    slots: { type: 'string', default: '5' },
-    minutes: { type: 'string', default: '600' },
-    dense: { type: 'string', multiple: true, default: [] },
+const { values: args } = readFlags({
+  data: { type: 'string', required: 'the folder of the data sets' },
+  out: { type: 'string', required: 'the folder of the results' },
+  sets: { type: 'string', default: 'cifar10,cifar100', value: listOf(oneOf(...campaignSets)) },
+  rates: { type: 'string', default: '50,70,80,90,95', value: listOf(whole(1, 99)) },
+  methods: {
+    type: 'string',
+    default: 'oneshot,refill,rsst,scratch',
+    value: listOf(oneOf(...campaignMethods)),
   },
+  seeds: { type: 'string', default: '1,2,3', value: listOf(whole(0)) },
+  gpus: { type: 'string', default: '0', value: listOf(whole(0)) },
+  slots: { type: 'string', default: '5', value: whole() },
+  minutes: { type: 'string', default: '600', value: whole() },
+  dense: { type: 'string', multiple: true, default: [] },
 });
 /** Before anything is trained: a slip would be seen minutes later, in the first cell. */
-function refuse(problem) {
-  console.error(`campaign: ${problem}`);
-  process.exit(2);
-}
-if (!args.data || !args.out)
-  refuse('expected --data DIR, with the data sets, and --out DIR, for the results.');
 const list = (text) => text.split(',');
-/** @param known - what a list may have */
-function namesOf(flag, known) {
-  const names = list(args[flag]);
-  const other = names.find((name) => !known.includes(name));
-  if (other !== undefined)
-    refuse(`--${flag}: got '${other}', expected some of ${known.join(', ')}.`);
-  return names;
-}
-function numbersOf(flag, what, [least, most = Infinity], words = list(args[flag])) {
-  const isFitting = (word) => /^\d+$/.test(word) && Number(word) >= least && Number(word) <= most;
-  if (!words.every(isFitting)) refuse(`--${flag}: got '${args[flag]}', expected ${what}.`);
-  return words.map(Number);
-}
+const numbers = (text) => list(text).map(Number);
 const folders = { data: resolve(args.data), out: resolve(args.out) };
-const sets = namesOf('sets', campaignSets);
-const methods = namesOf('methods', campaignMethods);
-const rates = numbersOf('rates', 'whole percents from 1 to 99', [1, 99]);
-const seeds = numbersOf('seeds', 'whole numbers from 0', [0]);
-const gpus = numbersOf('gpus', 'numbers of GPUs from 0', [0]);
-const [slots] = numbersOf('slots', 'a whole number from 1', [1], [args.slots]);
-const [minutes] = numbersOf('minutes', 'a whole number from 1', [1], [args.minutes]);
+const [sets, methods] = [list(args.sets), list(args.methods)];
+const [rates, seeds, gpus] = [numbers(args.rates), numbers(args.seeds), numbers(args.gpus)];
+const [slots, minutes] = [Number(args.slots), Number(args.minutes)];
 const given = new Map(
   args.dense.map((text) => {
     const [, set, run] = /^([^=]+)=(.+)$/.exec(text) ?? [];

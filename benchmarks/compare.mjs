@@ -6,17 +6,15 @@ import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { listOf, oneOf, readFlags, whole } from '../scripts/script-flags.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const { values: args } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    rounds: { type: 'string', default: '5' },
-    threads: { type: 'string', default: '2' },
-    python: { type: 'string', default: '/usr/bin/python3' },
-    json: { type: 'boolean', default: false },
-  },
+const { values: args } = readFlags({
+  only: { type: 'string', value: listOf(oneOf('scan', 'train', 'infer')) },
+  rounds: { type: 'string', default: '5', value: whole() },
+  threads: { type: 'string', default: '2', value: whole() },
+  python: { type: 'string', default: '/usr/bin/python3' },
+  json: { type: 'boolean', default: false },
 });
 
 const cases = [

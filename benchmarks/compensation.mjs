@@ -11,7 +11,6 @@
 //
 // A model of one's own: --model FILE --dataset NAME --data DIR in place of --models.
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { setNumThreads } from '@mamba-prune/libtorch';
 import {
   RunFolder,
@@ -25,25 +24,28 @@ import { chooseUnits, compensate, defaultKinds, pruneModel } from 'mamba-prune/p
 import { reestimateBatchNorm } from 'mamba-prune/training';
 import { BatchLoader } from 'mamba-prune/data';
 import { quickstartPreset } from 'mamba-prune/workflows';
+import { listOf, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
 
-const { values: args } = parseArgs({
-  options: {
-    out: { type: 'string', default: 'runs/compensation' },
-    models: { type: 'string', default: 'mamba,deep,vit,resnet' },
-    model: { type: 'string' },
-    dataset: { type: 'string', default: 'fashion-mnist' },
-    data: { type: 'string' },
-    seed: { type: 'string', default: '0' },
-    rates: { type: 'string', default: '0.3,0.5,0.7' },
-    importances: { type: 'string', default: 'l1,taylor' },
-    targets: { type: 'string', default: 'stream,asymmetric,fold' },
-    judges: { type: 'string', default: 'default' },
-    calibration: { type: 'string', default: '1024' },
-    images: { type: 'string', default: '5000' },
-    'bn-batches': { type: 'string', default: '8' },
-    threads: { type: 'string', default: '2' },
-    json: { type: 'boolean', default: false },
+const { values: args } = readFlags({
+  out: { type: 'string', default: 'runs/compensation' },
+  models: {
+    type: 'string',
+    default: 'mamba,deep,vit,resnet',
+    value: listOf(oneOf('mamba', 'deep', 'vit', 'resnet')),
   },
+  model: { type: 'string' },
+  dataset: { type: 'string', default: 'fashion-mnist' },
+  data: { type: 'string' },
+  seed: { type: 'string', default: '0', value: whole(0) },
+  rates: { type: 'string', default: '0.3,0.5,0.7', value: listOf(share) },
+  importances: { type: 'string', default: 'l1,taylor' },
+  targets: { type: 'string', default: 'stream,asymmetric,fold' },
+  judges: { type: 'string', default: 'default' },
+  calibration: { type: 'string', default: '1024', value: whole() },
+  images: { type: 'string', default: '5000', value: whole() },
+  'bn-batches': { type: 'string', default: '8', value: whole(0) },
+  threads: { type: 'string', default: '2', value: whole() },
+  json: { type: 'boolean', default: false },
 });
 setNumThreads(Number(args.threads));
 const list = (text) => text.split(',');

@@ -12,21 +12,19 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { manualSeed, noGrad, scope, setNumThreads } from '@mamba-prune/libtorch';
 import { productKernels, productsMissing } from '@mamba-prune/libtorch/kernels';
 import { benchmarkModels, createModel, loadModel, saveModel } from 'mamba-prune';
 import { benchOnnx, prepareInference } from 'mamba-prune/internal';
+import { listOf, readFlags, whole } from '../scripts/script-flags.mjs';
 import { randomInfo } from './bench/random-info.mjs';
 
-const { values: args } = parseArgs({
-  options: {
-    models: { type: 'string', default: 'mamba_small,vim_tiny@224,vit_tiny@224/16' },
-    batches: { type: 'string', default: '1,32' },
-    rounds: { type: 'string', default: '9' },
-    threads: { type: 'string', default: '2' },
-    'no-onnx': { type: 'boolean', default: false },
-  },
+const { values: args } = readFlags({
+  models: { type: 'string', default: 'mamba_small,vim_tiny@224,vit_tiny@224/16' },
+  batches: { type: 'string', default: '1,32', value: listOf(whole()) },
+  rounds: { type: 'string', default: '9', value: whole() },
+  threads: { type: 'string', default: '2', value: whole() },
+  'no-onnx': { type: 'boolean', default: false },
 });
 const threads = Number(args.threads);
 setNumThreads(threads);

@@ -1,15 +1,13 @@
 // The scan in four directions as one operator, and as four selective scans of reordered copies, by turns in one session:
 // node benchmarks/cross-scan.mjs [--threads 1] [--rounds 7]
-import { parseArgs } from 'node:util';
 import { cpus } from 'node:os';
 import { noGrad, randn, manualSeed, scope, setNumThreads } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
+import { readFlags, whole } from '../scripts/script-flags.mjs';
 
-const { values } = parseArgs({
-  options: {
-    threads: { type: 'string', default: '1' },
-    rounds: { type: 'string', default: '7' },
-  },
+const { values } = readFlags({
+  threads: { type: 'string', default: '1', value: whole() },
+  rounds: { type: 'string', default: '7', value: whole() },
 });
 const [threads, rounds] = [Number(values.threads), Number(values.rounds)];
 setNumThreads(threads);

@@ -6,7 +6,6 @@
 //                              [--strength 1000] [--lr-schedule cosine|constant] [--threads 2]
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { setNumThreads } from '@mamba-prune/libtorch';
 import { RunFolder, loadModel, openDataset, pruneModel, trainModel, trainRun } from 'mamba-prune';
 import {
@@ -19,16 +18,15 @@ import {
 import { evaluate } from 'mamba-prune/training';
 import { BatchLoader } from 'mamba-prune/data';
 import { quickstartPreset } from 'mamba-prune/workflows';
+import { aboveZero, readFlags, whole } from '../scripts/script-flags.mjs';
 
-const { values: args } = parseArgs({
-  options: {
-    out: { type: 'string', default: 'runs/doomed-units' },
-    norm: { type: 'string', default: 'group' },
-    apply: { type: 'string' },
-    strength: { type: 'string' },
-    'lr-schedule': { type: 'string', default: 'cosine' },
-    threads: { type: 'string', default: '2' },
-  },
+const { values: args } = readFlags({
+  out: { type: 'string', default: 'runs/doomed-units' },
+  norm: { type: 'string', default: 'group' },
+  apply: { type: 'string' },
+  strength: { type: 'string', value: aboveZero },
+  'lr-schedule': { type: 'string', default: 'cosine' },
+  threads: { type: 'string', default: '2', value: whole() },
 });
 setNumThreads(Number(args.threads));
 

@@ -10,7 +10,6 @@
 // architecture is for: 224 px for vim_tiny. `--rate` prunes so much of the SSM channels, and of the MLP neurons where there are
 // any, first; under `--ranking global` every block then has widths of its own.
 import { randomFillSync } from 'node:crypto';
-import { parseArgs } from 'node:util';
 import {
   CudaGraph,
   F,
@@ -28,23 +27,22 @@ import { meanCrossEntropy } from '@mamba-prune/libtorch/kernels';
 import { createModel, pruneOneShot } from 'mamba-prune';
 import { DeviceBatches, DeviceSplit, MemorySplit, augmentPreset } from 'mamba-prune/data';
 import { imageType, weightCopies } from 'mamba-prune/internal';
+import { aboveZero, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
 import { classNames } from './bench/random-info.mjs';
 
-const { values: args } = parseArgs({
-  options: {
-    what: { type: 'string', default: 'train' },
-    arch: { type: 'string', default: 'mamba_small' },
-    batch: { type: 'string', default: '512' },
-    precision: { type: 'string', default: 'bf16' },
-    rate: { type: 'string', default: '0' },
-    ranking: { type: 'string', default: 'layer' },
-    'round-to': { type: 'string', default: '16' },
-    optimizer: { type: 'string', default: 'adamw' },
-    augment: { type: 'string', default: 'standard' },
-    seconds: { type: 'string', default: '3' },
-    samples: { type: 'string' },
-    device: { type: 'string', default: 'cuda:0' },
-  },
+const { values: args } = readFlags({
+  what: { type: 'string', default: 'train', value: oneOf('train', 'infer') },
+  arch: { type: 'string', default: 'mamba_small' },
+  batch: { type: 'string', default: '512', value: whole() },
+  precision: { type: 'string', default: 'bf16' },
+  rate: { type: 'string', default: '0', value: share },
+  ranking: { type: 'string', default: 'layer' },
+  'round-to': { type: 'string', default: '16', value: whole() },
+  optimizer: { type: 'string', default: 'adamw', value: oneOf('adamw', 'muon') },
+  augment: { type: 'string', default: 'standard' },
+  seconds: { type: 'string', default: '3', value: aboveZero },
+  samples: { type: 'string', value: whole() },
+  device: { type: 'string', default: 'cuda:0' },
 });
 const { what, arch, precision, device } = args;
 const batch = Number(args.batch);
@@ -143,10 +141,6 @@ const works = {
   },
 };
 
-if (!(what in works)) {
-  console.error(`gpu-measure: --what: got '${what}', expected one of train, infer.`);
-  process.exit(2);
-}
 manualSeed(0);
 const work = await works[what]();
 let step = work.launch;

@@ -12,26 +12,24 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { cudaDeviceCount, distributed, libtorchVersion, manualSeed } from '@mamba-prune/libtorch';
 import { RunFolder, createModel, trainModel } from 'mamba-prune';
 import { MemorySplit } from 'mamba-prune/data';
+import { aboveZero, listOf, readFlags, whole } from '../scripts/script-flags.mjs';
 import { classNames } from './bench/random-info.mjs';
 
-const { values: args } = parseArgs({
-  options: {
-    gpus: { type: 'string' },
-    batches: { type: 'string', default: '128,512,1024' },
-    arch: { type: 'string', default: 'mamba_small' },
-    precision: { type: 'string', default: 'bf16' },
-    samples: { type: 'string', default: '32768' },
-    epochs: { type: 'string', default: '3' },
-    limit: { type: 'string', default: '60' },
-    device: { type: 'string', default: 'cuda' },
-    // Of a worker, which this script starts: its step's images of all GPUs, and the run's folder.
-    worker: { type: 'string' },
-    path: { type: 'string' },
-  },
+const { values: args } = readFlags({
+  gpus: { type: 'string', value: listOf(whole()) },
+  batches: { type: 'string', default: '128,512,1024', value: listOf(whole()) },
+  arch: { type: 'string', default: 'mamba_small' },
+  precision: { type: 'string', default: 'bf16' },
+  samples: { type: 'string', default: '32768', value: whole() },
+  epochs: { type: 'string', default: '3', value: whole() },
+  limit: { type: 'string', default: '60', value: aboveZero },
+  device: { type: 'string', default: 'cuda' },
+  // Of a worker, which this script starts: its step's images of all GPUs, and the run's folder.
+  worker: { type: 'string', value: whole() },
+  path: { type: 'string' },
 });
 const numbers = (list) => list.split(',').map(Number);
 

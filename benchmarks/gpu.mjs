@@ -12,37 +12,30 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { aboveZero, listOf, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const { values: args } = parseArgs({
-  options: {
-    only: { type: 'string', default: 'ours,fast,loop' },
-    what: { type: 'string', default: 'train,infer' },
-    train: { type: 'string', default: '128,512,2048' },
-    infer: { type: 'string', default: '128,512,4096' },
-    pruned: { type: 'string', default: '512,4096' },
-    rate: { type: 'string', default: '0.7' },
-    'peer-batches': { type: 'string', default: '512,128' },
-    seconds: { type: 'string', default: '3' },
-    limit: { type: 'string', default: '300' },
-    quick: { type: 'boolean', default: false },
-    python: { type: 'string', default: 'python3' },
-    peers: { type: 'string', default: join(here, 'peers') },
-    device: { type: 'string', default: 'cuda:0' },
-    arch: { type: 'string', default: 'mamba_small' },
-  },
+const { values: args } = readFlags({
+  only: { type: 'string', default: 'ours,fast,loop', value: listOf(oneOf('ours', 'fast', 'loop')) },
+  what: { type: 'string', default: 'train,infer', value: listOf(oneOf('train', 'infer')) },
+  train: { type: 'string', default: '128,512,2048', value: listOf(whole()) },
+  infer: { type: 'string', default: '128,512,4096', value: listOf(whole()) },
+  pruned: { type: 'string', default: '512,4096', value: listOf(whole()) },
+  rate: { type: 'string', default: '0.7', value: share },
+  'peer-batches': { type: 'string', default: '512,128', value: listOf(whole()) },
+  seconds: { type: 'string', default: '3', value: aboveZero },
+  limit: { type: 'string', default: '300', value: aboveZero },
+  quick: { type: 'boolean', default: false },
+  python: { type: 'string', default: 'python3' },
+  peers: { type: 'string', default: join(here, 'peers') },
+  device: { type: 'string', default: 'cuda:0' },
+  arch: { type: 'string', default: 'mamba_small' },
 });
 const { arch, device } = args;
 const parts = args.only.split(',');
 const numbers = (list) => list.split(',').map(Number);
 const batches = numbers(args['peer-batches']);
 const limitMs = Number(args.limit) * 1e3;
-const unknown = parts.find((part) => !['ours', 'fast', 'loop'].includes(part));
-if (unknown !== undefined) {
-  console.error(`gpu: --only: got '${unknown}', expected some of ours, fast, loop.`);
-  process.exit(2);
-}
 
 const ours = (what, batch, rate = 0) => ({
   what: rate > 0 ? `${what}, ${rate * 100}% pruned` : what,

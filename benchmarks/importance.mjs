@@ -8,7 +8,6 @@
 //   node benchmarks/importance.mjs [--out runs/importance] [--models mamba,vit,resnet] [--seeds 3]
 //                                  [--rates 0.3,0.5,0.7] [--images 5000] [--threads 2] [--json]
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { setNumThreads } from '@mamba-prune/libtorch';
 import {
   RunFolder,
@@ -23,17 +22,20 @@ import { defaultKinds } from 'mamba-prune/pruning';
 import { reestimateBatchNorm } from 'mamba-prune/training';
 import { BatchLoader } from 'mamba-prune/data';
 import { quickstartPreset } from 'mamba-prune/workflows';
+import { listOf, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
 
-const { values: args } = parseArgs({
-  options: {
-    out: { type: 'string', default: 'runs/importance' },
-    models: { type: 'string', default: 'mamba,vit,resnet' },
-    seeds: { type: 'string', default: '3' },
-    rates: { type: 'string', default: '0.3,0.5,0.7' },
-    images: { type: 'string', default: '5000' },
-    threads: { type: 'string', default: '2' },
-    json: { type: 'boolean', default: false },
+const { values: args } = readFlags({
+  out: { type: 'string', default: 'runs/importance' },
+  models: {
+    type: 'string',
+    default: 'mamba,vit,resnet',
+    value: listOf(oneOf('mamba', 'vit', 'resnet')),
   },
+  seeds: { type: 'string', default: '3', value: whole() },
+  rates: { type: 'string', default: '0.3,0.5,0.7', value: listOf(share) },
+  images: { type: 'string', default: '5000', value: whole() },
+  threads: { type: 'string', default: '2', value: whole() },
+  json: { type: 'boolean', default: false },
 });
 setNumThreads(Number(args.threads));
 const rates = args.rates.split(',').map(Number);

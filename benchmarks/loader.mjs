@@ -12,20 +12,18 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { aboveZero, listOf, readFlags, whole } from '../scripts/script-flags.mjs';
 import { median } from './bench/summary.mjs';
 
-const { values: args } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    cores: { type: 'string', default: '1,2' },
-    rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '4' },
-    python: { type: 'string', default: process.env.TEST_PYTHON ?? 'python3' },
-    measure: { type: 'string' },
-    threads: { type: 'string', default: '1' },
-    resize: { type: 'string', default: 'pillow' },
-  },
+const { values: args } = readFlags({
+  data: { type: 'string' },
+  cores: { type: 'string', default: '1,2', value: listOf(whole()) },
+  rounds: { type: 'string', default: '3', value: whole() },
+  seconds: { type: 'string', default: '4', value: aboveZero },
+  python: { type: 'string', default: process.env.TEST_PYTHON ?? 'python3' },
+  measure: { type: 'string' },
+  threads: { type: 'string', default: '1', value: whole() },
+  resize: { type: 'string', default: 'pillow' },
 });
 const size = 224;
 const seconds = Number(args.seconds);

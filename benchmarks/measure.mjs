@@ -3,7 +3,6 @@
 // The peer's counterpart is peers/torch_mamba.py; both warm up twice and take the median of --runs.
 //
 //   node benchmarks/measure.mjs --what train --arch mamba_small --batch 32 --threads 2 --runs 5 [--rate 0.7]
-import { parseArgs } from 'node:util';
 import {
   F,
   libtorchVersion,
@@ -18,18 +17,21 @@ import {
   setNumThreads,
 } from '@mamba-prune/libtorch';
 import { createModel } from 'mamba-prune';
+import { oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
 import { narrowModel } from './narrow-model.mjs';
 
-const { values: args } = parseArgs({
-  options: {
-    what: { type: 'string', default: 'train' },
-    arch: { type: 'string', default: 'mamba_small' },
-    batch: { type: 'string', default: '32' },
-    threads: { type: 'string', default: '2' },
-    runs: { type: 'string', default: '5' },
-    rate: { type: 'string', default: '0' },
-    'image-size': { type: 'string', default: '32' },
+const { values: args } = readFlags({
+  what: {
+    type: 'string',
+    default: 'train',
+    value: oneOf('train', 'infer', 'scan-forward', 'scan-both', 'products'),
   },
+  arch: { type: 'string', default: 'mamba_small' },
+  batch: { type: 'string', default: '32', value: whole() },
+  threads: { type: 'string', default: '2', value: whole() },
+  runs: { type: 'string', default: '5', value: whole() },
+  rate: { type: 'string', default: '0', value: share },
+  'image-size': { type: 'string', default: '32', value: whole() },
 });
 const batch = Number(args.batch);
 const imageSize = Number(args['image-size']);

@@ -10,40 +10,26 @@ import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { listOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const { values: args } = parseArgs({
-  options: {
-    arch: { type: 'string', default: 'mamba_small' },
-    rates: { type: 'string', default: '0,0.7,0.9' },
-    train: { type: 'string', default: '32' },
-    infer: { type: 'string', default: '1,32' },
-    threads: { type: 'string', default: '2' },
-    device: { type: 'string', default: 'cpu' },
-    precision: { type: 'string', default: 'bf16' },
-    python: { type: 'string' },
-    json: { type: 'boolean', default: false },
-  },
+const { values: args } = readFlags({
+  arch: { type: 'string', default: 'mamba_small' },
+  rates: { type: 'string', default: '0,0.7,0.9', value: listOf(share) },
+  train: { type: 'string', default: '32', value: listOf(whole(), { orNone: true }) },
+  infer: { type: 'string', default: '1,32', value: listOf(whole(), { orNone: true }) },
+  threads: { type: 'string', default: '2', value: whole() },
+  device: { type: 'string', default: 'cpu' },
+  precision: { type: 'string', default: 'bf16' },
+  python: { type: 'string' },
+  json: { type: 'boolean', default: false },
 });
 const onGpu = args.device !== 'cpu';
 const python = args.python ?? (onGpu ? 'python3' : '/usr/bin/python3');
 
-/** A list of numbers that `good` says yes to. */
-function numbers(name, good, expected) {
-  const text = args[name];
-  const values =
-    text === '' ? [] : text.split(',').map((word) => (word === '' ? NaN : Number(word)));
-  if (values.every(good)) return values;
-  console.error(`memory: --${name}: got '${text}', expected ${expected}, separated by commas.`);
-  process.exit(2);
-}
-const isBatch = (n) => Number.isInteger(n) && n >= 1;
-const rates = numbers('rates', (rate) => rate >= 0 && rate < 1, 'shares from 0 to below 1');
-const batches = {
-  train: numbers('train', isBatch, 'batch sizes'),
-  infer: numbers('infer', isBatch, 'batch sizes'),
-};
+const numbers = (text) => (text === '' ? [] : text.split(',').map(Number));
+const rates = numbers(args.rates);
+const batches = { train: numbers(args.train), infer: numbers(args.infer) };
 
 function measured(command, argv) {
   const output = execFileSync(command, argv, {
@@ -120,7 +106,7 @@ for (const wanted of cases) {
   rows.push(row);
   console.error(`  ${row.name}: ${mib(row.ours)}, ${mib(row.peer)}`);
 }
-const share = ({ ours: own, peer: other }) =>
+const part = ({ ours: own, peer: other }) =>
   other === undefined ? '' : `${Math.round((100 * own) / other)}%`;
 if (args.json) {
   console.log(JSON.stringify({ cpu: cpus()[0]?.model, ...args, rows }, null, 2));
@@ -132,7 +118,7 @@ if (args.json) {
       'PyTorch',
       'ours / PyTorch',
     ],
-    ...rows.map((row) => [row.name, mib(row.ours), mib(row.peer), share(row)]),
+    ...rows.map((row) => [row.name, mib(row.ours), mib(row.peer), part(row)]),
   ];
   const widths = table[0].map((_, i) => Math.max(...table.map((row) => row[i].length)));
   const line = (row) =>

@@ -4,23 +4,21 @@
 //       [--only scan,scan-adaptive]
 //
 // onnx-scan-forms.mjs says what they are.
-import { parseArgs } from 'node:util';
 import { F, Generator, fromTypedArray, rand, randn, setNumThreads } from '@mamba-prune/libtorch';
 import { benchmarkModels } from 'mamba-prune';
 import { GraphBuilder, Layout, encodeModel, modelOf } from 'mamba-prune/onnx';
 import * as ort from 'onnxruntime-node';
+import { listOf, readFlags, whole } from '../scripts/script-flags.mjs';
 import { scanForms } from './onnx-scan-forms.mjs';
 
-const { values: args } = parseArgs({
-  options: {
-    batches: { type: 'string', default: '1,32' },
-    length: { type: 'string', default: '64' },
-    channels: { type: 'string', default: '384' },
-    states: { type: 'string', default: '16' },
-    threads: { type: 'string', default: '2' },
-    rounds: { type: 'string', default: '9' },
-    only: { type: 'string', default: '' },
-  },
+const { values: args } = readFlags({
+  batches: { type: 'string', default: '1,32', value: listOf(whole()) },
+  length: { type: 'string', default: '64', value: whole() },
+  channels: { type: 'string', default: '384', value: whole() },
+  states: { type: 'string', default: '16', value: whole() },
+  threads: { type: 'string', default: '2', value: whole() },
+  rounds: { type: 'string', default: '9', value: whole() },
+  only: { type: 'string', default: '' },
 });
 const [L, D, N, threads] = [args.length, args.channels, args.states, args.threads].map(Number);
 setNumThreads(threads);

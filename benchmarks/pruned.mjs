@@ -3,19 +3,17 @@
 // The reference for each is the floor of its matrix products alone.
 //
 //   node benchmarks/pruned.mjs [--arch mamba_small] [--rate 0.7] [--round-to 1] [--batches 1,64] [--threads 2] [--rounds 9]
-import { parseArgs } from 'node:util';
 import { F, manualSeed, noGrad, randn, scope, setNumThreads } from '@mamba-prune/libtorch';
 import { benchmarkModels, createModel, pruneOneShot } from 'mamba-prune';
+import { listOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
 
-const { values: args } = parseArgs({
-  options: {
-    arch: { type: 'string', default: 'mamba_small' },
-    rate: { type: 'string', default: '0.7' },
-    'round-to': { type: 'string', default: '1' },
-    batches: { type: 'string', default: '1,64' },
-    threads: { type: 'string', default: '2' },
-    rounds: { type: 'string', default: '9' },
-  },
+const { values: args } = readFlags({
+  arch: { type: 'string', default: 'mamba_small' },
+  rate: { type: 'string', default: '0.7', value: share },
+  'round-to': { type: 'string', default: '1', value: whole() },
+  batches: { type: 'string', default: '1,64', value: listOf(whole()) },
+  threads: { type: 'string', default: '2', value: whole() },
+  rounds: { type: 'string', default: '9', value: whole() },
 });
 
 setNumThreads(Number(args.threads));

@@ -3,7 +3,6 @@
 // that have it, its own time over that of the rest, which a busy machine disturbs less.
 //
 //   node benchmarks/regularizer.mjs [--arch mamba_small] [--batch 128] [--pairs 9] [--threads 2] [--json]
-import { parseArgs } from 'node:util';
 import {
   F,
   libtorchVersion,
@@ -17,15 +16,14 @@ import {
 } from '@mamba-prune/libtorch';
 import { createModel } from 'mamba-prune';
 import { doomedUnits, rsstHooks, unitsByNorm } from 'mamba-prune/pruning';
+import { readFlags, whole } from '../scripts/script-flags.mjs';
 
-const { values: args } = parseArgs({
-  options: {
-    arch: { type: 'string', default: 'mamba_small' },
-    batch: { type: 'string', default: '128' },
-    pairs: { type: 'string', default: '9' },
-    threads: { type: 'string', default: '2' },
-    json: { type: 'boolean', default: false },
-  },
+const { values: args } = readFlags({
+  arch: { type: 'string', default: 'mamba_small' },
+  batch: { type: 'string', default: '128', value: whole() },
+  pairs: { type: 'string', default: '9', value: whole() },
+  threads: { type: 'string', default: '2', value: whole() },
+  json: { type: 'boolean', default: false },
 });
 const [batch, pairs, threads] = [args.batch, args.pairs, args.threads].map(Number);
 setNumThreads(threads);

@@ -7,30 +7,30 @@
 //        [--bn-batches 0] [--epochs 1] [--train-images 20000] [--test-images 10000] [--seed 0] [--threads 2]
 import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { setNumThreads } from '@mamba-prune/libtorch';
 import { RunFolder, pruneRun } from 'mamba-prune';
 import { readPruningRecord, sensitivityRun } from 'mamba-prune/workflows';
+import { aboveZero, listOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
 
-const { values: args, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
+const { values: args, positionals } = readFlags(
+  {
     dataset: { type: 'string', default: 'fashion-mnist' },
     data: { type: 'string' },
     target: { type: 'string', default: '0.3x' },
     out: { type: 'string', default: 'runs/sensitivity' },
-    images: { type: 'string', default: '2000' },
-    rates: { type: 'string', default: '0.3,0.5,0.7,0.9' },
+    images: { type: 'string', default: '2000', value: whole() },
+    rates: { type: 'string', default: '0.3,0.5,0.7,0.9', value: listOf(share) },
     search: { type: 'string', default: 'greedy,evolutionary' },
-    minutes: { type: 'string', default: '10' },
-    'bn-batches': { type: 'string', default: '0' },
-    epochs: { type: 'string', default: '1' },
-    'train-images': { type: 'string', default: '20000' },
-    'test-images': { type: 'string', default: '10000' },
-    seed: { type: 'string', default: '0' },
-    threads: { type: 'string', default: '2' },
+    minutes: { type: 'string', default: '10', value: aboveZero },
+    'bn-batches': { type: 'string', default: '0', value: whole(0) },
+    epochs: { type: 'string', default: '1', value: whole() },
+    'train-images': { type: 'string', default: '20000', value: whole() },
+    'test-images': { type: 'string', default: '10000', value: whole() },
+    seed: { type: 'string', default: '0', value: whole(0) },
+    threads: { type: 'string', default: '2', value: whole() },
   },
-});
+  { least: 1, most: 1, what: 'the file of a model' },
+);
 const [model] = positionals;
 setNumThreads(Number(args.threads));
 const seed = Number(args.seed);

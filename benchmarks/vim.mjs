@@ -9,23 +9,21 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { manualSeed, noGrad, randn, saveSafetensors } from '@mamba-prune/libtorch';
 import { createModel } from 'mamba-prune';
+import { listOf, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const { values: args } = parseArgs({
-  options: {
-    arch: { type: 'string', default: 'vim_tiny' },
-    what: { type: 'string', default: 'infer' },
-    batches: { type: 'string', default: '1,32' },
-    rates: { type: 'string', default: '0,0.7' },
-    rounds: { type: 'string', default: '3' },
-    runs: { type: 'string', default: '3' },
-    threads: { type: 'string', default: '2' },
-    'image-size': { type: 'string', default: '224' },
-    python: { type: 'string', default: '/usr/bin/python3' },
-  },
+const { values: args } = readFlags({
+  arch: { type: 'string', default: 'vim_tiny' },
+  what: { type: 'string', default: 'infer', value: oneOf('train', 'infer') },
+  batches: { type: 'string', default: '1,32', value: listOf(whole()) },
+  rates: { type: 'string', default: '0,0.7', value: listOf(share) },
+  rounds: { type: 'string', default: '3', value: whole() },
+  runs: { type: 'string', default: '3', value: whole() },
+  threads: { type: 'string', default: '2', value: whole() },
+  'image-size': { type: 'string', default: '224', value: whole() },
+  python: { type: 'string', default: '/usr/bin/python3' },
 });
 const numbers = (list) => list.split(',').map(Number);
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];

@@ -15,24 +15,32 @@ import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { readFlags } from './script-flags.mjs';
 import { casesFor } from './compare-versions/cases.mjs';
 import { differencesOf } from './compare-versions/differences.mjs';
 import { writeImages } from './compare-versions/images.mjs';
 
-const { values, positionals } = parseArgs({
-  options: {
-    out: { type: 'string' },
-    only: { type: 'string', default: '' },
-    file: { type: 'string', multiple: true, default: [] },
-    renamed: { type: 'string', multiple: true, default: [] },
+const pattern = {
+  accepts(text) {
+    try {
+      new RegExp(text);
+      return true;
+    } catch {
+      return false;
+    }
   },
-  allowPositionals: true,
-});
-if (positionals.length !== 2) {
-  console.error('compare-versions: expected two built trees of the repository, the old one first');
-  process.exit(2);
-}
+  expected: 'a regular expression',
+};
+const change = { accepts: (text) => /^[^=]+=[^=]+$/.test(text), expected: 'OLD=NEW' };
+const { values, positionals } = readFlags(
+  {
+    out: { type: 'string' },
+    only: { type: 'string', default: '', value: pattern },
+    file: { type: 'string', multiple: true, default: [] },
+    renamed: { type: 'string', multiple: true, default: [], value: change },
+  },
+  { least: 2, most: 2, what: 'two built trees of the repository, the old one first' },
+);
 const out = resolve(values.out ?? mkdtempSync(join(tmpdir(), 'compare-versions-')));
 mkdirSync(out, { recursive: true });
 const chosen = new RegExp(values.only);

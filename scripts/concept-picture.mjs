@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { words } from './concept-picture/words.mjs';
 import { style } from './concept-picture/style.mjs';
+import { readFlags } from './script-flags.mjs';
 
 /** A block of mamba_small, and the share of its channels that the cut removes. */
 const sizes = { dModel: 192, dInner: 384, dState: 16, dConv: 4, dtRank: 12, rate: 0.7 };
@@ -201,8 +202,8 @@ export function conceptPicture(language) {
 export const files = { en: 'pruning.svg', 'zh-CN': 'pruning.zh-CN.svg' };
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [folder = fileURLToPath(new URL('../docs/images', import.meta.url))] =
-    process.argv.slice(2);
+  const { positionals } = readFlags({}, { most: 1, what: 'one folder at most' });
+  const [folder = fileURLToPath(new URL('../docs/images', import.meta.url))] = positionals;
   mkdirSync(folder, { recursive: true });
   for (const [language, name] of Object.entries(files)) {
     writeFileSync(join(folder, name), conceptPicture(language));

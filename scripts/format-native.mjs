@@ -7,11 +7,14 @@ import { format } from '@wasm-fmt/clang-format';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readFlags } from './script-flags.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const native = join(root, 'packages', 'libtorch', 'native');
 const style = readFileSync(join(root, '.clang-format'), 'utf8');
-const check = process.argv.includes('--check');
+const {
+  values: { check },
+} = readFlags({ check: { type: 'boolean', default: false } });
 
 const files = readdirSync(native, { withFileTypes: true, recursive: true })
   .filter((entry) => entry.isFile() && /\.(cc|h|cu|cuh)$/.test(entry.name))

@@ -1,4 +1,6 @@
-// The work of scripts/gpu-pack; see there.
+// The work of scripts/gpu-pack, which says what a pack is:
+//
+//   scripts/gpu-pack OUT.tar.gz [--with PACKAGE]... [PATH...]
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   cpSync,
@@ -15,6 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readFlags, refuse } from './script-flags.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const limitBytes = 60e6;
@@ -24,11 +27,6 @@ const leftOut = new Set(['sharp']);
 const added = new Set();
 const packages = ['libtorch', 'mamba-prune'];
 
-function usage(message) {
-  console.error(`gpu-pack: ${message}\nscripts/gpu-pack OUT.tar.gz [--with PACKAGE]... [PATH...]`);
-  process.exit(2);
-}
-
 /** Data sets are archives of the same kind, and take long to download again. */
 function isPack(path) {
   if (!statSync(path).isFile()) return false;
@@ -36,24 +34,21 @@ function isPack(path) {
   return spawnSync('tar', ['-tzf', path, ...members], { stdio: 'ignore' }).status === 0;
 }
 
-function parse(args) {
-  const paths = [];
-  for (let i = 0; i < args.length; i++) {
-    if (args[i] === '--with') {
-      const name = args[++i] ?? usage('--with needs the name of a package');
-      if (!leftOut.delete(name)) added.add(name);
-    } else if (args[i].startsWith('-')) usage(`got the option ${args[i]}, expected --with`);
-    else paths.push(args[i]);
-  }
-  const [out, ...extra] = paths;
+function parse() {
+  const { values, positionals } = readFlags(
+    { with: { type: 'string', multiple: true, default: [] } },
+    { least: 1, most: Infinity, what: 'the name of a .tar.gz file to write' },
+  );
+  for (const name of values.with) if (!leftOut.delete(name)) added.add(name);
+  const [out, ...extra] = positionals;
   if (!out?.endsWith('.tar.gz'))
-    usage(`got '${out ?? ''}', expected the name of a .tar.gz file to write`);
+    refuse(`got '${out ?? ''}', expected the name of a .tar.gz file to write`);
   if (existsSync(out) && !isPack(out))
-    usage(`${out} exists and is no pack, expected a new file or an earlier pack`);
+    refuse(`${out} exists and is no pack, expected a new file or an earlier pack`);
   for (const path of extra) {
     const inside = relative(root, resolve(path));
-    if (isAbsolute(inside) || inside.startsWith('..')) usage(`${path} is outside of the project`);
-    if (!existsSync(path)) usage(`${path} does not exist`);
+    if (isAbsolute(inside) || inside.startsWith('..')) refuse(`${path} is outside of the project`);
+    if (!existsSync(path)) refuse(`${path} does not exist`);
   }
   return { out: resolve(out), extra };
 }
@@ -85,12 +80,12 @@ function runtimeFolders() {
     const count = found.size;
     visit('', name);
     if (found.size === count && !found.has(`node_modules/${name}`))
-      usage(`--with ${name}: there is no such package in node_modules`);
+      refuse(`--with ${name}: there is no such package in node_modules`);
   }
   return [...found];
 }
 
-const { out, extra } = parse(process.argv.slice(2));
+const { out, extra } = parse();
 const stage = mkdtempSync(join(tmpdir(), 'gpu-pack-'));
 try {
   const copy = (path) => {
@@ -109,6 +104,8 @@ try {
     mkdirSync(dirname(link), { recursive: true });
     symlinkSync(relative(dirname(link), join(stage, base)), link);
   }
+  // Benchmarks and the tests for GPUs read their flags with it.
+  copy('scripts/script-flags.mjs');
   extra.map((path) => relative(root, resolve(path))).forEach(copy);
   cpSync(join(root, 'package.json'), join(stage, 'package.json'));
   cpSync(join(root, 'scripts/gpu-run'), join(stage, 'gpu-run.sh'));

@@ -19,8 +19,11 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { entryPoints } from './entry-points.mjs';
 import { report, root } from './package-check/tarballs.mjs';
+import { readFlags } from './script-flags.mjs';
 
-const update = process.argv.includes('--update');
+const {
+  values: { update },
+} = readFlags({ update: { type: 'boolean', default: false } });
 const made = mkdtempSync(join(tmpdir(), 'mamba-prune-surface-'));
 process.on('exit', () => rmSync(made, { recursive: true, force: true }));
 

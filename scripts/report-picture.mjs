@@ -10,25 +10,20 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { writeReport } from '@mamba-prune/report';
 import { chromium } from 'playwright-core';
 import sharp from 'sharp';
+import { readFlags, refuse } from './script-flags.mjs';
 
-const { values, positionals } = parseArgs({
-  options: { section: { type: 'string' } },
-  allowPositionals: true,
-});
+const { values, positionals } = readFlags(
+  { section: { type: 'string' } },
+  { least: 3, most: Infinity, what: 'the file to write, the run on top, and runs' },
+);
 const [out, focus, ...paths] = positionals;
-if (!out || !focus || paths.length === 0) {
-  console.error('report-picture: expected the file to write, the run on top, and runs');
-  process.exit(2);
-}
 if (existsSync(out) && !isPng(out)) {
-  console.error(
-    `report-picture: ${out} exists and is no PNG, expected a new file or an earlier picture. Give another name.`,
+  refuse(
+    `${out} exists and is no PNG, expected a new file or an earlier picture. Give another name.`,
   );
-  process.exit(2);
 }
 
 function isPng(path) {

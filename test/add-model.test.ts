@@ -134,7 +134,7 @@ describe('add-model.mjs', () => {
 
   it.each([
     [['cifar10/mamba_nano'], 'expected fashion-mnist/mamba_nano, or fashion-mnist/mamba_nano-NN'],
-    [[dense, '--dtype', 'int8'], "--dtype: got 'int8', expected float16 or bfloat16"],
+    [[dense, '--dtype', 'int8'], "--dtype: got 'int8', expected one of float16, bfloat16"],
     [[], 'expected RUN NAME'],
   ])('refuses %j', (argv, message) => {
     const { status, output } = add(at('dense'), ...argv);

@@ -278,7 +278,7 @@ describe('who is measured', () => {
 describe('bench.mjs', () => {
   it.each([
     ['--only', 'vmi', "--only: got 'vmi', expected one of train"],
-    ['--threads', '0', "--threads: got '0', expected an integer above 0."],
+    ['--threads', '0', "--threads: got '0', expected a whole number from 1."],
     ['--minutes', 'ten', "--minutes: got 'ten', expected a number above 0."],
   ])('says what is wrong with %s %s', (flag, value, words) => {
     const script = fileURLToPath(new URL('bench.mjs', benchmarks));

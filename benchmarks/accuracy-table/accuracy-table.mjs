@@ -7,17 +7,17 @@
 // The README of the benchmarks says what FOLDER holds.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { readFlags } from '../../scripts/script-flags.mjs';
 import { withBlock } from './page.mjs';
 import { pictureOf, pngOf } from './picture.mjs';
 import { readSummaries } from './summaries.mjs';
 import { tablesOf } from './tables.mjs';
 
 const docs = new URL('../../docs/', import.meta.url);
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { write: { type: 'boolean', default: false } },
-});
+const { values, positionals } = readFlags(
+  { write: { type: 'boolean', default: false } },
+  { most: 1, what: 'one folder at most' },
+);
 const [folder = fileURLToPath(new URL('results', docs))] = positionals;
 
 try {

@@ -77,9 +77,8 @@ export function wantedCases(only) {
   for (const word of words) {
     if (cases.some(({ name }) => takes(word, name))) continue;
     const known = cases.map(({ name }) => name).join(', ');
-    throw new RangeError(
-      `--only: got '${word}', expected one of ${known}, or what several of them begin with (infer, pruned).`,
-    );
+    const message = `--only: got '${word}', expected one of ${known}, or what several of them begin with (infer, pruned).`;
+    throw Object.assign(new RangeError(message), { isUsage: true });
   }
   return cases.filter(({ name }) => words.some((word) => takes(word, name)));
 }

@@ -2,15 +2,13 @@
 // second of libtorch's float32 products of large square matrices, and `read`, for each number of bytes how many are read in a second.
 //
 //   node benchmarks/bench/machine-rates.mjs --threads 2 [--bytes 52736000,16644000] [--runs 8]
-import { parseArgs } from 'node:util';
 import { F, noGrad, ops, randn, scope, setNumThreads } from '@mamba-prune/libtorch';
+import { listOf, readFlags, whole } from '../../scripts/script-flags.mjs';
 
-const { values: args } = parseArgs({
-  options: {
-    threads: { type: 'string', default: '2' },
-    bytes: { type: 'string', default: '' },
-    runs: { type: 'string', default: '8' },
-  },
+const { values: args } = readFlags({
+  threads: { type: 'string', default: '2', value: whole() },
+  bytes: { type: 'string', default: '', value: listOf(whole()) },
+  runs: { type: 'string', default: '8', value: whole() },
 });
 setNumThreads(Number(args.threads));
 

@@ -7,23 +7,21 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { manualSeed } from '@mamba-prune/libtorch';
 import { exportOnnx } from 'mamba-prune';
 import { benchOnnx } from 'mamba-prune/internal';
+import { readFlags, share, whole } from '../../scripts/script-flags.mjs';
 import { narrowModel } from '../narrow-model.mjs';
 import { randomInfo } from './random-info.mjs';
 
-const { values: args } = parseArgs({
-  options: {
-    folder: { type: 'string' },
-    arch: { type: 'string', default: 'mamba_small' },
-    batch: { type: 'string', default: '32' },
-    threads: { type: 'string', default: '2' },
-    runs: { type: 'string', default: '5' },
-    rate: { type: 'string', default: '0' },
-    'image-size': { type: 'string', default: '32' },
-  },
+const { values: args } = readFlags({
+  folder: { type: 'string', required: 'the folder of the files' },
+  arch: { type: 'string', default: 'mamba_small' },
+  batch: { type: 'string', default: '32', value: whole() },
+  threads: { type: 'string', default: '2', value: whole() },
+  runs: { type: 'string', default: '5', value: whole() },
+  rate: { type: 'string', default: '0', value: share },
+  'image-size': { type: 'string', default: '32', value: whole() },
 });
 
 const file = join(args.folder, `${args.arch}-${args.rate}-${args['image-size']}.onnx`);

@@ -1,5 +1,5 @@
 // What the comparison runs: models, recipes, rows, and the options of the command line.
-import { parseArgs } from 'node:util';
+import { aboveZero, listOf, readFlags, refuse, share, whole } from '../../scripts/script-flags.mjs';
 
 /** SGD as it is usual for ResNets on CIFAR (He et al. 2016, with a cosine), AdamW for transformers. */
 const sgd = { optimizer: 'sgd', lr: 0.1, weightDecay: 5e-4, batchSize: 128, augment: 'standard' };
@@ -50,37 +50,36 @@ export const rows = [
 const quick = { epochs: 1, trainImages: 512, testImages: 500, denseEpochs: 1 };
 
 export function settings() {
-  const { values: args, positionals } = parseArgs({
-    options: {
+  const { values: args, positionals } = readFlags(
+    {
       out: { type: 'string', default: 'runs/torch-pruning' },
       data: { type: 'string', default: 'data' },
       models: { type: 'string' },
       rows: { type: 'string', default: rows.map(({ id }) => id).join(',') },
-      rates: { type: 'string', default: '0.5,0.7' },
-      seeds: { type: 'string', default: '3' },
-      'first-seed': { type: 'string', default: '0' },
-      epochs: { type: 'string' },
-      'dense-epochs': { type: 'string' },
-      'train-images': { type: 'string' },
-      'test-images': { type: 'string' },
-      'batch-size': { type: 'string' },
+      rates: { type: 'string', default: '0.5,0.7', value: listOf(share) },
+      seeds: { type: 'string', default: '3', value: whole() },
+      'first-seed': { type: 'string', default: '0', value: whole(0) },
+      epochs: { type: 'string', value: whole() },
+      'dense-epochs': { type: 'string', value: whole() },
+      'train-images': { type: 'string', value: whole() },
+      'test-images': { type: 'string', value: whole() },
+      'batch-size': { type: 'string', value: whole() },
       dense: { type: 'string' },
-      'bn-batches': { type: 'string', default: '8' },
+      'bn-batches': { type: 'string', default: '8', value: whole(0) },
       device: { type: 'string', default: 'cpu' },
       python: { type: 'string', default: 'python3' },
-      threads: { type: 'string', default: '0' },
-      minutes: { type: 'string' },
+      threads: { type: 'string', default: '0', value: whole(0) },
+      minutes: { type: 'string', value: aboveZero },
       'cut-only': { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
       table: { type: 'boolean', default: false },
     },
-    allowPositionals: true,
-  });
+    { most: Infinity },
+  );
   const number = (name, otherwise) => (args[name] === undefined ? otherwise : Number(args[name]));
   const fast = args.quick ? quick : {};
   if (positionals.length > 0 && !args.table) {
-    console.error(`got '${positionals[0]}', expected options alone; folders go with --table`);
-    process.exit(2);
+    refuse(`got '${positionals[0]}', expected options alone; folders go with --table`);
   }
   return {
     ...args,
@@ -107,8 +106,7 @@ export function settings() {
 function listed(names, known) {
   return names.split(',').map((name) => {
     if (known[name] === undefined) {
-      console.error(`got '${name}', expected one of ${Object.keys(known).join(', ')}`);
-      process.exit(2);
+      refuse(`got '${name}', expected one of ${Object.keys(known).join(', ')}`);
     }
     return { id: name, ...known[name] };
   });

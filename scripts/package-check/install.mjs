@@ -20,9 +20,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkNewArchitecture } from './new-architecture.mjs';
 import { packAll, report, root } from './tarballs.mjs';
+import { readFlags } from '../script-flags.mjs';
 
-const keep = process.argv.includes('--keep');
-const compile = process.argv.includes('--compile');
+const {
+  values: { keep, compile },
+} = readFlags({ keep: { type: 'boolean' }, compile: { type: 'boolean' } });
 const project = mkdtempSync(join(tmpdir(), 'mamba-prune-user-'));
 process.on('exit', () => {
   if (keep) console.log(`The project is ${project}`);

@@ -12,7 +12,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { aboveZero, readFlags, refuse } from '../../scripts/script-flags.mjs';
 import { endRunning, runFile } from './runner/run-file.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -27,23 +27,15 @@ const needs = {
   [`vim${ending}`]: { limit: 180 },
 };
 
-function usage(message) {
-  console.error(`run: ${message}`);
-  process.exit(2);
-}
-
 function settings() {
-  const options = { out: { type: 'string' }, limit: { type: 'string' } };
-  let parsed;
-  try {
-    parsed = parseArgs({ options, allowPositionals: true });
-  } catch (error) {
-    return usage(`${error.message} Known are --out FOLDER and --limit SECONDS.`);
-  }
-  const { values, positionals } = parsed;
+  const { values, positionals } = readFlags(
+    {
+      out: { type: 'string' },
+      limit: { type: 'string', value: { ...aboveZero, expected: 'seconds above 0' } },
+    },
+    { most: Infinity },
+  );
   const limit = values.limit === undefined ? undefined : Number(values.limit);
-  if (limit !== undefined && !(limit > 0))
-    usage(`--limit: got '${values.limit}', expected seconds above 0.`);
   const files = positionals.length > 0 ? positionals.map(found) : all();
   const out = values.out ?? mkdtempSync(join(tmpdir(), 'gpu-tests-'));
   mkdirSync(out, { recursive: true });
@@ -61,7 +53,7 @@ function found(name) {
   const isThere = (path) => path.endsWith(ending) && existsSync(path);
   return (
     places.find(isThere) ??
-    usage(`got '${name}', expected a file that ends in ${ending}, or the name of one in ${here}.`)
+    refuse(`got '${name}', expected a file that ends in ${ending}, or the name of one in ${here}.`)
   );
 }
 
@@ -75,7 +67,7 @@ function countGpus() {
     killSignal: 'SIGKILL',
   });
   if (/^\d+$/.test(stdout.trim())) return Number(stdout);
-  return usage(`GPUs could not be counted:\n${stderr}`);
+  return refuse(`GPUs could not be counted:\n${stderr}`);
 }
 
 const seconds = (ms) => `${(ms / 1e3).toFixed(1)} s`;

@@ -11,16 +11,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { readFlags, refuse, whole } from '../../scripts/script-flags.mjs';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    count: { type: 'string', default: '200' },
-    jobs: { type: 'string', default: '2' },
-    seed: { type: 'string', default: '1' },
+const { values, positionals } = readFlags(
+  {
+    count: { type: 'string', default: '200', value: whole() },
+    jobs: { type: 'string', default: '2', value: whole() },
+    seed: { type: 'string', default: '1', value: whole(0) },
   },
-});
+  { most: Infinity },
+);
+const known = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGWINCH'];
+const other = positionals.find((name) => !known.includes(name));
+if (other !== undefined) refuse(`got '${other}', expected some of ${known.join(', ')}`);
 const signals = positionals.length > 0 ? positionals : ['SIGINT', 'SIGTERM', 'SIGWINCH'];
 const main = fileURLToPath(new URL('../../packages/mamba-prune/dist/cli/main.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'mamba-prune-soak-'));

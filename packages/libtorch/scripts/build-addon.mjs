@@ -33,9 +33,22 @@ import {
 } from './compiler.mjs';
 import { findLibtorch } from './find-libtorch.mjs';
 
-const check = process.argv.includes('--check');
-const force = process.argv.includes('--force');
-const firstUse = process.argv.includes('--first-use');
+// `mamba-prune-libtorch build` runs this with its own word before the flags.
+const flags = process.argv.slice(2).filter((word, i) => i > 0 || word !== 'build');
+const knownFlags = ['--check', '--force', '--verbose', '--first-use'];
+// The package is published without the helper that the other scripts of the repository read their flags with.
+if (flags.some((flag) => ['--help', '-h'].includes(flag))) {
+  console.log(`build-addon.mjs ${knownFlags.map((flag) => `[${flag}]`).join(' ')}`);
+  process.exit(0);
+}
+const unknownFlag = flags.find((flag) => !knownFlags.includes(flag));
+if (unknownFlag !== undefined) {
+  console.error(`build-addon: got '${unknownFlag}', expected some of ${knownFlags.join(', ')}.`);
+  process.exit(2);
+}
+const check = flags.includes('--check');
+const force = flags.includes('--force');
+const firstUse = flags.includes('--first-use');
 const addon = join(build, 'addon.node');
 const stamp = join(build, 'addon.json');
 

@@ -11,7 +11,6 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { setNumThreads } from '@mamba-prune/libtorch';
 import { digestFile } from '@mamba-prune/libtorch/files';
 import {
@@ -23,6 +22,7 @@ import {
   saveModel,
 } from 'mamba-prune';
 import { readPruningRecord } from 'mamba-prune/workflows';
+import { oneOf, readFlags, refuse, whole } from '../../../scripts/script-flags.mjs';
 import { cardOf } from './card.mjs';
 import { setMeasured } from './measured.mjs';
 import { cardPath, ownFolder, writeCard, writePages } from './pages.mjs';
@@ -30,35 +30,27 @@ import { pixelsDigest, subsetImages } from './subset.mjs';
 
 const formats = ['float16', 'bfloat16'];
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
+const { values, positionals } = readFlags(
+  {
     data: { type: 'string' },
     dense: { type: 'string' },
-    dtype: { type: 'string' },
+    dtype: { type: 'string', value: oneOf(...formats) },
     note: { type: 'string', multiple: true, default: [] },
     device: { type: 'string', default: 'cpu' },
-    images: { type: 'string' },
+    images: { type: 'string', value: whole() },
     into: { type: 'string', default: ownFolder },
-    threads: { type: 'string' },
+    threads: { type: 'string', value: whole() },
   },
-});
+  { least: 2, most: 2, what: 'RUN NAME, such as runs/a cifar10/mamba_small-90' },
+);
 const [run, name] = positionals;
-if (run === undefined || name === undefined || positionals.length > 2) {
-  throw new Error('got other arguments, expected RUN NAME, such as runs/a cifar10/mamba_small-90.');
-}
-if (values.dtype !== undefined && !formats.includes(values.dtype)) {
-  throw new Error(`--dtype: got '${values.dtype}', expected ${formats.join(' or ')}.`);
-}
 if (values.threads !== undefined) setNumThreads(Number(values.threads));
 
 const { model, info: stored } = loadModel(join(run, 'model.safetensors'));
 const { arch } = model.config;
 const expected = `${stored.dataset}/${arch}`;
 if (name !== expected && !name.startsWith(`${expected}-`)) {
-  throw new Error(
-    `got the name '${name}', expected ${expected}, or ${expected}-NN of a pruned model.`,
-  );
+  refuse(`got the name '${name}', expected ${expected}, or ${expected}-NN of a pruned model.`);
 }
 // Where the images were is of no use to others.
 const info = { ...stored };

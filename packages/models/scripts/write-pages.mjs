@@ -2,9 +2,11 @@
 //
 //   node packages/models/scripts/write-pages.mjs            writes the files
 //   node packages/models/scripts/write-pages.mjs --check    fails if one of them is not what the cards say
+import { readFlags } from '../../../scripts/script-flags.mjs';
 import { changedPages, writePages } from './pages.mjs';
 
-if (process.argv.includes('--check')) {
+const { values } = readFlags({ check: { type: 'boolean' } });
+if (values.check) {
   for (const [path] of await changedPages()) {
     console.error(
       `${path} is not what the cards say. Run: node packages/models/scripts/write-pages.mjs`,

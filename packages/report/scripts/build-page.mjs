@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { readFlags } from '../../../scripts/script-flags.mjs';
 
 const folder = join(dirname(fileURLToPath(import.meta.url)), '..');
 const out = join(folder, 'dist/page');
@@ -99,7 +100,8 @@ function licences(results) {
   });
 }
 
-if (!process.argv.includes('--check') || !isCurrent()) {
+const { values } = readFlags({ check: { type: 'boolean' } });
+if (!values.check || !isCurrent()) {
   mkdirSync(out, { recursive: true });
   const results = [
     await build({ ...options, entryPoints: { page: 'page/main.tsx' } }),

@@ -156,7 +156,7 @@ describe('mamba-prune report', () => {
   it('ends with 2 where there is no run', async () => {
     const { status, stderr } = await runCli(['report', small.images]);
     expect(status).toBe(2);
-    expect(stderr).toContain('holds no run, expected the folder that --out named');
+    expect(stderr).toContain('holds no run, expected the folder of a run, or one above it');
   });
 });
 

@@ -31,8 +31,8 @@ export function checkWritable(path: string): void {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new UsageError(
-      `--out: nothing can be written in ${folder} (${code ?? message}), expected a folder that you ` +
-        `may write. Name another file (--out FILE).`,
+      `\`out\`: nothing can be written in ${folder} (${code ?? message}), expected a folder that you ` +
+        `may write. Name another file (\`out\`).`,
     );
   }
 }
@@ -42,7 +42,7 @@ function checkIsPage(path: string): void {
   const ending = extname(path);
   if (/^\.html?$/i.test(ending)) return;
   throw new UsageError(
-    `--out: ${path} ends ${ending === '' ? 'without a format' : `in ${ending}`}, expected .html, which is what is written. ` +
+    `\`out\`: ${path} ends ${ending === '' ? 'without a format' : `in ${ending}`}, expected .html, which is what is written. ` +
       `Give such a name, such as ${path.slice(0, path.length - ending.length)}.html.`,
   );
 }
@@ -52,7 +52,7 @@ function checkReplaceable(path: string): void {
   const there = statSync(path);
   if (there.isDirectory()) {
     throw new UsageError(
-      `--out: ${path} is a folder, expected a file, such as ${join(path, 'report.html')}.`,
+      `\`out\`: ${path} is a folder, expected a file, such as ${join(path, 'report.html')}.`,
     );
   }
   let is = 'is no report';
@@ -64,7 +64,7 @@ function checkReplaceable(path: string): void {
     is = `cannot be read (${code ?? message})`;
   }
   throw new UsageError(
-    `--out: ${path} exists and ${is}, expected a new file or an earlier report. Give another name.`,
+    `\`out\`: ${path} exists and ${is}, expected a new file or an earlier report. Give another name.`,
   );
 }
 

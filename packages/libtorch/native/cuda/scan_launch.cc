@@ -116,14 +116,12 @@ scan_kernel::ScanArgs<void> scan_args_of(const Scan& s) {
 
 Defines scan_defines_of(const Scan& s, const Defines& own) {
   Defines all = {{"SCALAR", scalar_code(s.u.scalar_type())},
-                 {"N", s.A.size(1)},
                  {"REVERSE", s.reverse},
                  {"HAS_Z", s.z.defined()},
                  {"HAS_D", s.D.defined()},
                  {"HAS_BIAS", s.bias.defined()},
                  {"SOFTPLUS", s.softplus},
-                 {"A_LOG", s.a_is_log},
-                 {"COLUMNS", by_columns(s)}};
+                 {"A_LOG", s.a_is_log}};
   all.insert(all.end(), own.begin(), own.end());
   return all;
 }
@@ -135,6 +133,12 @@ Tensor scan_checkpoints(const Scan& s) {
 }
 
 namespace {
+// Of the passes that take any number of states, and grids column by column.
+Defines general_defines_of(const Scan& s, Defines own) {
+  own.push_back({"N", s.A.size(1)}), own.push_back({"COLUMNS", by_columns(s)});
+  return scan_defines_of(s, own);
+}
+
 // Threads that share a channel in the forward pass: where there are few channels and sequences, more of them keep the
 // multiprocessors busy; where there are many, what they tell each other costs more than it gains.
 int64_t forward_split(int64_t channels, int64_t batch, int64_t states) {
@@ -157,14 +161,14 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
   const int64_t states = s.A.size(1), split = forward_split(a.width, a.batch, states);
   // Registers decide how many blocks fit: more states take more of them.
   const Kernel& kernel = find_kernel("scan.cu", "scan_forward",
-                                     scan_defines_of(s, {{"WHOLE_SEGMENTS", a.length % scan_kernel::kStaged == 0},
-                                                         {"SAVE", checkpoints.defined()},
-                                                         {"ADD_Y", add},
-                                                         {"SPLIT", split},
-                                                         {"FORWARD_THREADS", kForwardThreads},
-                                                         {"FORWARD_BLOCKS", states <= 16   ? 8
-                                                                            : states <= 40 ? 5
-                                                                                           : 4}}));
+                                     general_defines_of(s, {{"WHOLE_SEGMENTS", a.length % scan_kernel::kStaged == 0},
+                                                            {"SAVE", checkpoints.defined()},
+                                                            {"ADD_Y", add},
+                                                            {"SPLIT", split},
+                                                            {"FORWARD_THREADS", kForwardThreads},
+                                                            {"FORWARD_BLOCKS", states <= 16   ? 8
+                                                                               : states <= 40 ? 5
+                                                                                              : 4}}));
   const Grid grid{u32(ceil_div(a.width * split, kForwardThreads)), u32(a.batch)};
   if (by_columns(s)) kernel.launch(grid, kForwardThreads, 0, column_args_of(s, a));
   else kernel.launch(grid, kForwardThreads, 0, a);
@@ -202,8 +206,9 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                    {"BACKWARD_THREADS", kBackwardThreads},
                    {"BACKWARD_BLOCKS", resident}};
     if (!tiles) own.push_back({"VECTOR", vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width)});
-    const Kernel& kernel = tiles ? find_kernel("scan_backward_tiles.cu", "scan_backward_tiles", scan_defines_of(s, own))
-                                 : find_kernel("scan.cu", "scan_backward", scan_defines_of(s, own));
+    const Kernel& kernel =
+        tiles ? find_kernel("scan_backward_tiles.cu", "scan_backward_tiles", general_defines_of(s, own))
+              : find_kernel("scan.cu", "scan_backward", general_defines_of(s, own));
     const unsigned bytes = tiles ? kTilesShared : u32(backward_shared_bytes(groups));
     const Grid grid{u32(blocks), u32(rows)};
     if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);

@@ -71,3 +71,68 @@ describe('the sources of kernels', () => {
     },
   );
 });
+
+/** The hosts' texts: all launches, and what they define for the kernels. */
+const hosts = join(folder, '..');
+const hostTexts = readdirSync(hosts)
+  .filter((name) => /\.(cc|h)$/.test(name))
+  .map((name) => readFileSync(join(hosts, name), 'utf8'));
+
+/** From the first bracket of a text to the one that closes it. */
+function bracketed(text: string, [open, close]: readonly [string, string]): string {
+  const start = text.indexOf(open);
+  let depth = 0;
+  for (let at = start; at < text.length; at++) {
+    if (text[at] === open) depth += 1;
+    if (text[at] === close && --depth === 0) return text.slice(start, at + 1);
+  }
+  return text.slice(start);
+}
+
+/** Names in a list of defines, those that functions called there add to it, and those of a list that was made before. */
+function definesIn(call: string, before: string): string[] {
+  const own = Array.from(call.matchAll(/\{"([A-Z_]+)",/g), ([, name = '']) => name);
+  const called = Array.from(call.matchAll(/\b(\w*defines_of\w*)\(/g), ([, name = '']) => name);
+  const bodies = called.flatMap((name) =>
+    hostTexts.flatMap((text) => {
+      const at = text.search(new RegExp(`\\bDefines ${name}\\([^;{]*\\) \\{`));
+      return at < 0 ? [] : [bracketed(text.slice(at), ['{', '}'])];
+    }),
+  );
+  const made = /\bown\b/.test(call)
+    ? /Defines own = [^;]*;(?![^]*Defines own = )/.exec(before)?.[0]
+    : undefined;
+  return [
+    ...own,
+    ...bodies.flatMap((body) => definesIn(body, '')),
+    ...(made === undefined ? [] : definesIn(made, '')),
+  ];
+}
+
+/** A source with what it includes, and what stands before every source. */
+function withIncluded(name: string, seen = new Set(['common.cuh'])): string {
+  seen.add(name);
+  const text = readFileSync(join(folder, name), 'utf8');
+  const included = Array.from(text.matchAll(/#include "(.*)"/g), ([, other = '']) => other);
+  const others = [...included, ...(name === 'common.cuh' ? [] : ['interface.h'])];
+  return text + others.flatMap((o) => (seen.has(o) ? [] : [withIncluded(o, seen)])).join('');
+}
+
+describe('the launches of kernels', () => {
+  it('define nothing that a kernel does not read', () => {
+    const found = hostTexts.flatMap((text) =>
+      Array.from(text.matchAll(/find_kernel\(\s*"(\w+\.cu)"/g), ({ index, 1: file = '' }) => {
+        const defines = definesIn(bracketed(text.slice(index), ['(', ')']), text.slice(0, index));
+        const source = withIncluded(file).replaceAll(/\/\/.*/g, '');
+        // The element type is read by what stands before every source.
+        const unread = defines.filter(
+          (name) => name !== 'SCALAR' && !new RegExp(`\\b${name}\\b`).test(source),
+        );
+        return { file, defines, unread };
+      }),
+    );
+    expect(found.length).toBeGreaterThan(20);
+    expect(found.find(({ file }) => file === 'scan.cu')?.defines).toContain('COLUMNS');
+    expect(found.filter(({ unread }) => unread.length > 0)).toEqual([]);
+  });
+});

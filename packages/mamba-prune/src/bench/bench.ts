@@ -203,7 +203,7 @@ async function measure(
   onRound: (done: number) => void,
 ): Promise<Measured> {
   const { rounds = 15, warmup = 3, minRoundMs = 50, device = 'cpu', seed = 0 } = options;
-  const advice = 'Give a smaller --batch, or see that nobody else uses the device.';
+  const advice = 'Give smaller `batches`, or see that nobody else uses the device.';
   const memory = () => ({ where: 'bench', batchSize: batch, device, advice });
   const inputs: Tensor[] = [];
   const calls: Timed[] = [];

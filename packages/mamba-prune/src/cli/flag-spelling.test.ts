@@ -28,6 +28,20 @@ describe('options in messages', () => {
       "load it with loadPlugin('./a b.js'), or import it",
       'load it with --plugin ./a b.js, or import it',
     ],
+    // Options within others, and those of another command.
+    [
+      'Give `recipe.epochs` or `rsst.epochs`.',
+      'Give --epochs or --reg-epochs.',
+      ['--epochs', '--reg-epochs'],
+    ],
+    ['Raise `rsst.cuts`.', 'Raise --cuts.', ['--cuts']],
+    ['Raise `rsst.epochs`.', 'Raise rsst.epochs.', []],
+    ['Change `tune.seed`.', 'Change --tune-seed.', ['--seed', '--tune-seed']],
+    ['Train with `train.keepEpochs` 5.', 'Train with --keep-epochs 5.', []],
+    ['Give another `out`.', 'Give another --exp_name.', ['--exp_name', '--save_dir']],
+    ['Give its folder (`dir`).', 'Give its folder (--data).', ['--data']],
+    ['Change `rates`.', 'Change --rate.', ['--rate']],
+    ['of `blocks.0.heads`', 'of `blocks.0.heads`'],
     // Words, parts of paths and what stands in quotes are none.
     [
       '/data/imageSize.pth: no dModel.x, mean or heads',
@@ -35,9 +49,12 @@ describe('options in messages', () => {
     ],
     ["got the key 'x' in a JSON file", "got the key 'x' in a JSON file"],
     ["'imageSize' is missing", "'imageSize' is missing"],
-  ])('%s', (message, expected) => {
-    expect(inFlags(message, flags)).toBe(expected);
-  });
+  ] as [message: string, expected: string, known?: string[]][])(
+    '%s',
+    (message, expected, known = flags) => {
+      expect(inFlags(message, known)).toBe(expected);
+    },
+  );
 
   it('have the spelling of the command', () => {
     expect(inFlags('dModel is 32', ['--d_model'])).toBe('--d_model is 32');

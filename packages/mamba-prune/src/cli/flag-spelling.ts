@@ -1,8 +1,25 @@
 // Errors name options as the library has them; the command line names its flags.
 import { modelOptions } from '../models/families.js';
+import { flagOf as spelled } from './options/flag-name.js';
 
-/** What the library calls what flags have other names for; options of models say theirs. */
-const otherNames: Readonly<Record<string, string>> = { key: 'weights' };
+/**
+ * What the library calls what flags have other names for, of which a command has one; options of models say theirs. Options
+ * within others stand behind their names.
+ */
+const otherNames: Readonly<Record<string, readonly string[]>> = {
+  key: ['weights'],
+  dir: ['data'],
+  out: ['expName'],
+  batches: ['batch'],
+  rates: ['rate'],
+  'rsst.epochs': ['regEpochs'],
+  'finetune.epochs': ['finetuneEpochs'],
+  'tune.seed': ['tuneSeed'],
+  'tune.rate': ['tuneRate'],
+};
+
+/** Commands whose options messages of others name too, as in `train.keepEpochs`. */
+const otherCommands = ['train', 'sensitivity'];
 
 /** Names of options of models with their flags. */
 const modelFlags = (): Map<string, string> =>
@@ -26,7 +43,8 @@ const pluginCall = /\bloadPlugin\('(.+?)'\)/g;
 export const pluginsInFlags = (text: string): string =>
   text.replaceAll(pluginCall, '--plugin $1').replaceAll('`loadPlugin`', '--plugin');
 
-const quotedNames = /`[a-zA-Z]\w*`(?:, `[a-zA-Z]\w*`)*/g;
+const oneName = `\`(?:(?:rsst|recipe|finetune|tune|${otherCommands.join('|')})\\.)?[a-zA-Z]\\w*\``;
+const quotedNames = new RegExp(`${oneName}(?:, ${oneName})*`, 'g');
 
 /** As options are refused that an architecture does not have. */
 const refused = /got the option ('\w+'(?:, '\w+')*), expected some of (\w+(?:, \w+)*)/g;
@@ -48,8 +66,16 @@ export function inFlags(
 ): string {
   const byName = new Map(flags.map((flag) => [plain(flag), flag]));
   const ofModels = modelFlags();
-  const flagOf = (name: string): string | undefined =>
-    byName.get(plain(ofModels.get(name) ?? otherNames[name] ?? name));
+  const flagOf = (name: string): string | undefined => {
+    const [of = '', own = name] = name.split('.');
+    const names = [ofModels.get(own) ?? own, ...(otherNames[name] ?? [])];
+    // What stands for the whole name comes before its last part: --epochs is not what `rsst.epochs` means.
+    const known = (name === own ? names : names.reverse()).map((each) => byName.get(plain(each)));
+    return (
+      known.find((flag) => flag !== undefined) ??
+      (name !== own && otherCommands.includes(of) ? spelled(own) : undefined)
+    );
+  };
   const isImporting = /\b(?:import\w*|collectStateDict): /.test(message);
   const spoken = isImporting
     ? message.replaceAll(spokenOf, (all: string, before: string, name: string) => {

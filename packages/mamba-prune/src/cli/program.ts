@@ -184,13 +184,11 @@ function report(argv: readonly string[], cli: Cli, error: unknown): number {
   return status;
 }
 
-/** In the flags' spelling where it is about what was given, or about how a file is to be read. */
-function messageOf({ flags }: Cli, error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const isUsage = isUsageError(error);
-  const namesOptions = isUsage || error.name === 'FormatError';
-  return namesOptions ? inFlags(error.message, flags, { isUsage }) : error.message;
-}
+/** In the flags' spelling. */
+const messageOf = ({ flags }: Cli, error: unknown): string =>
+  error instanceof Error
+    ? inFlags(error.message, flags, { isUsage: isUsageError(error) })
+    : String(error);
 
 /** Machines get their one object also when something went wrong. */
 function reportJson(

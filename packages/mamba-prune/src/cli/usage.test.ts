@@ -102,7 +102,7 @@ describe('usage errors', () => {
     [['prune', '--out', '/nonexistent/run'], "the argument 'MODEL|RUN' is missing"],
     [
       ['train', '--dataset', 'cifar10', '--out', '/nonexistent/run'],
-      'got no folder, expected the one with cifar-10-batches-bin or cifar-10-batches-py. Give its path (--data DIR).',
+      'got no folder, expected the one with cifar-10-batches-bin or cifar-10-batches-py. Give its path (--data).',
     ],
     [
       ['train', '--dataset', 'folder', '--out', '/nonexistent/run'],

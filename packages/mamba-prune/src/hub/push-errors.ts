@@ -41,7 +41,7 @@ export function pushRefused(
     case 404:
       return made(
         `there is no such repository, or no branch '${printableLine(revision)}' in it, or the token may not see it. ` +
-          `Look at ${endpoint}/${repo}, or let it be made (--create).`,
+          `Look at ${endpoint}/${repo}, or let it be made (\`create\`).`,
       );
     case 409:
     case 412:

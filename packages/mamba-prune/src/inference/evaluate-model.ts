@@ -66,7 +66,7 @@ export class NotFiniteError extends Error {
   constructor(where: string, loss: number, images: string) {
     super(
       `${where}: got a loss of ${loss} on the ${images}, expected a number: a value inside the model is too large ` +
-        'for its precision. Where that has 16 bits, take fp32 (--precision fp32); else train the model again.',
+        'for its precision. Where that has 16 bits, take fp32 (`precision` fp32); else train the model again.',
     );
     this.loss = loss;
     this.images = images;
@@ -126,7 +126,7 @@ export async function evaluateModel(
   const chosen = chooseImages('evaluateModel', dataset, { split, batchSize, images, seed });
   const { channels, height, width } = dataset.info;
   const most = Math.min(batchSize, chosen.length);
-  checkBatchNeed('eval', most, [channels, height, width], 'Give fewer (--batch-size).');
+  checkBatchNeed('eval', most, [channels, height, width], 'Give fewer (`batchSize`).');
   const loader = new BatchLoader(chosen, dataset.info, { batchSize });
   const classes = dataset.info.classes.length;
   const right = perClass ? new Float64Array(classes) : undefined;

@@ -103,7 +103,7 @@ export async function predictImages(
         where: 'predict',
         batchSize: pixels.length,
         device,
-        advice: 'Give fewer images at a time, or compute on the CPU (--device cpu).',
+        advice: 'Give fewer images at a time, or compute on the CPU (`device` cpu).',
       });
       const images = normalised(pixels, info);
       const shape = [pixels.length, channels, side, side];
@@ -215,7 +215,7 @@ async function readOrSay(
 function notNumbers(path: string): DataError {
   return new DataError(
     `predict: ${path}: the model gives probabilities that are NaN, expected numbers: a value inside the model ` +
-      'is too large for its precision. Where that has 16 bits, take fp32 (--precision fp32); else train the ' +
+      'is too large for its precision. Where that has 16 bits, take fp32 (`precision` fp32); else train the ' +
       'model again.',
     { file: path },
   );

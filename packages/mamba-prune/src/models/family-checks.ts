@@ -7,7 +7,7 @@ import type { Family, ModelOption } from './family.js';
 const word = /^[a-z][a-z0-9_]*$/;
 /** Fields of a configuration that are no options. */
 const fields = ['family', 'arch', 'widths'];
-/** What `--target` has for several kinds. */
+/** What stands for several kinds where kinds are named. */
 const targetWords = ['both', 'all'];
 const flag = /^--[a-z][a-z0-9-]*$/;
 const name = z.string().regex(word, 'expected a word of lower-case letters, digits and _');
@@ -55,7 +55,7 @@ const familySchema = z.object({
     )
     .refine((table) => Object.keys(table).length > 0, 'expected one kind of groups at least')
     .refine((table) => !targetWords.some((key) => Object.hasOwn(table, key)), {
-      error: `expected no kind named ${targetWords.join(', ')}, which --target has for several kinds`,
+      error: `expected no kind named ${targetWords.join(', ')}, which stands for several kinds`,
     }),
   importance: text.optional(),
   denseConfig: method.optional(),

@@ -29,7 +29,7 @@ export function inferencePrecisionOn(
   if (precision !== 'int8') return precisionOn(device, precision);
   if (device !== 'cpu') {
     throw new UsageError(
-      `precision: got int8 on ${device}, but only a CPU computes in it. Take bf16, or compute on the CPU (--device cpu).`,
+      `precision: got int8 on ${device}, but only a CPU computes in it. Take bf16, or compute on the CPU (\`device\` cpu).`,
     );
   }
   return precision;
@@ -76,13 +76,13 @@ export function prepareInference(
     }
     if (missing !== undefined && (model.multiplyIn !== undefined || precision === 'int8')) {
       throw new UsageError(
-        `precision: got ${precision} on a CPU, but ${missing}. Take fp32 (--precision fp32).`,
+        `precision: got ${precision} on a CPU, but ${missing}. Take fp32 (\`precision\` fp32).`,
       );
     }
     if (precision === 'int8') {
       throw new UsageError(
         `precision: got int8, but ${name} has no products in it: they are for the blocks of a Mamba that scans one way ` +
-          'in each, of a Vim and of a ViT. Take fp32 (--precision fp32).',
+          'in each, of a Vim and of a ViT. Take fp32 (`precision` fp32).',
       );
     }
   }

@@ -172,7 +172,7 @@ export function encodeModel(model: ModelProto): Uint8Array {
   const weights = model.graph.initializer.reduce((sum, { raw_data }) => sum + raw_data.length, 0);
   if (weights >= mostBytes) {
     throw new FormatError(
-      `ONNX: got ${weights} bytes of weights, but one file holds less than 2 GiB. Use --dtype float16 or prune the model.`,
+      `ONNX: got ${weights} bytes of weights, but one file holds less than 2 GiB. Use \`dtype\` float16 or prune the model.`,
     );
   }
   return modelType.encode(modelType.create(model)).finish();

@@ -184,7 +184,7 @@ describe('a training without memory for its batches', () => {
       device: 'cpu',
       message:
         'train: the memory of cpu does not suffice for 16 images at a time (asked for 2.00 GiB, 79.11 GiB in all, ' +
-        '300.00 MiB free). Give fewer images per step (--batch-size 8), let the size be found (--auto-batch), or ' +
+        '300.00 MiB free). Give fewer images per step (`batchSize` 8), let the size be found (`autoBatch`), or ' +
         'see that nobody else uses the device.',
     });
   });

@@ -44,7 +44,7 @@ export function begin(session: Session): void {
     throw new RunFolderError(
       folder.path,
       `train: ${folder.path} has a checkpoint (epoch ${state.epoch} of ${state.options.epochs}), expected ` +
-        'a new run. Resume it (--resume), or choose another folder.',
+        'a new run. Resume it (`resume`), or choose another folder.',
     );
   } else {
     const checkpoint = readLast(session);
@@ -71,7 +71,7 @@ export function checkCheckpoints(
 }
 
 const restartAdvice =
-  'Put a checkpoint back, begin anew in the same folder (--resume --restart, or quickstart --fresh), or start a new run.';
+  'Put a checkpoint back, begin anew in the same folder (`resume` with `restart`, or `fresh` of a quickstart), or start a new run.';
 
 /**
  * What the last checkpoint says, or the previous one if that is asked for and the last is damaged.
@@ -124,7 +124,7 @@ function orPrevious<T>(
   if (control.resume === 'previous' || control.restart === true) return { value, lost: message };
   throw new CheckpointError(
     lastCheckpoint,
-    `${message}\nResume from the one before, ${previousCheckpoint} (--resume previous), or start a new run.`,
+    `${message}\nResume from the one before, ${previousCheckpoint} (\`resume\` previous), or start a new run.`,
     { cause: lost },
   );
 }

@@ -307,7 +307,7 @@ describe('a training in two phases', () => {
     };
     await expect(rest(run, model, { hooks: fall })).rejects.toThrow('fell over');
     writeFileSync(run.lastCheckpoint, 'damaged');
-    await expect(rest(run, model)).rejects.toThrow(/--resume previous/);
+    await expect(rest(run, model)).rejects.toThrow(/`resume` previous/);
     noGrad(() => {
       model.parameters().forEach((tensor, i) => {
         tensor.detach().setValues(Float32Array.from(weights[i] as number[]));

@@ -138,7 +138,7 @@ describe('RunFolder.create', () => {
     writeFileSync(join(first.path, 'pruning.json'), '{}');
     writeFileSync(join(first.path, 'notes.txt'), 'precious');
     first.release();
-    expect(() => RunFolder.create(path(), toyRun)).toThrow(/holds a run already.*--resume/);
+    expect(() => RunFolder.create(path(), toyRun)).toThrow(/holds a run already.*`resume`/);
     const second = RunFolder.create(path(), toyRun, { overwrite: true });
     expect(second.readMetrics()).toEqual([]);
     expect(readdirSync(second.path).sort()).toEqual([

@@ -37,7 +37,7 @@ export function checkFresh(folder: string, { overwrite, source }: CreateOptions)
   if (source !== undefined && wouldBeDeleted(folder, source)) {
     throw new RunFolderError(
       folder,
-      `RunFolder: ${folder} holds ${source}, which the new run begins with and --overwrite would delete, expected another folder. ` +
+      `RunFolder: ${folder} holds ${source}, which the new run begins with and \`overwrite\` would delete, expected another folder. ` +
         'Choose one.',
       { isUsage: true },
     );
@@ -74,7 +74,7 @@ function notEmpty(folder: string, found: readonly string[], hasRun: boolean): Ru
     folder,
     hasRun
       ? `RunFolder: ${folder} holds a run already, expected a new or empty folder. ` +
-          'Resume it (--resume), delete it (--overwrite), or choose another folder.'
+          'Resume it (`resume`), delete it (`overwrite`), or choose another folder.'
       : `RunFolder: ${folder} is not empty (${listed}) and is no run, expected a new or empty folder. ` +
           'Choose another one.',
     { isUsage: true },

@@ -86,7 +86,7 @@ describe('reestimateBatchNorm', () => {
       9,
       [
         'batch normalisation: its statistics come from 8 images, in 2 of the 9 batches asked for: there are no more. ' +
-          'So few can make the model worse than it was: give at least 32, or leave --bn-batches out.',
+          'So few can make the model worse than it was: give at least 32, or leave `bnBatches` out.',
       ],
     ],
     [
@@ -95,7 +95,7 @@ describe('reestimateBatchNorm', () => {
       2,
       [
         'batch normalisation: its statistics come from 8 images. ' +
-          'So few can make the model worse than it was: give at least 32, or leave --bn-batches out.',
+          'So few can make the model worse than it was: give at least 32, or leave `bnBatches` out.',
       ],
     ],
     [

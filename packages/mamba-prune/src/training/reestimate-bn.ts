@@ -102,7 +102,7 @@ function scarcity(images: number, done: number, asked: number): string | undefin
     done < asked ? `, in ${done} of the ${asked} batches asked for: there are no more` : '';
   const poor =
     images < fewImages
-      ? ` So few can make the model worse than it was: give at least ${fewImages}, or leave --bn-batches out.`
+      ? ` So few can make the model worse than it was: give at least ${fewImages}, or leave \`bnBatches\` out.`
       : '';
   return fewer === '' && poor === '' ? undefined : `${what}${fewer}.${poor}`;
 }

@@ -229,7 +229,7 @@ describe('a resumed training', () => {
   it('is not begun over a checkpoint by mistake', async () => {
     create().release();
     await goUntil('run', 3);
-    await expect(go('run')).rejects.toThrow(/has a checkpoint .*--resume/s);
+    await expect(go('run')).rejects.toThrow(/has a checkpoint .*`resume`/s);
   });
 });
 
@@ -273,7 +273,7 @@ describe('a damaged checkpoint', () => {
   ])('%s is named and refused; the one before is used if asked for', async (_what, damage) => {
     writeFileSync(path, damage(readFileSync(path)));
     await expect(go('run', { resume: true })).rejects.toThrow(
-      /checkpoint .*last\.safetensors is damaged.*--resume previous/s,
+      /checkpoint .*last\.safetensors is damaged.*`resume` previous/s,
     );
     const notes: string[] = [];
     const hooks = { onNote: (note: string) => notes.push(note) };
@@ -341,7 +341,7 @@ describe('a run whose checkpoints are all lost', () => {
       const before = files();
       for (const resume of [true, 'previous'] as const) {
         await expect(go('run', { resume })).rejects.toThrow(
-          /(no checkpoint any more|damaged|missing).*--restart/s,
+          /(no checkpoint any more|damaged|missing).*`restart`/s,
         );
         expect(files()).toEqual(before);
       }
@@ -384,7 +384,7 @@ describe('a run whose checkpoints are all lost', () => {
     create().release();
     await goUntil('run', 16);
     rmSync(last());
-    await expect(go('run', { resume: true })).rejects.toThrow(/missing.*--resume previous/s);
+    await expect(go('run', { resume: true })).rejects.toThrow(/missing.*`resume` previous/s);
     await go('run', { resume: 'previous' });
     expect(outcomeOf(RunFolder.open(at()))).toEqual(expected);
   });
@@ -394,7 +394,7 @@ describe('a run whose checkpoints are all lost', () => {
     await go('run');
     for (const path of [last(), previous(), at('metrics.jsonl')]) rmSync(path);
     const model = readFileSync(at('model.safetensors'));
-    await expect(go('run', { resume: true })).rejects.toThrow(/model\.safetensors\..*--restart/s);
+    await expect(go('run', { resume: true })).rejects.toThrow(/model\.safetensors\..*`restart`/s);
     expect(readFileSync(at('model.safetensors'))).toEqual(model);
     await go('run', { resume: true, restart: true });
     expect(outcomeOf(RunFolder.open(at()))).toEqual(expected);
@@ -406,7 +406,7 @@ describe('a run whose checkpoints are all lost', () => {
     await goUntil('run', 9, { phase: 'round 1' });
     rmSync(last());
     rmSync(previous());
-    await expect(go('run', { phase: 'round 1', resume: true })).rejects.toThrow(/--restart/);
+    await expect(go('run', { phase: 'round 1', resume: true })).rejects.toThrow(/`restart`/);
     await go('run', { phase: 'round 1', resume: true, restart: true });
     const lines = RunFolder.open(at()).readMetrics();
     const epochs = lines.filter(({ type }) => type === 'epoch').map(({ phase }) => phase);

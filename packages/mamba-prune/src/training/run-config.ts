@@ -95,7 +95,7 @@ export function readConfig(folder: string): RunConfig {
     throw new RunFolderError(
       folder,
       isMissing
-        ? `RunFolder: ${folder} is no run (it has no config.json). Give the folder that --out named.`
+        ? `RunFolder: ${folder} is no run (it has no config.json). Give the folder of a run.`
         : `RunFolder: ${path} cannot be read: ${message}`,
       { cause: error, isUsage: isMissing },
     );

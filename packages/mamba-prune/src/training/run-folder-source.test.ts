@@ -31,7 +31,7 @@ describe('with overwrite, a run', () => {
       const source = at('dense', file);
       const [before, config] = [readFileSync(source), readFileSync(at('dense', 'config.json'))];
       const control = { out: at('dense'), overwrite: true };
-      const refusal = `holds ${source}, which the new run begins with and --overwrite would delete`;
+      const refusal = `holds ${source}, which the new run begins with and \`overwrite\` would delete`;
       await expect(pruneRun(tinyPruning(source, at('images')), control)).rejects.toThrow(refusal);
       const further = { ...tinyTraining(at('images')), init: source };
       await expect(trainRun(further, control)).rejects.toThrow(refusal);

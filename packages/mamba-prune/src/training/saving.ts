@@ -90,7 +90,7 @@ function writing(session: Session, what: string, path: string, body: () => void)
     const reason = ours ? error.message : systemReason(error);
     const { path: folder, lastCheckpoint } = session.folder;
     const rest = existsSync(lastCheckpoint)
-      ? `The last good checkpoint is ${lastCheckpoint}; resume from it (--resume).`
+      ? `The last good checkpoint is ${lastCheckpoint}; resume from it (\`resume\`).`
       : 'There is no checkpoint yet.';
     throw new RunFolderError(
       folder,

@@ -200,14 +200,14 @@ class Trainer {
   #memoryOf(batchSize: number): MemoryUse {
     const { device, precision } = this.#session;
     const bf16 =
-      precision === 'fp32' && device !== 'cpu' ? ', compute in bf16 (--precision bf16)' : '';
+      precision === 'fp32' && device !== 'cpu' ? ', compute in bf16 (`precision` bf16)' : '';
     return {
       where: 'train',
       batchSize,
       device,
       advice:
-        `Give fewer images per step (--batch-size ${Math.max(1, batchSize >> 1)}), let the size be found ` +
-        `(--auto-batch)${bf16}, or see that nobody else uses the device.`,
+        `Give fewer images per step (\`batchSize\` ${Math.max(1, batchSize >> 1)}), let the size be found ` +
+        `(\`autoBatch\`)${bf16}, or see that nobody else uses the device.`,
     };
   }
 

@@ -104,7 +104,7 @@ describe('checkProfiledStep', () => {
     expect(() => {
       checkProfiledStep(model, 420);
     }).toThrow(
-      /^bench: got 420 images per training step for mamba_nano, which would need 8.2 GiB, but this machine has 8 GiB\. Give fewer \(--batch\), or leave out --profile\.$/,
+      /^bench: got 420 images per training step for mamba_nano, which would need 8.2 GiB, but this machine has 8 GiB\. Give fewer \(`batches`\), or do not profile\.$/,
     );
     // 5.6e8 parameters, four times; they need not exist.
     vi.spyOn(model, 'numParameters').mockReturnValue(5.6e8);

@@ -46,7 +46,7 @@ export function checkBatch(
   device: string | undefined,
 ): void {
   const images = Math.min(batchSize, train.length);
-  const advice = 'Give fewer images per step (--batch-size).';
+  const advice = 'Give fewer images per step (`batchSize`).';
   checkBatchNeed('train', images, [info.channels, info.height, info.width], advice);
   if (!onCpu(device)) return;
   // bfloat16 at least.
@@ -67,7 +67,7 @@ export function checkProfiledStep(model: ImageModel, images: number): void {
     'bench',
     `${images} images per training step for ${arch}`,
     4 * (4 * model.numParameters() + images * each),
-    'Give fewer (--batch), or leave out --profile.',
+    'Give fewer (`batches`), or do not profile.',
   );
 }
 

@@ -38,7 +38,7 @@ describe('dataFor', () => {
   it('says where the images were when they are gone', () => {
     expect(() => dataFor({ ...info, data: '/no/where' }, {})).toThrow(
       'the images of folder that the model was trained on were in /no/where, which is not there. ' +
-        'Give their folder (--data DIR).',
+        'Give their folder (`data`).',
     );
   });
 });
@@ -81,7 +81,7 @@ describe('a model that does not fit its data', () => {
     expect(() => {
       checkFits({ ...fitting, imageSize: 224 }, info);
     }).toThrow(
-      `expected 224x224. Use the data set that the model was trained on. Where the size of its images was assumed, --image-size ${info.width} says the right one.`,
+      `expected 224x224. Use the data set that the model was trained on. Where the size of its images was assumed, \`imageSize\` ${info.width} says the right one.`,
     );
     expect(() => {
       checkFits({ ...fitting, numClasses: 1000 }, info);
@@ -170,7 +170,7 @@ describe('a model', () => {
       const gone = await run('eval', at('cut2'));
       expect(gone.status).toBe(2);
       expect(gone.stderr.replaceAll(/\s+/g, ' ')).toContain(
-        `the images of folder that the model was trained on were in ${at('moved')}, which is not there. Give their folder (--data DIR).`,
+        `the images of folder that the model was trained on were in ${at('moved')}, which is not there. Give their folder (\`data\`).`,
       );
     },
   );

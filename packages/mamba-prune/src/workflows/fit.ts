@@ -68,7 +68,7 @@ export async function openData(
   if (imageSize !== undefined && imageSize !== opened.info.height) {
     throw new UsageError(
       `image size: got ${imageSize} px, but the images of ${dataset} have ${opened.info.height} px. ` +
-        'Leave --image-size out; only image folders are resized.',
+        'Leave `imageSize` out; only image folders are resized.',
     );
   }
   return opened;
@@ -90,7 +90,7 @@ export function dataFor(
   if (!existsSync(remembered)) {
     throw new UsageError(
       `the images of ${dataset} that the model was trained on were in ${printableLine(remembered)}, which is not ` +
-        'there. Give their folder (--data DIR).',
+        'there. Give their folder (`data`).',
     );
   }
   return { ...asked, dataset, data: remembered };
@@ -107,11 +107,11 @@ function checkPreparation({
   if (problem !== undefined) throw new UsageError(problem);
   const asked =
     interpolation !== undefined
-      ? (['interpolation', interpolation, '--interpolation'] as const)
+      ? (['interpolation', interpolation, '`interpolation`'] as const)
       : cropShare !== undefined
-        ? (['crop share', cropShare, '--crop-share'] as const)
+        ? (['crop share', cropShare, '`cropShare`'] as const)
         : cachedSize !== undefined
-          ? (['cached size', cachedSize, '--cached-size'] as const)
+          ? (['cached size', cachedSize, '`cachedSize`'] as const)
           : undefined;
   if (asked === undefined || isAnySize(dataset)) return;
   throw new UsageError(
@@ -138,7 +138,7 @@ export function noteUnusedCopies(
   if (isCropped(augment) || isCropped(plainAugment)) return;
   onNote?.(
     `The cached size of ${cachedSize} px changes nothing: copies are for random resized crops, and the augmentation ` +
-      `${augment ?? 'none'} makes none. Those of imagenet and imagenet-strong do (--augment).`,
+      `${augment ?? 'none'} makes none. Those of imagenet and imagenet-strong do (\`augment\`).`,
   );
 }
 
@@ -175,10 +175,10 @@ export function checkFits(config: InputFacts, info: DatasetInfo): void {
     'Use the data set that the model was trained on.',
     isSize || info.width !== info.height
       ? ''
-      : `Where the size of its images was assumed, --image-size ${info.width} says the right one.`,
+      : `Where the size of its images was assumed, \`imageSize\` ${info.width} says the right one.`,
     isClasses
       ? ''
-      : `For other classes train it first: train --from gives it a classifier for ${info.classes.length}.`,
+      : `For other classes train it first: \`train.from\` gives it a classifier for ${info.classes.length}.`,
   ].filter((sentence) => sentence !== '');
   throw new UsageError(
     `the model does not fit ${info.name}: got ${problems.join('; ')}. ${advice.join(' ')}`,
@@ -228,7 +228,7 @@ export function checkSplit(
   throw new UsageError(
     `the model was trained on another division of ${name} into training and test images (the mean of its training ` +
       `images is ${trained}, here it is ${here}), so that test images are among those that it was trained on. ` +
-      `${divisions}: give the folder of those that it was trained on (--data DIR).`,
+      `${divisions}: give the folder of those that it was trained on (\`data\`).`,
   );
 }
 

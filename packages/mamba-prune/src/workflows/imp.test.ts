@@ -120,7 +120,7 @@ describe('imp', () => {
   it('says how to go on instead of touching a run that is there', async () => {
     const before = comparable('whole');
     await expect(go('whole')).rejects.toThrow(
-      /holds a run already\. Give the same command with --resume/,
+      /holds a run already\. Go on with it \(`resume`\), or start a new one in another folder \(`out`\)/,
     );
     await expect(go('nowhere', { resume: true })).rejects.toThrow(/holds no run to resume/);
     const { dense, ...plan } = planOf('whole');

@@ -205,11 +205,11 @@ function checkResume(out: string, resume: RunControl['resume']): void {
   const resuming = resume !== undefined && resume !== false;
   if (exists && !resuming) {
     throw new UsageError(
-      `imp: ${out} holds a run already. Give the same command with --resume to go on with it, or ` +
-        'another --exp_name to start a new one.',
+      `imp: ${out} holds a run already. Go on with it (\`resume\`), or ` +
+        'start a new one in another folder (`out`).',
     );
   }
   if (!exists && resuming) {
-    throw new UsageError(`imp: ${out} holds no run to resume. Leave --resume out to start it.`);
+    throw new UsageError(`imp: ${out} holds no run to resume. Leave \`resume\` out to start it.`);
   }
 }

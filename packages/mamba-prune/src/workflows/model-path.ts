@@ -133,7 +133,7 @@ function inFolder(folder: string, { onNote }: ModelPathOptions): string {
   if (existsSync(usual)) return usual;
   if (isRun(folder)) {
     throw new UsageError(
-      `${folder} has no ${modelFileName} yet: its training is not finished. Resume it with --resume.`,
+      `${folder} has no ${modelFileName} yet: its training is not finished. Resume it (\`train.resume\`).`,
     );
   }
   const files = readdirSync(folder).sort();

@@ -259,7 +259,7 @@ describe('images of any size', () => {
     const { status, stderr } = await runCli(['eval', at('sized'), ...flags]);
     expect(status).toBe(2);
     expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
-      'Morning and evening differ so: give the folder of those that it was trained on (--data DIR).',
+      'Morning and evening differ so: give the folder of those that it was trained on (--data).',
     );
   });
 
@@ -295,7 +295,7 @@ describe("files of a format of one's own", () => {
       { out: at('never') },
     );
     await expect(size).rejects.toThrow(
-      'image size: got 32 px, but the images of records have 16 px. Leave --image-size out',
+      'image size: got 32 px, but the images of records have 16 px. Leave `imageSize` out',
     );
   });
 });

@@ -176,7 +176,7 @@ function copyMatching(path: string, given: ImageModel, model: ImageModel): strin
     if (isClassifier && before !== now) continue;
     throw new UsageError(
       `${path}: its ${name} is [${[first, ...rest].join(', ')}], but the images need [${shape.join(', ')}]. ` +
-        `It was made for images of ${given.config.imageSize} px: give such ones (--image-size resizes those of folders), or have positions resampled with \`resamplePositions\`.`,
+        `It was made for images of ${given.config.imageSize} px: give such ones (\`imageSize\` resizes those of folders), or have positions resampled with \`resamplePositions\`.`,
     );
   }
   const anew = new Set(different.map(([name]) => name));

@@ -142,7 +142,7 @@ describe('units', () => {
 describe('what cannot be shown', () => {
   it('is a usage error: no folder, or one without runs', () => {
     expect(() => findRuns([join(small.folder, 'nowhere')])).toThrow(/does not exist, expected/);
-    expect(() => findRuns([small.images])).toThrow(/holds no run, expected the folder that --out/);
+    expect(() => findRuns([small.images])).toThrow(/holds no run, expected the folder of a run/);
   });
 
   it('is an error that names the file', () => {

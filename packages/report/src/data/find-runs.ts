@@ -66,7 +66,7 @@ export function findRuns(paths: readonly string[]): FoundRuns {
     if (runs.size + comparisons.size === before && !isKnown) {
       const damaged = [...found.damaged].map((run) => ` The config.json of ${run} is damaged.`);
       const error = new UsageError(
-        `${path} holds no run, expected the folder that --out named, or one above it.${damaged.join('')}`,
+        `${path} holds no run, expected the folder of a run, or one above it.${damaged.join('')}`,
       );
       if (found.damaged.size === damagedBefore) throw error;
       onlyDamaged ??= error;

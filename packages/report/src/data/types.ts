@@ -4,7 +4,7 @@
  */
 import type { Preprocessing } from 'mamba-prune/preparation';
 import type { UnitNorms } from 'mamba-prune/pruning';
-import type { MethodResult } from 'mamba-prune/workflows';
+import type { MethodResult, MethodTest, RunResult } from 'mamba-prune/workflows';
 
 export interface ReportData {
   readonly kind: 'mamba-prune report';
@@ -288,14 +288,9 @@ export interface ComparedMethod extends Omit<MethodResult, 'method'> {
   readonly method: string;
 }
 
-export interface ComparedRun {
+/** Of a run what pages show of it; what is before and after the cut, the page of the run itself has. */
+export interface ComparedRun extends Omit<RunResult, 'method' | 'beforeCut' | 'afterCut'> {
   readonly method: string;
-  readonly rate: number;
-  readonly seed: number;
-  readonly run: string;
-  readonly accuracy: number;
-  readonly parameters: number;
-  readonly macs: number;
 }
 
 /** What the picture of a comparison shows. */
@@ -313,17 +308,9 @@ export interface PictureHeading {
   readonly lines: readonly string[];
 }
 
-export interface ComparedTest {
+/** `pHolm` is null in results of older versions too. */
+export interface ComparedTest extends Omit<MethodTest, 'methods' | 'deviation'> {
   readonly methods: readonly [string, string];
-  readonly rate: number;
-  readonly pairs: number;
-  readonly difference: number;
-  readonly t: number | null;
-  readonly p: number | null;
-  /** Corrected for the rates of the same two methods; null in results of older versions. */
-  readonly pHolm: number | null;
-  readonly interval: readonly [number, number] | null;
-  readonly confidence: number;
 }
 
 /** What the page needs to try a model, besides the model. */

@@ -26,7 +26,7 @@ export async function startStudio({ folder, port, dataset, data }: StudioOptions
     );
   }
   if (data !== undefined && !isFolder(data)) {
-    throw new UsageError(`--data: ${data} is no folder, expected the one of the data set.`);
+    throw new UsageError(`\`data\`: ${data} is no folder, expected the one of the data set.`);
   }
   let own = port;
   const names = new Set([address, 'localhost']);
@@ -61,7 +61,7 @@ function listen(fetch: Parameters<typeof serve>[0]['fetch'], port: number): Prom
       fail(
         error.code === 'EADDRINUSE' || error.code === 'EACCES'
           ? new UsageError(
-              `--port: ${port} cannot be used (${error.code}), expected one that is free. Give another one, or 0.`,
+              `\`port\`: ${port} cannot be used (${error.code}), expected one that is free. Give another one, or 0.`,
             )
           : error,
       );

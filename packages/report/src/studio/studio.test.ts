@@ -43,7 +43,7 @@ describe('the studio', () => {
   it('refuses a port that is taken, and a folder that does not exist', async () => {
     const port = Number(new URL(studio.url).port);
     await expect(startStudio({ folder: small.runs, port })).rejects.toThrow(
-      `--port: ${port} cannot be used (EADDRINUSE)`,
+      `\`port\`: ${port} cannot be used (EADDRINUSE)`,
     );
     await expect(startStudio({ folder: join(small.runs, 'no'), port: 0 })).rejects.toThrow(
       /is no folder, expected one that holds runs/,
@@ -236,7 +236,7 @@ describe('a studio without runs', () => {
     // No run says where these images are.
     expect(await evaluated.json()).toEqual({
       evaluation: null,
-      notes: [expect.stringMatching(/^openDataset "folder": .*\(--data DIR\)/)],
+      notes: [expect.stringMatching(/^openDataset "folder": .*\(`dir`\)/)],
     });
   });
 
@@ -253,7 +253,7 @@ describe('a studio without runs', () => {
     await told.close();
     const wrong = startStudio({ folder: at('runs'), port: 0, data: at('nowhere') });
     await expect(wrong).rejects.toThrow(
-      `--data: ${at('nowhere')} is no folder, expected the one of the data set.`,
+      `\`data\`: ${at('nowhere')} is no folder, expected the one of the data set.`,
     );
   });
 

@@ -43,4 +43,16 @@ describe('amounts of a budget', () => {
   ])('refuses %s %s', (flag, value) => {
     expect(() => parsed(flag, value)).toThrow(CommanderError);
   });
+
+  it('say all of what is taken where they refuse', () => {
+    expect(() => parsed('--target-latency', '2ms@65537')).toThrow(
+      'Expected a time above 0ms, or a share above 0x and below 1x, and a batch size from 1 to 65536, such as',
+    );
+    expect(parsed('--target-latency', '2ms@65536')).toEqual({
+      targetLatency: { ms: 2, batch: 65_536 },
+    });
+    expect(() => parsed('--target-file', '1x')).toThrow(
+      'Expected a number above 0 and at most 1000000000000000, such as 5MB or 4MiB, or a share of the model above 0x and below 1x',
+    );
+  });
 });

@@ -1,5 +1,7 @@
 // Amounts as people type them: 3M, 1.5GB, 2ms, 0.3x.
 import { InvalidArgumentError, Option } from 'commander';
+import { inRange, rangeWords } from '../../checks.js';
+import { trainLimits } from '../../limits.js';
 import { type Amount, shareOf } from '../../pruning/budget/amounts.js';
 import type { LatencyBudget } from '../../workflows/prune/cost-budget-settings.js';
 
@@ -14,6 +16,9 @@ const sizes = {
   MIB: 2 ** 20,
   GIB: 2 ** 30,
 } as const;
+
+/** Images of the batch whose time is limited. */
+const batches = { min: 1, max: trainLimits.batchSize };
 
 /** Far more than a model costs. */
 const mostCost = 1e15;
@@ -41,7 +46,10 @@ function amountOption(
   return new Option(flags, description).argParser((text: string): Amount => {
     const amount = share(text) ?? inUnits(text, units);
     if (amount !== undefined) return amount;
-    throw new InvalidArgumentError(`Expected ${examples}, or a share of the model such as 0.3x.`);
+    const number = rangeWords('a number', { above: 0, max: mostCost });
+    throw new InvalidArgumentError(
+      `Expected ${number}, such as ${examples}, or a share of the model above 0x and below 1x, such as 0.3x.`,
+    );
   });
 }
 
@@ -51,19 +59,19 @@ export const budgetOptions = (mark: '-' | '_' = '-'): Option[] => [
     `--target${mark}macs <amount>`,
     'MACs per image that the model may have, such as 3M or 0.3x, in place of a rate',
     thousands,
-    'a number such as 3M',
+    '3M',
   ),
   amountOption(
     `--target${mark}params <amount>`,
     'parameters that it may have, such as 1.5M or 0.3x',
     thousands,
-    'a number such as 1.5M',
+    '1.5M',
   ),
   amountOption(
     `--target${mark}file <size>`,
     'bytes that its file may have, such as 5MB, 4MiB or 0.3x',
     sizes,
-    'a size such as 5MB or 4MiB',
+    '5MB or 4MiB',
   ),
   new Option(
     `--target${mark}latency <time>`,
@@ -72,11 +80,11 @@ export const budgetOptions = (mark: '-' | '_' = '-'): Option[] => [
     const [time = '', batch = '1', ...rest] = text.split('@');
     const ms = share(time) ?? inUnits(time, { MS: 1, S: 1000 });
     const images = /^\d+$/.test(batch.trim()) ? Number(batch) : 0;
-    if (ms !== undefined && images >= 1 && images <= 65_536 && rest.length === 0) {
+    if (ms !== undefined && inRange(images, batches) && rest.length === 0) {
       return { ms, batch: images };
     }
     throw new InvalidArgumentError(
-      'Expected a time and a batch size such as 2ms@1 or 30ms@64, or a share such as 0.5x@64.',
+      `Expected a time above 0ms, or a share above 0x and below 1x, and ${rangeWords('a batch size', batches)}, such as 2ms@1, 30ms@64 or 0.5x@64.`,
     );
   }),
 ];

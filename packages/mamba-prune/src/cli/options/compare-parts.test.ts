@@ -30,8 +30,11 @@ describe('flags of compare', () => {
       ['--quick', '--target-macs', '0.3x', '--target-file', '0.3x'],
       /got --target-macs and --target-file/,
     ],
-    [['--quick', '--seeds-at', '0.7'], /Expected shares and a number of seeds/],
-    [['--quick', '--seeds-at', '0.7=0'], /Expected shares and a number of seeds/],
+    [['--quick', '--seeds-at', '0.7'], /Expected rates above 0 and below 1, and a number of seeds/],
+    [
+      ['--quick', '--seeds-at', '0.7=0'],
+      /Expected rates above 0 and below 1, and a number of seeds/,
+    ],
     [['--quick', '--seeds-at', '0.7,0.7=5'], /Got 0.7 twice/],
     [['--quick', '--seeds-at', '0.9=5'], /seeds at the rate 0.9, expected one of the rates 0.7/],
     [['--quick', '--tune-seed', '3'], /--tune-seed, which belongs to --tune-lr/],

@@ -142,7 +142,7 @@ function seedsAt(text: string): NonNullable<ComparePartFlags['seedsAt']> {
   const areGood = rates.every((rate) => rate > 0 && rate < 1) && rest.length === 0;
   if (!areGood || !(Number.isInteger(seeds) && seeds >= 1 && seeds <= compareLimits.seeds)) {
     throw new InvalidArgumentError(
-      `Expected shares and a number of seeds from 1 to ${compareLimits.seeds}, such as 0.7,0.9=5.`,
+      `Expected rates above 0 and below 1, and a number of seeds from 1 to ${compareLimits.seeds}, such as 0.7,0.9=5.`,
     );
   }
   checkOnce(rates);

@@ -3,7 +3,8 @@ import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import { matcherOf } from '../../name-pattern.js';
 import { type MinWidth, groupList } from '../../pruning/group-limits.js';
-import { rangeWords } from '../../checks.js';
+import { inRange, rangeWords } from '../../checks.js';
+import { largestSize } from '../../limits.js';
 
 export interface GroupFlags {
   readonly exclude?: readonly string[];
@@ -31,6 +32,8 @@ const targetFlags = {
 } as const satisfies Record<Mark, string>;
 
 const rateRange = { min: 0, below: 1 };
+
+const unitRange = { min: 1, max: largestSize };
 
 /** @param mark - between the words of a flag */
 export const groupOptions = (mark: Mark = '-'): Option[] => [
@@ -61,9 +64,10 @@ export const groupOptions = (mark: Mark = '-'): Option[] => [
   ).argParser((text: string): MinWidth => {
     const percent = /^(\d+(?:\.\d+)?)%$/.exec(text.trim());
     if (percent && Number(percent[1]) <= 100) return `${Number(percent[1])}%`;
-    if (/^\d+$/.test(text.trim()) && Number(text) >= 1 && Number(text) <= 2 ** 20)
-      return Number(text);
-    throw new InvalidArgumentError('Expected a number of units such as 8, or a share such as 10%.');
+    if (/^\d+$/.test(text.trim()) && inRange(Number(text), unitRange)) return Number(text);
+    throw new InvalidArgumentError(
+      `Expected ${rangeWords('an integer', unitRange)}, for a number of units, or a share from 0% to 100% such as 10%.`,
+    );
   }),
 ];
 

@@ -1,6 +1,6 @@
 // The flags of the original training script, by their own names.
 import { boxedPackage } from '../../boxed-models.js';
-import { modelLimits, mostThreads, pruneLimits, trainLimits } from '../../limits.js';
+import { dataLimits, modelLimits, mostThreads, pruneLimits, trainLimits } from '../../limits.js';
 import type { Precision } from '../../precision.js';
 import { type Command, Option } from 'commander';
 import { type SharedOption, families, modelOptions } from '../../models/families.js';
@@ -327,7 +327,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
       'side of the images from folders, or of the inputs of a pretrained ResNet',
       {
         min: 1,
-        max: modelLimits.imageSize,
+        max: dataLimits.imageSize,
       },
     ),
     cacheOption('_'),

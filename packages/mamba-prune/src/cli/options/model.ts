@@ -1,6 +1,6 @@
 // Which model, and what differs from its architecture. Every family brings its options.
 import { type Command, Option } from 'commander';
-import { modelLimits } from '../../limits.js';
+import { dataLimits } from '../../limits.js';
 import { imageOptions } from '../../models/common-options.js';
 import { type SharedOption, modelNames, modelOptions } from '../../models/families.js';
 import type { ModelOption } from '../../models/family.js';
@@ -22,7 +22,7 @@ export function addModelOptions(command: Command, fallback: string): void {
     ...sizeOptions('new'),
     integerOption('--image-size <px>', 'side of images from folders (default: 224)', {
       min: 1,
-      max: modelLimits.imageSize,
+      max: dataLimits.imageSize,
     }),
     dropPathOption(),
   ]) {

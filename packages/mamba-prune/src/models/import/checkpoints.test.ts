@@ -13,6 +13,7 @@ import {
 } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { UsageError } from '../../errors.js';
+import { chooseStateDict } from './choice.js';
 import { type ImportOptions, type ImportedModel, importModel } from './model.js';
 import { settledMemory } from '../../../../../test/support/garbage.js';
 import { pythonWith, unlessPython } from '../../../../../test/support/python.js';
@@ -76,6 +77,31 @@ describe('a checkpoint', () => {
       await expect(read(fixture(name))).rejects.toThrow(message);
     },
   );
+
+  it('of no architecture here names what cannot be read beside what can', async () => {
+    const complex = new URL(
+      '../../../../libtorch/src/torch-save/fixtures/complex.pt',
+      import.meta.url,
+    );
+    await expect(importModel(fileURLToPath(complex))).rejects.toThrow(
+      /got tensors w, expected the names of .* 1 tensor of the file cannot be read: c \(a tensor of complex64\)\. Only real numbers can be read\.$/,
+    );
+    const other = (what: string, advice: string) => ({ what, advice });
+    const dict = {
+      key: '',
+      shapes: new Map(['w', 'half', 'eighth'].map((name) => [name, [2, 2]])),
+      unreadable: new Map([
+        ['half', other('a quantised tensor', 'Convert it with .dequantize().')],
+        ['eighth', other('a tensor of float8_e5m2', 'Convert it with .float().')],
+      ]),
+    };
+    const notes = (isModel: boolean): readonly string[] =>
+      chooseStateDict([dict], { isModel: () => isModel }).notes;
+    expect(notes(false)).toEqual([
+      '2 tensors of the file cannot be read: half (a quantised tensor), eighth (a tensor of float8_e5m2). Convert it with .dequantize().',
+    ]);
+    expect(() => notes(true)).toThrow(/got 'half', a quantised tensor, the first of 2 such/);
+  });
 
   it('may be a whole module, of the time before torch 1.6', async () => {
     const path = fixture('legacy-module.pt');

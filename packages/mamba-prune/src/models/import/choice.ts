@@ -68,16 +68,17 @@ export function chooseStateDict<D extends FoundDict>(
     .map((model) => model.key)
     .filter((other) => other !== chosen.key)
     .filter((other) => key === undefined || (key !== chosen.key && other.startsWith(`${key}.`)));
+  const isKnown = models.includes(chosen);
   // Of names that nobody knows none can be said to be left out.
-  const own = models.includes(chosen)
+  const own = isKnown
     ? new Map(
         Array.from(chosen.names).filter(
           ([name, stored]) => !isNoWeight(name, chosen.dict.shapes.get(stored) ?? []),
         ),
       )
     : chosen.names;
-  if (models.includes(chosen) || !hasReadable(chosen)) refuseUnreadable(chosen);
-  const { names: used, notes: found } = models.includes(chosen)
+  if (isKnown || !hasReadable(chosen)) refuseUnreadable(chosen);
+  const { names: used, notes: found } = isKnown
     ? withClassifier({ shapes: chosen.dict.shapes, prefix: chosen.prefix, names: own }, (shapes) =>
         telling.classifierNames?.(shapes),
       )
@@ -90,6 +91,7 @@ export function chooseStateDict<D extends FoundDict>(
       ...(others.length > 0 ? [severalNote(chosen.key, others)] : []),
       ...found,
       ...leftOutNotes(chosen, used, models),
+      ...(isKnown ? [] : unreadableNotes(chosen)),
       ...(chosen.dict.module === undefined
         ? []
         : [
@@ -142,6 +144,19 @@ function refuse(stored: string, what: string, advice: string): never {
   throw new FormatError(
     `import: got ${listed([`'${stored}'`])}, ${what}, expected a dense tensor of ${readableTypes}. ${advice}`,
   );
+}
+
+/** Names that nobody knows are refused with a list of what was read, in which these would be missing without a word. */
+function unreadableNotes({ dict, names }: Candidate<FoundDict>): string[] {
+  const entries = Array.from(names.values()).flatMap((stored) => {
+    const tensor = dict.unreadable?.get(stored);
+    return tensor === undefined ? [] : [{ text: `${stored} (${tensor.what})`, ...tensor }];
+  });
+  const [first] = entries;
+  if (first === undefined) return [];
+  const count = entries.length === 1 ? '1 tensor' : `${entries.length} tensors`;
+  const list = listed(entries.map(({ text }) => text));
+  return [`${count} of the file cannot be read: ${list}. ${first.advice}`];
 }
 
 /** Models compute in float32, and these convert. */

@@ -164,7 +164,7 @@ describe('rates from curves', () => {
       ratesFromSensitivity(sensitivity, { metric: 'macs', most: 600, costOf: costOf(specs) }),
     ).toThrow(
       'got a budget of 600 macs, expected at least 700, which are left when every group loses 0.75 of its units, the most that ' +
-        'was measured or allowed. Measure higher rates (--rates), or cut less.',
+        'was measured or allowed. Measure higher rates, or cut less.',
     );
     expect(() => ratesFromSensitivity(sensitivity, { metric: 'macs', most: 900 })).toThrow(
       'got metric macs without costOf',

@@ -134,7 +134,7 @@ export function ratesFromSensitivity(
     const remedy = isWidth ? 'Lower min-width, measure' : 'Measure';
     throw new UsageError(
       `${where}: got a budget of ${shownCost(most)} ${metric}, expected at least ${shownCost(least)}, which are left when every group loses ` +
-        `${Math.min(maxRate, largest)} of its units, the most that was measured or allowed${cause}. ${remedy} higher rates (--rates), or cut less.`,
+        `${Math.min(maxRate, largest)} of its units, the most that was measured or allowed${cause}. ${remedy} higher rates, or cut less.`,
     );
   }
   const whole = firstTrue(0, steps.length, (count) => meets(count));

@@ -31,7 +31,7 @@ function checkMethods({ methods }: CompareSettings): void {
   if (methods.includes('scratch') && !methods.includes('oneshot')) {
     throw new UsageError(
       'compare: got the method scratch without oneshot, expected both: scratch has the widths of the one-shot cut. ' +
-        'Add oneshot to --methods.',
+        'Add oneshot to `methods`.',
     );
   }
 }
@@ -43,7 +43,7 @@ function checkRates(settings: CompareSettings): void {
     if (!methods.includes(method)) {
       throw new UsageError(
         `compare: got a learning rate of ${method}, expected one of a method that is compared: ${methods.join(', ')}. ` +
-          'Change --lr-of or --methods.',
+          'Change `lrOf` or `methods`.',
       );
     }
     checkRate(`the learning rate of ${method}`, lr);
@@ -66,7 +66,7 @@ function checkSeedsAt({ rates, seedsAt = [] }: CompareSettings): void {
     if (!rates.includes(rate)) {
       throw new UsageError(
         `compare: got seeds at the rate ${rate}, expected one of the rates ${rates.join(', ')}. ` +
-          'Change --seeds-at or --rate.',
+          'Change `seedsAt` or `rates`.',
       );
     }
     if (seeds.length === 0 || new Set(seeds).size < seeds.length) {
@@ -87,6 +87,6 @@ function checkDense(settings: CompareSettings): void {
   if (dense === undefined || dense.length === 1 || dense.length === seeds.length) return;
   throw new UsageError(
     `compare: got ${plural(dense.length, 'dense model')} for ${plural(seeds.length, 'seed')}, expected one for all, or one for each. ` +
-      'Change --dense, --seeds or --seeds-at.',
+      'Change `dense`, `seeds` or `seedsAt`.',
   );
 }

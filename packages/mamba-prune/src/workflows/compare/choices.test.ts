@@ -189,7 +189,7 @@ describe('checkCompareSettings', () => {
     [
       'scratch without the cut whose widths it has',
       { methods: ['scratch', 'refill'] },
-      /Add oneshot to --methods/,
+      /Add oneshot to `methods`/,
     ],
     [
       'the rate of a method that is not compared',

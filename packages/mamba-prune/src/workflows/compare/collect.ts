@@ -76,7 +76,7 @@ function together(out: string, folders: readonly string[]): CompareSettings {
     if (path === out && folders.length > 0) return [];
     throw new UsageError(
       `compare: ${path} holds no comparison (it has no compare.json), expected the folder of one. ` +
-        'Give the folder that --out named, with its compare.json.',
+        'Give the folder of a comparison, with its compare.json.',
     );
   });
   const [first, ...others] = known;

@@ -197,7 +197,7 @@ describe('compare', () => {
     await compare(one, { out, jobs: 1, start: inProcess(seen) });
     const changed = { ...one, finetune: { ...one.finetune, lr: 5e-3 } };
     await expect(compare(changed, { out, jobs: 1 })).rejects.toThrow(
-      /holds a comparison with other settings: finetune\.lr: got 0\.005, expected 0\.001\. .*--overwrite/,
+      /holds a comparison with other settings: finetune\.lr: got 0\.005, expected 0\.001\. .*`overwrite`/,
     );
     seen.length = 0;
     await compare(changed, { out, jobs: 1, start: inProcess(seen), overwrite: true });

@@ -57,14 +57,14 @@ export function goOn(path: string, before: CompareSettings, now: CompareSettings
   if (changed.length > 0) {
     throw new UsageError(
       `compare: ${path} holds a comparison with other settings: ${changed.join('; ')}. ` +
-        'Give the same options to go on, --overwrite to throw it away, or another --out.',
+        'Give the same options to go on, `overwrite` to throw it away, or another `out`.',
     );
   }
   const missing = missingFrom(before, now);
   if (missing.length > 0) {
     throw new UsageError(
       `compare: ${path} holds ${missing.join(', ')} too. Comparisons grow, but do not shrink: ` +
-        'give those as well, or another --out.',
+        'give those as well, or another `out`.',
     );
   }
   checkDense(path, before, now);
@@ -105,7 +105,7 @@ function checkDense(path: string, before: CompareSettings, now: CompareSettings)
     if (dense[seeds.indexOf(seed)]?.sha256 === old[i]?.sha256) continue;
     throw new UsageError(
       `compare: ${path} holds a comparison whose dense model of seed ${seed} is another than ` +
-        `${dense[seeds.indexOf(seed)]?.path ?? 'none'}. Give the dense models in the order of the seeds, or another --out.`,
+        `${dense[seeds.indexOf(seed)]?.path ?? 'none'}. Give the dense models in the order of the seeds, or another \`out\`.`,
     );
   }
 }

@@ -328,7 +328,7 @@ describe('tuneRates', () => {
 
     for (const other of [{ seed: 8 }, { rate: 0.5 }]) {
       await expect(tuneRates(told, { ...tune, ...other }, control)).rejects.toThrow(
-        /holds a choice at the seed 9 and the rate 0\.25, expected the same\. Change --tune-seed/,
+        /holds a choice at the seed 9 and the rate 0\.25, expected the same\. Change `tune\.seed`/,
       );
     }
 

@@ -62,6 +62,6 @@ export const startProcess: StartRun = (order, { onProgress, onNote }) => {
 function unexpected(code: number | null, signal: string | null, stderr: string): string {
   const last = stderr.trim().split('\n').slice(-3).join('\n');
   const how = signal === null ? `with status ${code ?? '?'}` : `by ${signal}`;
-  const hint = signal === 'SIGKILL' ? ' The memory may be too small: try a smaller --jobs.' : '';
+  const hint = signal === 'SIGKILL' ? ' The memory may be too small: try fewer `jobs`.' : '';
   return `its process was ended ${how}.${hint}${last === '' ? '' : `\n${last}`}`;
 }

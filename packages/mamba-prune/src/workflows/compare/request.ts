@@ -124,7 +124,7 @@ export function requestOfFolder(
   if (!settings || settings.lrs) {
     throw new UsageError(
       `compare: ${out} holds no comparison to go on with (it has no compare.json), expected the folder of one. ` +
-        'Leave --resume out to begin one.',
+        'Leave `resume` out to begin one.',
     );
   }
   const { dense, ...rest } = settings;

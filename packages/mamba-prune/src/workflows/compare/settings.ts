@@ -244,20 +244,20 @@ export function checkCompareSettings(settings: CompareSettings): void {
   if (finetune.epochs < 2) {
     throw new UsageError(
       `compare: got ${plural(finetune.epochs, 'epoch')} after the dense training, expected at least 2: RSST divides them ` +
-        'between regularised training and fine-tuning. Raise --finetune-epochs.',
+        'between regularised training and fine-tuning. Raise `finetune.epochs`.',
     );
   }
   for (const { epochs, plainEpochs = 0 } of [train.recipe, finetune]) {
     if (plainEpochs <= epochs) continue;
     throw new UsageError(
       `compare: got ${plural(plainEpochs, 'plain epoch')}, expected at most ${epochs}, the epochs of that training. ` +
-        'Lower --plain-epochs.',
+        'Lower `plainEpochs`.',
     );
   }
   if (rsst.epochs < 1 || rsst.epochs >= finetune.epochs) {
     throw new UsageError(
       `compare: got ${rsst.epochs} regularised of ${finetune.epochs} epochs, expected from 1 to ${finetune.epochs - 1}. ` +
-        'Change --reg-epochs.',
+        'Change `rsst.epochs`.',
     );
   }
   checkChoices(settings);

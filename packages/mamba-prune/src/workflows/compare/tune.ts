@@ -65,13 +65,13 @@ export async function tuneRates(
   if (request.lrOf !== undefined) {
     throw new UsageError(
       `compare: got learning rates of ${Object.keys(request.lrOf).join(', ')} beside those to choose from, which are tried ` +
-        'for every method alike. Leave --lr-of out, and give it to the comparison.',
+        'for every method alike. Leave `lrOf` out, and give it to the comparison.',
     );
   }
   if (allSeeds(request).includes(seed)) {
     throw new UsageError(
       `compare: got the seed ${seed} to choose learning rates with, which is compared too, expected another. ` +
-        'Change --tune-seed.',
+        'Change `tune.seed`.',
     );
   }
   const { dense, ...today } = todaysComparison(request);
@@ -94,7 +94,7 @@ export async function tuneRates(
     throw new UsageError(
       `compare: got the seed ${seed} and the rate ${rate} to choose learning rates with, but ${out} holds a choice at the ` +
         `seed ${begun.seeds.join(', ')} and the rate ${begun.rates.join(', ')}, expected the same. ` +
-        'Change --tune-seed or --tune-rate, or give --overwrite to choose anew.',
+        'Change `tune.seed` or `tune.rate`, or give `overwrite` to choose anew.',
     );
   }
   const folder = CompareFolder.open(out, wanted, { args, overwrite });

@@ -64,7 +64,7 @@ export function tunedRates(out: string, settings: CompareSettings): CompareSetti
   const path = join(resolve(out), fileName);
   if (!existsSync(path)) return undefined;
   const tuning = read(path);
-  const advice = `Tune again, give every method its rate (--lr-of) after deleting ${path}, or choose another --out.`;
+  const advice = `Tune again, give every method its rate (\`lrOf\`) after deleting ${path}, or choose another \`out\`.`;
   const changed = differences(tuning.settings as unknown as CompareSettings, settings, [
     ...free,
     'lrOf',
@@ -78,7 +78,7 @@ export function tunedRates(out: string, settings: CompareSettings): CompareSetti
   if (allSeeds(settings).includes(tuning.seed)) {
     throw new UsageError(
       `compare: the seed ${tuning.seed} was used to choose the learning rates in ${path}, and is not to be compared too. ` +
-        'Choose other seeds with --seed.',
+        'Choose other seeds.',
     );
   }
   const wanted = methodsOf(settings).filter((method) => tuning.chosen[method] !== undefined);

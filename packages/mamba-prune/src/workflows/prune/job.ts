@@ -207,12 +207,12 @@ function checkRecipe(settings: ResolvedPruneSettings): void {
           : undefined);
   if (need !== undefined) {
     throw new UsageError(
-      `prune: got ${need}, which needs real images, but no data set, expected one. Give --dataset.`,
+      `prune: got ${need}, which needs real images, but no data set, expected one. Give \`dataset\`.`,
     );
   }
   if (recipe.epochs > 0) {
     throw new UsageError(
-      'prune: got epochs for fine-tuning but no data set, expected one. Give --dataset, or --epochs 0.',
+      'prune: got epochs for fine-tuning but no data set, expected one. Give `dataset`, or `recipe.epochs` 0.',
     );
   }
 }
@@ -248,7 +248,7 @@ function checkCut(
   }
   if (bnBatches > 0 && !hasBatchNorm(model)) {
     throw new UsageError(
-      `prune: got ${bnBatches} batches to measure batch normalisation again, but ${model.config.arch} has none. Leave --bn-batches out.`,
+      `prune: got ${bnBatches} batches to measure batch normalisation again, but ${model.config.arch} has none. Leave \`bnBatches\` out.`,
     );
   }
 }
@@ -259,7 +259,7 @@ async function loadTeacher(
 ): Promise<ImageModel> {
   if (!existsSync(path)) {
     throw new UsageError(
-      `distillation: the teacher ${resolve(path)}, the model that was pruned, does not exist. Put it back, or leave --distill out.`,
+      `distillation: the teacher ${resolve(path)}, the model that was pruned, does not exist. Put it back, or leave \`distill\` out.`,
     );
   }
   const { model } = await openModelFile(path, said);

@@ -323,7 +323,7 @@ describe('resuming', () => {
     };
     await stopped('damaged');
     damage('damaged');
-    await expect(go('damaged', settings(), { resume: true })).rejects.toThrow(/--resume previous/);
+    await expect(go('damaged', settings(), { resume: true })).rejects.toThrow(/`resume` previous/);
     expect(await go('damaged', settings(), { resume: 'previous' })).toBe(true);
     expect(outcomeOf(at('damaged'))).toMatchObject({
       model: outcomeOf(at('reference'))['model'],
@@ -380,7 +380,7 @@ describe('resuming', () => {
     await go('gone', settings());
     rmSync(at('gone', 'model.safetensors'));
     await expect(go('gone', settings(), { resume: true })).rejects.toThrow(
-      /model of round 2, is missing.*--resume --restart.*its first command again, with --overwrite/,
+      /model of round 2, is missing.*`resume` with `restart`.*its first command again, with `overwrite`/,
     );
     expect(await go('gone', settings(), { resume: true, restart: true })).toBe(true);
     expect(outcomeOf(at('gone'))).toEqual(outcomeOf(at('reference')));
@@ -405,9 +405,9 @@ describe('resuming', () => {
     await fallen('through-lost');
     const resume = (control: Partial<RunControl>, name = 'through-lost'): Promise<boolean> =>
       go(name, settings(through), control);
-    await expect(resume({ resume: true })).rejects.toThrow(/--resume previous/);
+    await expect(resume({ resume: true })).rejects.toThrow(/`resume` previous/);
     await expect(resume({ resume: 'previous' })).rejects.toThrow(
-      /last\.safetensors, the checkpoint that the training of round 1 goes on from, is damaged; under --lr-through.*--resume --restart/,
+      /last\.safetensors, the checkpoint that the training of round 1 goes on from, is damaged; under `rsst\.lrThrough`.*`resume` with `restart`/,
     );
     const notes: string[] = [];
     const data = { onNote: (note: string) => notes.push(note) };
@@ -418,8 +418,10 @@ describe('resuming', () => {
     await fallen('through-none');
     rmSync(at('through-none', 'checkpoints', 'last.safetensors'));
     rmSync(at('through-none', 'checkpoints', 'previous.safetensors'));
-    await expect(resume({ resume: true }, 'through-none')).rejects.toThrow(/--resume --restart/);
-    await expect(resume({ resume: 'previous' }, 'through-none')).rejects.toThrow(/--restart/);
+    await expect(resume({ resume: true }, 'through-none')).rejects.toThrow(
+      /`resume` with `restart`/,
+    );
+    await expect(resume({ resume: 'previous' }, 'through-none')).rejects.toThrow(/`restart`/);
     expect(await resume({ resume: true, restart: true }, 'through-none')).toBe(true);
     expect(outcomeOf(at('through-none'))).toEqual(outcomeOf(at('through')));
   });

@@ -98,7 +98,7 @@ function openStep(
   if (restart === true) return { lost: `${what} is missing` };
   throw new DataError(
     `resume: ${what} is missing, expected where the run stopped. Put it back, prune anew in the same ` +
-      'folder (--resume --restart), or replace the run: its first command again, with --overwrite.',
+      'folder (`resume` with `restart`), or replace the run: its first command again, with `overwrite`.',
     { file: path },
   );
 }
@@ -139,8 +139,8 @@ function lostTraining(
   const lost = `${lastCheckpoint}, the checkpoint that the training of round ${round} goes on from, ${state}`;
   if (restart === true) return lost;
   throw new DataError(
-    `resume: ${lost}; under --lr-through nothing else will do. Put the file back, prune anew in the same folder ` +
-      '(--resume --restart), or replace the run: its first command again, with --overwrite.',
+    `resume: ${lost}; under \`rsst.lrThrough\` nothing else will do. Put the file back, prune anew in the same folder ` +
+      '(`resume` with `restart`), or replace the run: its first command again, with `overwrite`.',
     { file: lastCheckpoint },
   );
 }

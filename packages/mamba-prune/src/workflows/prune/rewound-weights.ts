@@ -32,7 +32,7 @@ export function rewindFile(model: string, rewind: Exclude<Rewind, 'none'>): stri
   const kept = keptEpochs(run);
   throw new UsageError(
     `rewind: got ${rewind}, but ${run} kept ${kept.length > 0 ? `only ${kept.join(', ')}` : 'no weights of its training'}. ` +
-      `Train with --keep-epochs${rewind === 'init' ? '' : ` ${rewind.slice('epoch:'.length)}`} again, or rewind to what there is.`,
+      `Train with \`train.keepEpochs\`${rewind === 'init' ? '' : ` ${rewind.slice('epoch:'.length)}`} again, or rewind to what there is.`,
   );
 }
 
@@ -66,7 +66,7 @@ function trainingRunOf(model: string, rewind: Rewind): string {
   throw new UsageError(
     `rewind: got ${rewind}, expected a model in the folder of the run that trained it: ` +
       `${file === resolve(model) ? file : `${model} was pruned from ${file}, which`} is in no run. ` +
-      'Prune RUN/model.safetensors of a training that is still there, or leave --rewind out.',
+      'Prune RUN/model.safetensors of a training that is still there, or leave `rewind` out.',
   );
 }
 

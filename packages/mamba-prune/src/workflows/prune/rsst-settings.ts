@@ -97,7 +97,7 @@ export function resolveRsst(
   const regEpochs = given.epochs ?? recipe.epochs;
   if (regEpochs === 0) {
     throw new UsageError(
-      'prune: got rsst with 0 epochs of regularised training, expected at least 1. Give --epochs or --reg-epochs.',
+      'prune: got rsst with 0 epochs of regularised training, expected at least 1. Give `recipe.epochs` or `rsst.epochs`.',
     );
   }
   const { lrThrough = false } = given;

@@ -255,7 +255,7 @@ describe('several cuts within one training', () => {
       rmSync(at('lost', 'checkpoints', `${name}.safetensors`));
     }
     await expect(prune('lost', changes, {}, { resume: true })).rejects.toThrow(
-      /has no checkpoint any more .*--resume --restart/,
+      /has no checkpoint any more .*`resume` with `restart`/,
     );
     const notes: string[] = [];
     const control = {

@@ -89,7 +89,7 @@ function checkCuts(cuts: number, { units, lrThrough, epochs, rechoose, rounds }:
   }
   if (epochs < cuts) {
     throw new UsageError(
-      `${got} in ${plural(epochs, 'regularised epoch')}, expected at least an epoch for each. Raise --reg-epochs, or lower --cuts.`,
+      `${got} in ${plural(epochs, 'regularised epoch')}, expected at least an epoch for each. Raise \`rsst.epochs\`, or lower \`rsst.cuts\`.`,
     );
   }
 }

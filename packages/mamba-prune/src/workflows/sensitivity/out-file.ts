@@ -40,7 +40,7 @@ function checkIsFree(out: string, overwrite: boolean): void {
   }
   if (overwrite) return;
   throw new UsageError(
-    `sensitivity: ${out} exists, expected a new file. Go on with it (--resume), replace it (--overwrite), or give another name.`,
+    `sensitivity: ${out} exists, expected a new file. Go on with it (\`resume\`), replace it (\`overwrite\`), or give another name.`,
   );
 }
 

@@ -173,7 +173,7 @@ describe('the rates of a file', () => {
     });
     const byBlock = await fileOf('block');
     expect(() => ratesFrom('f', byBlock, model, { rates: both, isSaid: true })).toThrow(
-      'f: measured ssm and mlp together (--by block), so that they cannot have different rates.',
+      'f: measured ssm and mlp together (by block), so that they cannot have different rates.',
     );
     const even = { rates: { ssm: 0.5, mlp: 0.5 }, isSaid: true };
     expect(ratesFrom('f', byBlock, model, even).rates).toEqual({ ssm: 0.5, mlp: 0.5 });

@@ -103,7 +103,7 @@ function checkLargest(where: string, rates: Readonly<Record<string, number>>, ma
   if (!over) return;
   throw new UsageError(
     `${where}: got max-rate ${maxRate}, but its search takes ${Number(over[1].toPrecision(3))} of ${over[0]}. Search again ` +
-      'with sensitivity --max-rate, give a rate or a budget to take the measured curves, or leave max-rate out.',
+      'with a lower `sensitivity.maxRate`, give a rate or a budget to take the measured curves, or leave max-rate out.',
   );
 }
 
@@ -168,8 +168,8 @@ function partsByRate(
     const [rate = 0] = own;
     if (own.length > 1) {
       throw new UsageError(
-        `${where}: measured ${part.kinds.join(' and ')} together (--by block), so that they cannot have different rates. ` +
-          'Give them one, or measure each group (--by group).',
+        `${where}: measured ${part.kinds.join(' and ')} together (by block), so that they cannot have different rates. ` +
+          'Give them one, or measure each group (`sensitivity.by` group).',
       );
     }
     const key = part.kinds.join();
@@ -196,7 +196,7 @@ function partsThatShare(
     if (isCut && !isAll) {
       throw new UsageError(
         `${where}: measured ${Object.keys(groups).join(', ')} together as ${name}, but only some of them are to be cut by ` +
-          'it. Measure each group (--by group).',
+          'it. Measure each group (`sensitivity.by` group).',
       );
     }
     return isCut && !isGiven;

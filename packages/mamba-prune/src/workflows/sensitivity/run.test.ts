@@ -166,12 +166,12 @@ describe('a measurement of sensitivity', () => {
   it('is refused over a file that is there, with other settings, and of another model', async () => {
     const out = at('whole.json');
     await expect(sensitivityRun(settings(), { out })).rejects.toThrow(
-      `sensitivity: ${out} exists, expected a new file. Go on with it (--resume), replace it (--overwrite)`,
+      `sensitivity: ${out} exists, expected a new file. Go on with it (\`resume\`), replace it (\`overwrite\`)`,
     );
     const resumed = (changes: Partial<SensitivitySettings>) =>
       sensitivityRun(settings(changes), { out, resume: true });
     await expect(resumed({ rates: [0.5] })).rejects.toThrow(
-      `${out} was begun with rates [0.5,0.8], expected the same, got [0.5]. Leave it out, or begin anew (--overwrite).`,
+      `${out} was begun with rates [0.5,0.8], expected the same, got [0.5]. Leave it out, or begin anew (\`overwrite\`).`,
     );
     await expect(resumed({ images: 10 })).rejects.toThrow('was begun with images 20');
     await expect(resumed({ importance: 'l1' })).rejects.toThrow('with importance "taylor"');
