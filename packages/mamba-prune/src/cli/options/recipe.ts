@@ -273,6 +273,7 @@ export interface RecipeDefaults {
 /**
  * The typed flags over the preset's recipe, or over the defaults.
  * @param dataset - its name; empty where nothing is trained
+ * @throws UsageError for a momentum that the optimizer does not have
  */
 export function recipeOf(
   options: RecipeOptions,
@@ -285,7 +286,13 @@ export function recipeOf(
     preset === undefined
       ? plainRecipe(options, defaults, dataset)
       : fromPreset(options, presetRecipe(preset, dataset, defaults.phase));
-  return { ...base, seed, ...typedRecipe(options) };
+  const recipe = { ...base, seed, ...typedRecipe(options) };
+  if (options.momentum !== undefined && recipe.optimizer !== 'sgd') {
+    throw new UsageError(
+      `got --momentum, which belongs to --optimizer sgd, not ${recipe.optimizer}. Leave it out.`,
+    );
+  }
+  return recipe;
 }
 
 function plainRecipe(
