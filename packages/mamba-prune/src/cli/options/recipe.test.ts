@@ -27,9 +27,9 @@ describe('a recipe', () => {
     expect(recipeOf({ optimizer: 'sgd', momentum: 0.8 }, 0, train, 'cifar10').momentum).toBe(0.8);
     for (const optimizer of [undefined, 'adamw', 'muon'] as const) {
       const name = optimizer ?? 'adamw';
-      expect(() => recipeOf({ ...(optimizer && { optimizer }), momentum: 0.8 }, 0, train, 'cifar10')).toThrow(
-        `got --momentum, which belongs to --optimizer sgd, not ${name}. Leave it out.`,
-      );
+      expect(() =>
+        recipeOf({ ...(optimizer && { optimizer }), momentum: 0.8 }, 0, train, 'cifar10'),
+      ).toThrow(`got --momentum, which belongs to --optimizer sgd, not ${name}. Leave it out.`);
     }
   });
 
