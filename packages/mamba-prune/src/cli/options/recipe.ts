@@ -287,12 +287,16 @@ export function recipeOf(
       ? plainRecipe(options, defaults, dataset)
       : fromPreset(options, presetRecipe(preset, dataset, defaults.phase));
   const recipe = { ...base, seed, ...typedRecipe(options) };
-  if (options.momentum !== undefined && recipe.optimizer !== 'sgd') {
-    throw new UsageError(
-      `got --momentum, which belongs to --optimizer sgd, not ${recipe.optimizer}. Leave it out.`,
-    );
-  }
+  checkMomentum(options, recipe);
   return recipe;
+}
+
+/** @throws UsageError for a typed momentum that the optimizer does not have */
+export function checkMomentum({ momentum }: RecipeOptions, { optimizer }: RecipeSettings): void {
+  if (momentum === undefined || optimizer === 'sgd') return;
+  throw new UsageError(
+    `got --momentum, which belongs to --optimizer sgd, not ${optimizer ?? 'adamw'}. Leave it out.`,
+  );
 }
 
 function plainRecipe(
