@@ -434,6 +434,25 @@ describe('what is printed', () => {
     expect(stdout()).toMatch(/latency, batch 64 .* 2\.57x faster\n/);
   });
 
+  it('by the quickstart gives quartiles of what it says, and says where the ratio lies outside them', () => {
+    const shown = (medianMs: number): string => {
+      const { context, stdout } = fakeContext();
+      const speedup = { median: 0.5, q1: 0.25, q3: 0.8, min: 0.1, max: 4 };
+      const bench = [
+        { ...benched('dense', 64), medianMs: 10 },
+        { ...benched('pruned', 64), medianMs, speedup },
+      ];
+      const models = [quick('dense'), quick('pruned')] as const;
+      printReport(context, { models, pruning: record, bench, seconds: 1 }, 0);
+      return stdout().replaceAll(/\s+/g, ' ');
+    };
+    // Twice as slow, between 1 / 0.8 and 1 / 0.25 times.
+    expect(shown(20)).toMatch(/2\.00x slower .* \(1\.25x - 4\.00x\)/);
+    expect(shown(20)).not.toContain('outside the quartiles');
+    expect(shown(5)).toMatch(/2\.00x faster .* \(0\.250x - 0\.800x\)/);
+    expect(shown(5)).toContain('At batch 64 the ratio lies outside the quartiles');
+  });
+
   it('by eval names the precision where it is not float32', () => {
     const result = { accuracy: 0.5, top5: null, loss: 1, images: 10 };
     const shown = (precision?: 'fp32' | 'int8'): string => {

@@ -158,6 +158,7 @@ export function printReport(context: Context, report: QuickstartReport, more: nu
       smaller(dense.fileBytes, pruned.fileBytes),
     ],
   ];
+  const disagreeing: string[] = [];
   for (const batch of new Set(bench.map((result) => result.batch))) {
     const of = (name: string): (typeof bench)[number] | undefined =>
       bench.find((result) => result.batch === batch && result.model === name);
@@ -165,18 +166,22 @@ export function printReport(context: Context, report: QuickstartReport, more: nu
     if (!a || !b) continue;
     // Of the two times beside it: under noise the median of the rounds' ratios can be another, or say the contrary.
     const ratio = a.medianMs / b.medianMs;
+    const { q1, q3 } = b.speedup;
+    if (ratio < q1 || ratio > q3) disagreeing.push(grouped(batch));
+    // On a busy machine it can be the slower one, and the quartiles are then those of how many times slower it was.
+    const isSlower = ratio < 1;
+    const [low, high] = isSlower ? [1 / q3, 1 / q1] : [q1, q3];
     rows.push([
       `latency, batch ${batch}`,
       milliseconds(a.medianMs),
       milliseconds(b.medianMs),
-      // On a busy machine it can be the slower one.
-      ratio < 1 ? `${times(1 / ratio)} slower` : { text: `${times(ratio)} faster`, style: 'green' },
+      isSlower ? `${times(1 / ratio)} slower` : { text: `${times(ratio)} faster`, style: 'green' },
     ]);
     rows.push([
       '  images/s',
       grouped(Math.round(a.imagesPerSecond)),
       grouped(Math.round(b.imagesPerSecond)),
-      `(${times(b.speedup.q1)} - ${times(b.speedup.q3)})`,
+      `(${times(low)} - ${times(high)})`,
     ]);
   }
   context.table(
@@ -200,8 +205,14 @@ export function printReport(context: Context, report: QuickstartReport, more: nu
     );
   }
   context.paragraph(
-    `Speed-ups: of the medians shown (quartiles of the rounds). Time: ${clock(seconds)}.`,
+    `Latencies: ratio of the medians shown (quartiles of the rounds). Time: ${clock(seconds)}.`,
   );
+  if (disagreeing.length > 0) {
+    context.paragraph(
+      `At batch ${disagreeing.join(' and ')} the ratio lies outside the quartiles, as it does where the machine had other ` +
+        'work meanwhile. Measure again when it is idle, with the bench command below.',
+    );
+  }
   context.print();
   context.title('Next');
   const runs = { dense: relativePath(dense.run), pruned: relativePath(pruned.run) };

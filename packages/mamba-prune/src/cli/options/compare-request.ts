@@ -14,7 +14,7 @@ import { flagOf } from './flag-name.js';
 import { methodFlags } from './method-flags.js';
 import { typedModelOptions } from './model.js';
 import { targetKinds } from './rates.js';
-import { type RecipeOptions, defined, recipeOf, typedRecipe } from './recipe.js';
+import { type RecipeOptions, checkMomentum, defined, recipeOf, typedRecipe } from './recipe.js';
 
 /** @throws UsageError for sizes that are given twice */
 function sizesOf({
@@ -217,5 +217,7 @@ function recipesOf(
 function over(recipe: RecipeSettings, typed: RecipeOptions): RecipeSettings {
   const { epochs = recipe.epochs } = typed;
   const warmupEpochs = ((recipe.warmupEpochs ?? 0) * epochs) / recipe.epochs;
-  return { ...recipe, warmupEpochs, ...typedRecipe(typed) };
+  const result = { ...recipe, warmupEpochs, ...typedRecipe(typed) };
+  checkMomentum(typed, result);
+  return result;
 }

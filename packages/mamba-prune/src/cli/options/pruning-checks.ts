@@ -31,6 +31,10 @@ export function checkPruningFlags(given: Flags, settings: PruneSettings): void {
   for (const [owner, flags] of Object.entries(methodFlags)) {
     if (owner !== method) refuse(given, flags, `belongs to --method ${owner}, not ${method}`);
   }
+  if (method === 'refill' && !refill?.fillback) {
+    const why = 'belongs to --fillback above 0: no unit returns without it';
+    refuse(given, ['refillScore', 'refillBudget'], why);
+  }
   const { nearZero = null, units = 'all', apply = 'loss' } = rsst ?? {};
   const { schedule = defaultSchedule(apply) } = rsst ?? {};
   if (method === 'rsst' && units === 'all') {

@@ -72,6 +72,14 @@ describe('the flags of prune', () => {
     ],
     [{ method: 'refill', warmupEpochs: 1 }, /got --warmup-epochs, which is of a training/],
     [{ augment: 'strong', batchSize: 8 }, /got --augment, which is of a training/],
+    [
+      { method: 'refill', refillScore: 'gradient' },
+      /got --refill-score, which belongs to --fillback above 0/,
+    ],
+    [
+      { method: 'refill', fillback: 0, refillBudget: 'keep' },
+      /got --refill-budget, which belongs to --fillback above 0/,
+    ],
     [{ fillback: 0.1 }, /got --fillback, which belongs to --method refill, not oneshot/],
     [
       { method: 'rsst', refillScore: 'gradient' },

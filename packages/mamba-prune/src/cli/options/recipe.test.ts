@@ -23,6 +23,16 @@ describe('a recipe', () => {
     expect(plain).toMatchObject({ plainEpochs: 5, plainAugment: 'standard', epochs: 0 });
   });
 
+  it('takes a momentum with sgd alone', () => {
+    expect(recipeOf({ optimizer: 'sgd', momentum: 0.8 }, 0, train, 'cifar10').momentum).toBe(0.8);
+    for (const optimizer of [undefined, 'adamw', 'muon'] as const) {
+      const name = optimizer ?? 'adamw';
+      expect(() =>
+        recipeOf({ ...(optimizer && { optimizer }), momentum: 0.8 }, 0, train, 'cifar10'),
+      ).toThrow(`got --momentum, which belongs to --optimizer sgd, not ${name}. Leave it out.`);
+    }
+  });
+
   it('is the preset of the data set and the phase', () => {
     for (const defaults of [train, tune]) {
       expect(recipeOf({ preset: 'best' }, 3, defaults, 'cifar10')).toEqual({

@@ -273,6 +273,7 @@ export interface RecipeDefaults {
 /**
  * The typed flags over the preset's recipe, or over the defaults.
  * @param dataset - its name; empty where nothing is trained
+ * @throws UsageError for a momentum that the optimizer does not have
  */
 export function recipeOf(
   options: RecipeOptions,
@@ -285,7 +286,17 @@ export function recipeOf(
     preset === undefined
       ? plainRecipe(options, defaults, dataset)
       : fromPreset(options, presetRecipe(preset, dataset, defaults.phase));
-  return { ...base, seed, ...typedRecipe(options) };
+  const recipe = { ...base, seed, ...typedRecipe(options) };
+  checkMomentum(options, recipe);
+  return recipe;
+}
+
+/** @throws UsageError for a typed momentum that the optimizer does not have */
+export function checkMomentum({ momentum }: RecipeOptions, { optimizer }: RecipeSettings): void {
+  if (momentum === undefined || optimizer === 'sgd') return;
+  throw new UsageError(
+    `got --momentum, which belongs to --optimizer sgd, not ${optimizer ?? 'adamw'}. Leave it out.`,
+  );
 }
 
 function plainRecipe(
