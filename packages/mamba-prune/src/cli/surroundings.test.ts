@@ -1,27 +1,21 @@
 // The program in surroundings where something is missing, full or closed: a sentence and an honest status.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join, resolve } from 'node:path';
 import { manualSeed } from '@mamba-prune/libtorch';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { transpiledMambaPrune } from '../../../../test/support/transpiled.js';
 import { saveModel } from '../models/model-file.js';
 import { createModel } from '../models/registry.js';
 import { fewestOpenFiles } from './surroundings.js';
 import { runCli } from './testing/run-cli.js';
 
-// Each test starts several processes, which on a busy machine take seconds to load.
-vi.setConfig({ testTimeout: 300_000 });
-
-const packageFolder = fileURLToPath(new URL('../../', import.meta.url));
-const main = join(packageFolder, 'dist', 'cli', 'main.js');
+const built = transpiledMambaPrune();
+const main = join(built.src, 'cli', 'main.js');
 let folder = '';
 
 beforeAll(() => {
-  const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
-  spawnSync(process.execPath, [join(typescript, 'bin', 'tsc'), '-b', packageFolder]);
   folder = mkdtempSync(join(tmpdir(), 'mamba-prune-surroundings-'));
   manualSeed(0);
   const model = createModel('mamba_nano', { dModel: 8, depth: 1, channels: 1, imageSize: 28 });
@@ -36,9 +30,10 @@ beforeAll(() => {
   writeFileSync(join(folder, 'file'), '');
   symlinkSync(join(folder, 'no', 'where'), join(folder, 'dangling'));
   symlinkSync('loop', join(folder, 'loop'));
-}, 120_000);
+});
 
 afterAll(() => {
+  built.remove();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -71,8 +66,8 @@ function shell(script: string, env: NodeJS.ProcessEnv = {}): Ended {
       mp: `${process.execPath} ${main}`,
       train: `train ${training}`,
     },
-    // What hangs is ended, whatever it does with other signals.
-    timeout: 120_000,
+    // What hangs is ended, whatever it does with other signals. A busy machine may take minutes for a training.
+    timeout: 280_000,
     killSignal: 'SIGKILL',
   });
   expect(signal).toBeNull();
