@@ -1,10 +1,10 @@
-// Counts what vitest's JSON report holds: `node count-tests.mjs REPORT FAILURES` prints "passed failed", and appends
-// to the file FAILURES the name of each test that failed with the beginning of its message.
+// Counts what vitest's JSON report holds: `node count-tests.mjs REPORT FAILURES SUITE` prints "passed failed", and
+// appends to the file FAILURES the name of each test that failed, and of the suite, with the beginning of its message.
 import { appendFileSync, readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 
-const [report, failures] = process.argv.slice(2);
+const [report, failures, suite] = process.argv.slice(2);
 const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(report, 'utf8'));
 
 const isFailed = ({ status }) => status === 'failed';
@@ -18,7 +18,7 @@ function note(file, test, message) {
     .split('\n')
     .filter((line) => !line.includes('/node_modules/'))
     .slice(0, 12);
-  const name = [relative(process.cwd(), file.name), test].filter(Boolean).join(' > ');
+  const name = [suite, relative(process.cwd(), file.name), test].filter(Boolean).join(' > ');
   appendFileSync(failures, [`- ${name}`, ...lines.map((line) => `    ${line}`), ''].join('\n'));
 }
 

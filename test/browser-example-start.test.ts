@@ -67,6 +67,6 @@ describe('npm start of the browser example', () => {
     expect(await isServing(url)).toBe(true);
     child.kill('SIGTERM');
     await ended;
-    await expect.poll(() => isServing(url), { timeout: 10_000 }).toBe(false);
-  }, 60_000);
+    await expect.poll(() => isServing(url), { timeout: 120_000 }).toBe(false);
+  });
 });

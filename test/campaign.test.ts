@@ -157,7 +157,7 @@ describe('the scheduler of the campaign', () => {
       { name: 'late', command: forever, seconds: 0 },
       { name: 'too long', command: node(''), seconds: 60 },
     ];
-    const states = await runJobs(jobs, options({ deadline: Date.now() + 1000 }));
+    const states = await runJobs(jobs, options({ deadline: Date.now() + 3000 }));
     expect(states).toMatchObject({
       limited: { status: 'failed', code: 'SIGINT' },
       late: { status: 'failed', code: 'SIGINT' },

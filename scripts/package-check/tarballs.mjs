@@ -1,6 +1,14 @@
 // The packages of this repository, packed as `npm publish` would.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -29,13 +37,28 @@ export function publicPackages() {
 }
 
 /**
- * Packs into a temporary folder that is removed when the process ends.
+ * Packs into the folder that TARBALLS names, or takes what was packed there before; without it, into a temporary
+ * folder that is removed when the process ends.
  *
  * @returns {Tarball[]}
  */
 export function packAll() {
+  const kept = process.env.TARBALLS;
+  if (kept) {
+    const list = join(kept, 'packed.json');
+    if (existsSync(list)) return JSON.parse(readFileSync(list, 'utf8'));
+    mkdirSync(kept, { recursive: true });
+    const packed = packInto(kept);
+    writeFileSync(list, JSON.stringify(packed));
+    return packed;
+  }
   const target = mkdtempSync(join(tmpdir(), 'mamba-prune-pack-'));
   process.on('exit', () => rmSync(target, { recursive: true, force: true }));
+  return packInto(target);
+}
+
+/** @returns {Tarball[]} */
+function packInto(target) {
   return publicPackages().map(({ folder, manifest }) => {
     const output = execFileSync('npm', ['pack', '--json', '--pack-destination', target], {
       cwd: folder,

@@ -349,7 +349,7 @@ describe('uploads that are dragged out', () => {
     } finally {
       clearInterval(drip);
     }
-    expect(await uploading(url)).toBe(0);
+    await eventually(async () => (await uploading(url)) === 0);
   });
 
   it('give way to a new one when there are too many of them', async () => {
@@ -360,7 +360,7 @@ describe('uploads that are dragged out', () => {
     expect((await upload(url, bright)).status).toBe(200);
     const ended = await Promise.race(slow.map(({ answer }) => answer));
     expect(ended).toMatch(/^HTTP\/1\.1 408 /);
-    expect(await uploading(url)).toBe(2);
+    await eventually(async () => (await uploading(url)) === 2);
     for (const { socket } of slow) socket.destroy();
   });
 

@@ -287,7 +287,7 @@ browserSuite(`a report${because}`, () => {
     await page.setViewportSize({ width: 360, height: 740 });
     // Charts are drawn anew when their places have got another width.
     const width = () => page.evaluate<number>('document.documentElement.scrollWidth');
-    await expect.poll(width, { timeout: 20_000 }).toBe(360);
+    await expect.poll(width, { timeout: patience }).toBe(360);
   });
 
   it('can be used with the keyboard alone', async () => {

@@ -1,8 +1,9 @@
 // Workers whose launcher holds a store, as torchrun does: it tells them where that of rank 0 is.
 import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { transpiledLibtorch } from '../../../../test/support/transpiled.js';
 import { native } from '../native.js';
@@ -37,8 +38,9 @@ async function launch(stale: string): Promise<{ child: ChildProcess; port: numbe
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   children.add(child);
-  const [line] = (await once(child.stdout, 'data')) as [Buffer];
-  return { child, port: Number(line.toString()) };
+  // A line comes in as many pieces as the pipe makes of it.
+  const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
+  return { child, port: Number(line) };
 }
 
 function worker(mode: string, rank: number, port: number) {

@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { transpiledLibtorch } from '../../../../test/support/transpiled.js';
 import { type Handle, native } from '../native.js';
 
@@ -23,13 +23,10 @@ function start(mode: string, port = 0): ChildProcess {
 }
 
 /** A store in another process. */
-async function hosted(
-  mode = 'host',
-  timeoutMs = requestTimeoutMs,
-): Promise<{ child: ChildProcess; store: Handle }> {
+async function hosted(mode: string): Promise<{ child: ChildProcess; store: Handle }> {
   const child = start(mode);
   const [port] = (await once(child, 'message')) as [number];
-  return { child, store: opened(port, timeoutMs) };
+  return { child, store: opened(port, requestTimeoutMs) };
 }
 
 /** The greeting has to come within the limit too, which one of 50 ms may be too short for on a busy machine: asked for again. */
@@ -143,7 +140,8 @@ describe('a store', () => {
 
   it('waits for a value that comes from another process', async () => {
     const child = start('set', port);
-    expect(native.storeWait(client, ['late'], requestTimeoutMs)).toEqual(['here']);
+    // The other process has to start first.
+    expect(native.storeWait(client, ['late'], 240_000)).toEqual(['here']);
     await once(child, 'exit');
   });
 
@@ -246,17 +244,30 @@ describe('a store', () => {
 });
 
 describe('a client of a store', () => {
-  it.each(requests)('throws when its server was killed before: %s', async (_, request) => {
-    const { child, store } = await hosted();
-    const ended = once(child, 'exit');
-    child.kill('SIGKILL');
-    await ended;
-    expect(() => request(store)).toThrow(/store\w+: the store at 127.0.0.1:\d+ is lost: /);
-    native.storeClose(store);
+  describe('whose server was killed before', () => {
+    // A client for each, as what a request finds is lost for those after it too.
+    const stores = new Map<string, Handle>();
+    beforeAll(async () => {
+      const child = start('host');
+      const [port] = (await once(child, 'message')) as [number];
+      for (const [name] of requests) stores.set(name, opened(port, requestTimeoutMs));
+      const ended = once(child, 'exit');
+      child.kill('SIGKILL');
+      await ended;
+    });
+    afterAll(() => {
+      for (const store of stores.values()) native.storeClose(store);
+    });
+
+    it.each(requests)('throws: %s', (name, request) => {
+      expect(() => request(stores.get(name) ?? 0)).toThrow(
+        /store\w+: the store at 127.0.0.1:\d+ is lost: /,
+      );
+    });
   });
 
   it('throws when its server is killed while it waits', async () => {
-    const { child, store } = await hosted();
+    const { child, store } = await hosted('host');
     child.send('die');
     expect(() => native.storeWait(store, ['never'], 600_000)).toThrow(
       /storeWait: the store at 127.0.0.1:\d+ is lost: /,
@@ -264,13 +275,19 @@ describe('a client of a store', () => {
     native.storeClose(store);
   });
 
-  it.each(requests)('gives up a server that does not answer: %s', async (name, request) => {
-    const { child, store } = await hosted('mute', 50);
-    // A wait may last as long as it was asked to, and some seconds more for the answer.
-    const ask = name === 'wait' ? () => native.storeWait(store, ['never'], 50) : request;
-    expect(() => ask(store)).toThrow(/store\w+: the store at .* is lost: no answer in time/);
-    child.kill('SIGKILL');
-    native.storeClose(store);
+  describe('whose server does not answer', () => {
+    let port = 0;
+    beforeAll(async () => {
+      [port] = (await once(start('mute'), 'message')) as [number];
+    });
+
+    it.each(requests)('gives it up: %s', (name, request) => {
+      const store = opened(port, 50);
+      // A wait may last as long as it was asked to, and some seconds more for the answer.
+      const ask = name === 'wait' ? () => native.storeWait(store, ['never'], 50) : request;
+      expect(() => ask(store)).toThrow(/store\w+: the store at .* is lost: no answer in time/);
+      native.storeClose(store);
+    });
   });
 
   it('does not take another program for a store', async () => {

@@ -1,26 +1,21 @@
 // The program in surroundings where something is missing, full or closed: a sentence and an honest status.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join, resolve } from 'node:path';
 import { manualSeed } from '@mamba-prune/libtorch';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { transpiledMambaPrune } from '../../../../test/support/transpiled.js';
 import { saveModel } from '../models/model-file.js';
 import { createModel } from '../models/registry.js';
 import { fewestOpenFiles } from './surroundings.js';
+import { runCli } from './testing/run-cli.js';
 
-// Each test starts several processes, which on a busy machine take seconds to load.
-vi.setConfig({ testTimeout: 300_000 });
-
-const packageFolder = fileURLToPath(new URL('../../', import.meta.url));
-const main = join(packageFolder, 'dist', 'cli', 'main.js');
+const built = transpiledMambaPrune();
+const main = join(built.src, 'cli', 'main.js');
 let folder = '';
 
 beforeAll(() => {
-  const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
-  spawnSync(process.execPath, [join(typescript, 'bin', 'tsc'), '-b', packageFolder]);
   folder = mkdtempSync(join(tmpdir(), 'mamba-prune-surroundings-'));
   manualSeed(0);
   const model = createModel('mamba_nano', { dModel: 8, depth: 1, channels: 1, imageSize: 28 });
@@ -35,9 +30,10 @@ beforeAll(() => {
   writeFileSync(join(folder, 'file'), '');
   symlinkSync(join(folder, 'no', 'where'), join(folder, 'dangling'));
   symlinkSync('loop', join(folder, 'loop'));
-}, 120_000);
+});
 
 afterAll(() => {
+  built.remove();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -45,6 +41,17 @@ interface Ended {
   readonly status: number | null;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+const training =
+  '--arch mamba_nano --d-model 8 --depth 1 --dataset fashion-mnist --train-images 32 ' +
+  '--test-images 16 --batch-size 16 --epochs 1 --threads 1 --device cpu --augment none';
+
+/** In this process: for what no surroundings of the process itself have a part in. */
+async function here(words: string): Promise<Ended> {
+  const ended = await runCli(words.split(' '));
+  expect(ended.stdout + ended.stderr).not.toMatch(/^ +at |node:internal|file:\/\//m);
+  return ended;
 }
 
 /** In a shell, where $mp is the program. */
@@ -57,12 +64,10 @@ function shell(script: string, env: NodeJS.ProcessEnv = {}): Ended {
       XDG_CACHE_HOME: join(folder, 'cache'),
       ...env,
       mp: `${process.execPath} ${main}`,
-      train:
-        'train --arch mamba_nano --d-model 8 --depth 1 --dataset fashion-mnist --train-images 32 ' +
-        '--test-images 16 --batch-size 16 --epochs 1 --threads 1 --device cpu --augment none',
+      train: `train ${training}`,
     },
-    // What hangs is ended, whatever it does with other signals.
-    timeout: 120_000,
+    // What hangs is ended, whatever it does with other signals. A busy machine may take minutes for a training.
+    timeout: 280_000,
     killSignal: 'SIGKILL',
   });
   expect(signal).toBeNull();
@@ -118,7 +123,7 @@ describe('an output that cannot be written', () => {
 });
 
 describe('a place that cannot be written', () => {
-  it.runIf(isLinux)('is refused at once where there can be no folder', () => {
+  it.runIf(isLinux)('is refused at once where there can be no folder', async () => {
     const long = 'a'.repeat(300);
     for (const [out, reason] of [
       ['/dev/null', 'a file of that name is in the way (EEXIST)'],
@@ -129,26 +134,27 @@ describe('a place that cannot be written', () => {
       ['dangling', 'it is a symbolic link to nothing'],
       ['loop/run', 'its symbolic links go round in a circle (ELOOP)'],
     ] as const) {
-      const { status, stderr } = shell(`$mp $train --out ${out}`);
+      const { status, stderr } = await here(`train ${training} --out ${resolve(folder, out)}`);
       expect(stderr).toContain(reason);
       expect(status).toBe(2);
       expect(existsSync(join(folder, 'runs'))).toBe(false);
     }
   });
 
-  it.runIf(isLinux)('is said by every command that writes', () => {
+  it.runIf(isLinux)('is said by every command that writes', async () => {
+    const model = join(folder, 'm.safetensors');
     for (const words of [
-      '$train --out /proc/nothing/run',
-      'prune m.safetensors --out /proc/nothing/run',
+      `train ${training} --out /proc/nothing/run`,
+      `prune ${model} --out /proc/nothing/run`,
       'compare --quick --out /proc/nothing/c',
       'quickstart --out /proc/nothing/q',
       'imp --arch mamba_nano --mamba_structured --dataset fashion-mnist --save_dir /proc/nothing/i --epochs 1',
-      'export m.safetensors --out /proc/nothing/m.safetensors',
-      'export m.safetensors --out /dev/null/m.onnx --no-verify',
-      'export m.safetensors --overwrite --out /dev/null',
+      `export ${model} --out /proc/nothing/m.safetensors`,
+      `export ${model} --out /dev/null/m.onnx --no-verify`,
+      `export ${model} --overwrite --out /dev/null`,
       'data get cifar10 --data /proc/nothing/data',
     ]) {
-      const { status, stderr } = shell(`$mp ${words}`);
+      const { status, stderr } = await here(words);
       expect(stderr).toMatch(/^mamba-prune [\w ]+: .*(\/proc\/nothing|\/dev\/null)/m);
       expect([1, 2]).toContain(status);
     }

@@ -95,83 +95,78 @@ describe('a model that does not fit its data', () => {
 });
 
 describe('a model', () => {
-  it(
-    'remembers the folder of its images, so that eval and prune find them',
-    { timeout: 120_000 },
-    async () => {
-      const run = async (...argv: string[]) =>
-        runCli([...argv, '--threads', '1', '--device', 'cpu']);
-      const trained = await run(
-        'train',
-        '--arch',
-        'mamba_nano',
-        '--d-model',
-        '8',
-        '--depth',
-        '1',
-        '--d-state',
-        '2',
-        '--image-size',
-        '8',
-        '--dataset',
-        'folder',
-        '--data',
-        at('images'),
-        '--epochs',
-        '1',
-        '--batch-size',
-        '8',
-        '--out',
-        at('run'),
-      );
-      expect(trained.status).toBe(0);
-      const { model, info } = loadModel(at('run', 'model.safetensors'));
-      expect(info).toMatchObject({ dataset: 'folder', data: at('images') });
-      // What is handed on tells nothing of the machine.
-      const { metadata_props: props } = buildOnnxModel(model, info);
-      expect(JSON.stringify(props)).toContain('folder');
-      expect(JSON.stringify(props)).not.toContain(folder);
-      model.dispose();
+  it('remembers the folder of its images, so that eval and prune find them', async () => {
+    const run = async (...argv: string[]) => runCli([...argv, '--threads', '1', '--device', 'cpu']);
+    const trained = await run(
+      'train',
+      '--arch',
+      'mamba_nano',
+      '--d-model',
+      '8',
+      '--depth',
+      '1',
+      '--d-state',
+      '2',
+      '--image-size',
+      '8',
+      '--dataset',
+      'folder',
+      '--data',
+      at('images'),
+      '--epochs',
+      '1',
+      '--batch-size',
+      '8',
+      '--out',
+      at('run'),
+    );
+    expect(trained.status).toBe(0);
+    const { model, info } = loadModel(at('run', 'model.safetensors'));
+    expect(info).toMatchObject({ dataset: 'folder', data: at('images') });
+    // What is handed on tells nothing of the machine.
+    const { metadata_props: props } = buildOnnxModel(model, info);
+    expect(JSON.stringify(props)).toContain('folder');
+    expect(JSON.stringify(props)).not.toContain(folder);
+    model.dispose();
 
-      const evaluated = await run('eval', at('run'), '--json');
-      expect(evaluated.status).toBe(0);
-      expect(JSON.parse(evaluated.stdout)).toMatchObject({ dataset: 'folder', images: 16 });
+    const evaluated = await run('eval', at('run'), '--json');
+    expect(evaluated.status).toBe(0);
+    expect(JSON.parse(evaluated.stdout)).toMatchObject({ dataset: 'folder', images: 16 });
 
-      const pruned = await run(
-        'prune',
-        at('run'),
-        '--rate',
-        '0.5',
-        '--epochs',
-        '1',
-        '--batch-size',
-        '8',
-        '--out',
-        at('cut'),
-      );
-      expect([pruned.status, pruned.stderr]).toEqual([0, expect.any(String)]);
-      expect((await run('eval', at('cut'))).status).toBe(0);
+    const pruned = await run(
+      'prune',
+      at('run'),
+      '--rate',
+      '0.5',
+      '--epochs',
+      '1',
+      '--batch-size',
+      '8',
+      '--out',
+      at('cut'),
+    );
+    expect([pruned.status, pruned.stderr]).toEqual([0, expect.any(String)]);
+    expect((await run('eval', at('cut'))).status).toBe(0);
 
-      // Where they were moved to is remembered from then on.
-      symlinkSync(at('images'), at('moved'));
-      const moved = await run(
-        'prune',
-        at('run'),
-        '--rate',
-        '0.5',
-        '--data',
-        at('moved'),
-        '--out',
-        at('cut2'),
-      );
-      expect(moved.status).toBe(0);
-      expect(loadModel(at('cut2', 'model.safetensors')).info.data).toBe(at('moved'));
-      rmSync(at('moved'));
-      const gone = await run('eval', at('cut2'));
-      expect(gone.status).toBe(2);
-      expect(gone.stderr.replaceAll(/\s+/g, ' ')).toContain(
-        `the images of folder that the model was trained on were in ${at('moved')}, which is not there. Give their folder (\`data\`).`,
-      );
-    },
-  );
+    // Where they were moved to is remembered from then on.
+    symlinkSync(at('images'), at('moved'));
+    const moved = await run(
+      'prune',
+      at('run'),
+      '--rate',
+      '0.5',
+      '--data',
+      at('moved'),
+      '--out',
+      at('cut2'),
+    );
+    expect(moved.status).toBe(0);
+    expect(loadModel(at('cut2', 'model.safetensors')).info.data).toBe(at('moved'));
+    rmSync(at('moved'));
+    const gone = await run('eval', at('cut2'));
+    expect(gone.status).toBe(2);
+    expect(gone.stderr.replaceAll(/\s+/g, ' ')).toContain(
+      `the images of folder that the model was trained on were in ${at('moved')}, which is not there. Give their folder (\`data\`).`,
+    );
+  });
 });

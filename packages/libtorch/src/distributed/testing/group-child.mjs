@@ -14,7 +14,7 @@ if (process.env.DIE_BEFORE) {
   native[process.env.DIE_BEFORE] = () => process.kill(process.pid, 'SIGKILL');
 }
 const group = await distributed.ProcessGroup.open(config, {
-  joinTimeoutMs: mode === 'alone' ? 1000 : 60_000,
+  joinTimeoutMs: mode === 'alone' ? 1000 : 240_000,
   silenceMs: process.env.SILENCE_MS ? Number(process.env.SILENCE_MS) : undefined,
   onListening: (port) => process.send?.(port),
 }).catch(report);

@@ -57,7 +57,7 @@ describe('data verify folder', () => {
     expectNotes(stderr);
   });
 
-  it('says the same when it trains', { timeout: 60_000 }, async () => {
+  it('says the same when it trains', async () => {
     const { status, stderr } = await runCli([
       'train',
       '--arch',
