@@ -60,7 +60,10 @@ template <class T> struct ScanBackward : ScanInputs<T> {
 };
 
 // Scratch elements one thread needs.
-constexpr int64_t scan_forward_scratch(int64_t states, int64_t tile) { return (3 * kScanChunk + states) * tile; }
+constexpr int64_t scan_forward_scratch(int64_t states, int64_t tile) {
+  // step sizes, inputs and gates of a chunk, states, decays of a step
+  return (3 * kScanChunk + 2 * states) * tile;
+}
 constexpr int64_t scan_backward_scratch(int64_t states, int64_t tile) {
   // history (decay and states), five rows a step, the state before, adjoint, dA/dD/dbias, rows to be summed
   return tile * (2 * kScanChunk * states + 5 * kScanChunk + 3 * states + 2 + 2 * (states + tile));

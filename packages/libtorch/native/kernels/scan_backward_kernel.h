@@ -42,22 +42,26 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
   // Forward through one step, keeping its history; y is the output before skip and gate.
   template <bool InRange> static MP_INLINE void recompute(const Scratch& s, int64_t t, int64_t states, const T* A,
                                                           const T* B, const T* C, Vec<T>* y) {
+    T *decay = s.decay() + t * states * tile, *before = s.h() + t * states * tile, *after = before + states * tile,
+      *rows = s.rows();
+    if constexpr (kDecaysApart) decays<NV, InRange, T>(states, s.dt() + t * tile, A, decay);
     Vec<T> step[NV], input[NV], gy[NV];
     for (int v = 0; v < NV; v++) {
       step[v] = load(s.dt() + t * tile + v * W), gy[v] = load(s.gy() + t * tile + v * W);
       input[v] = step[v] * load(s.u() + t * tile + v * W), y[v] = Vec<T>{};
     }
-    T *decay = s.decay() + t * states * tile, *before = s.h() + t * states * tile, *after = before + states * tile,
-      *rows = s.rows();
 #pragma GCC unroll 2
     for (int64_t n = 0; n < states; n++) {
       Vec<T> grad_C{};
+      // Read once, which the compiler cannot know between stores.
+      const Vec<T> in = splat<T>(B[n]), out = splat<T>(C[n]);
       for (int v = 0; v < NV; v++) {
         const int64_t i = n * tile + v * W;
-        const Vec<T> e = decay_of<InRange, T>(step[v], load(A + i));
-        const Vec<T> h = e * load<T>(before + i) + input[v] * B[n];
-        store<T>(decay + i, e), store<T>(after + i, h);
-        y[v] += h * C[n];
+        const Vec<T> e = kDecaysApart ? load<T>(decay + i) : decay_of<InRange, T>(step[v], load(A + i));
+        const Vec<T> h = e * load<T>(before + i) + input[v] * in;
+        if constexpr (!kDecaysApart) store<T>(decay + i, e);
+        store<T>(after + i, h);
+        y[v] += h * out;
         grad_C += h * gy[v];
       }
       store<T>(rows + n * W, grad_C);

@@ -29,6 +29,24 @@ template <bool InRange, class T> MP_INLINE Vec<T> decay_of(Vec<T> dt, Vec<T> A) 
   return InRange ? exp2_product_in_range<T>(dt, A) : exp2<T>(dt * A);
 }
 
+// Whether the exponentials of a step's states are a loop of their own, before that of the recurrence. Of 16 registers
+// (AVX2) the recurrence's operands leave none for the constants of an exponential, which were read from memory for
+// each.
+constexpr bool kDecaysApart = MP_BYTES == 32;
+
+// exp(dt A) of all states in one step of NV registers of channels.
+template <int NV, bool InRange, class T> MP_INLINE void decays(int64_t states, const T* dt, const T* A, T* decay) {
+  constexpr int W = Simd<T>::width;
+  Vec<T> step[NV];
+  for (int v = 0; v < NV; v++) step[v] = load(dt + v * W);
+#pragma GCC unroll 2
+  for (int64_t n = 0; n < states; n++)
+    for (int v = 0; v < NV; v++) {
+      const int64_t i = n * kTile<T> + v * W;
+      store<T>(decay + i, decay_of<InRange, T>(step[v], load(A + i)));
+    }
+}
+
 // Whether |dt A| stays below the limit for a whole chunk (nearly always: dt A is -7 for dt = 0.3 and A = -16); the
 // check costs one instruction a step and saves several in each of `states` exponentials. NaN gives false.
 template <class T> bool in_range(Vec<T> peak_dt, T peak_A) {
@@ -45,18 +63,22 @@ template <class T, int NV, bool Tail, int N, bool Second> struct ScanTile {
 
   // One step; y is the output before skip and gate.
   template <bool InRange> static MP_INLINE void scan(int64_t states, const T* dt, const T* du, const T* A, const T* B,
-                                                     const T* C, T* h, Vec<T>* y) {
+                                                     const T* C, T* h, T* decay, Vec<T>* y) {
+    if constexpr (kDecaysApart) decays<NV, InRange, T>(states, dt, A, decay);
     Vec<T> step[NV], input[NV];
     for (int v = 0; v < NV; v++) step[v] = load(dt + v * W), input[v] = load(du + v * W), y[v] = Vec<T>{};
 #pragma GCC unroll 2
-    for (int64_t n = 0; n < states; n++)
+    for (int64_t n = 0; n < states; n++) {
+      // Read once, which the compiler cannot know between stores.
+      const Vec<T> in = splat<T>(B[n]), out = splat<T>(C[n]);
       for (int v = 0; v < NV; v++) {
-        T* state = h + n * tile + v * W;
-        const Vec<T> next =
-            decay_of<InRange, T>(step[v], load(A + n * tile + v * W)) * load<T>(state) + input[v] * B[n];
-        store<T>(state, next);
-        y[v] += next * C[n];
+        const int64_t i = n * tile + v * W;
+        const Vec<T> e = kDecaysApart ? load<T>(decay + i) : decay_of<InRange, T>(step[v], load(A + i));
+        const Vec<T> next = e * load<T>(h + i) + input[v] * in;
+        store<T>(h + i, next);
+        y[v] += next * out;
       }
+    }
   }
 
   // A tile's part of a row is a cache line or two, and rows lie far apart, so the processor foresees none of them:
@@ -111,6 +133,7 @@ template <class T, int NV, bool Tail, int N, bool Second> struct ScanTile {
 
   static void run(const ScanForward<T>& a, int64_t b, int64_t t_index, T* scratch) {
     T *dt = scratch, *du = dt + kScanChunk * tile, *gates = du + kScanChunk * tile, *h = gates + kScanChunk * tile;
+    T* decay = h + a.states * tile;
     const int64_t states = N ? N : a.states, c0 = t_index * tile, width = a.channels - c0;
     const int64_t valid = width < tile ? width : tile;
     const int64_t chunks = scan_chunks(a.length);
@@ -131,8 +154,8 @@ template <class T, int NV, bool Tail, int N, bool Second> struct ScanTile {
         if (first + kScanChunk + t < a.length) ask(a, b, a.place(first + kScanChunk + t), c0);
         const T *B = a.B.at(b, at), *C = a.C.at(b, at), *dt_t = dt + t * tile, *du_t = du + t * tile;
         Vec<T> y[NV];
-        if (fast) scan<true>(states, dt_t, du_t, A, B, C, h, y);
-        else scan<false>(a.states, dt_t, du_t, A, B, C, h, y);
+        if (fast) scan<true>(states, dt_t, du_t, A, B, C, h, decay, y);
+        else scan<false>(a.states, dt_t, du_t, A, B, C, h, decay, y);
         const T* u = a.u.at(b, at) + c0;
         T* out = a.y + (b * a.length + (Second ? a.length - 1 - at : at)) * a.channels + c0;
         for (int v = 0; v < NV; v++) {
