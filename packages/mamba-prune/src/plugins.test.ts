@@ -23,6 +23,8 @@ const written = (name: string, text: string): string => {
   return path;
 };
 
+const noFlags = async () => Promise.resolve(new Set<string>());
+
 describe('loadPlugin', () => {
   it('says which file there is not', async () => {
     const path = join(folder, 'nowhere.mjs');
@@ -88,7 +90,7 @@ describe('a module', () => {
 
   it('of the environment is named as such', async () => {
     const env = { MAMBA_PRUNE_PLUGINS: 'no-such-package' };
-    await expect(loadPlugins([], env, () => new Set())).rejects.toThrow(
+    await expect(loadPlugins([], env, noFlags)).rejects.toThrow(
       /^MAMBA_PRUNE_PLUGINS: no-such-package: there is no such file/,
     );
   });
@@ -111,10 +113,10 @@ describe('the modules of a command line', () => {
   });
 
   it('are told of by the flag', async () => {
-    await expect(loadPlugins(['--plugin', 'no-such'], {}, () => new Set())).rejects.toThrow(
+    await expect(loadPlugins(['--plugin', 'no-such'], {}, noFlags)).rejects.toThrow(
       /^--plugin no-such: there is no such file/,
     );
-    await expect(loadPlugins(['--plugin='], {}, () => new Set())).rejects.toThrow(
+    await expect(loadPlugins(['--plugin='], {}, noFlags)).rejects.toThrow(
       '--plugin: got an empty path, expected',
     );
   });
@@ -123,7 +125,7 @@ describe('the modules of a command line', () => {
     expect(environmentPlugins({ MAMBA_PRUNE_PLUGINS: 'a.js:b' })).toEqual(['a.js', 'b']);
     expect(environmentPlugins({})).toEqual([]);
     const env = { MAMBA_PRUNE_PLUGINS: join(folder, 'first.mjs') };
-    await expect(loadPlugins(['--plugin', 'second.mjs'], env, () => new Set())).rejects.toThrow(
+    await expect(loadPlugins(['--plugin', 'second.mjs'], env, noFlags)).rejects.toThrow(
       /first\.mjs/,
     );
   });
@@ -154,7 +156,7 @@ describe('the modules of a command line', () => {
       });
       return written(`${name}.mjs`, `globalThis.${name}();\n`);
     };
-    const flags = () => new Set(['--depth', '--epochs', '--mlp-rate']);
+    const flags = async () => Promise.resolve(new Set(['--depth', '--epochs', '--mlp-rate']));
     const free = registering('free', '--free <n>');
     await loadPlugins(['--plugin', free], {}, flags);
     expect(families().map(({ name }) => name)).toContain('free');

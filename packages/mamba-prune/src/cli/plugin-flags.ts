@@ -23,14 +23,14 @@ export function pluginsIn(argv: readonly string[]): string[] {
 export async function loadPlugins(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
-  flags: () => ReadonlySet<string>,
+  flags: () => Promise<ReadonlySet<string>>,
 ): Promise<void> {
   const modules = [
     ...environmentPlugins(env).map((name) => ({ name, load: loadFromEnvironment })),
     ...pluginsIn(argv).map((name) => ({ name, load: loadFromFlag })),
   ];
   if (modules.length === 0) return;
-  const taken = flags();
+  const taken = await flags();
   // One after the other: a module may build on what another has registered.
   for (const { name, load } of modules) {
     const before = families();

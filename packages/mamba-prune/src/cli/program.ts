@@ -2,22 +2,6 @@
 import { inspect } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import { isUsageError } from '../errors.js';
-import { addBenchCommand } from './commands/bench.js';
-import { addCompareCommand } from './commands/compare.js';
-import { addDataCommand } from './commands/data.js';
-import { addEvalCommand } from './commands/eval.js';
-import { addImpCommand } from './commands/imp.js';
-import { addExportCommand } from './commands/export.js';
-import { addInspectCommand } from './commands/inspect.js';
-import { addModelsCommand } from './commands/models.js';
-import { addPredictCommand } from './commands/predict.js';
-import { addPruneCommand } from './commands/prune.js';
-import { addPushCommand } from './commands/push.js';
-import { addQuickstartCommand } from './commands/quickstart.js';
-import { addReportCommand } from './commands/report.js';
-import { addSensitivityCommand } from './commands/sensitivity.js';
-import { addStudioCommand } from './commands/studio.js';
-import { addTrainCommand } from './commands/train.js';
 import { type Cli, IncompleteError, InterruptedError, addExamples } from './context.js';
 import { inFlags } from './flag-spelling.js';
 import { WorkersEndedError } from './launch.js';
@@ -32,24 +16,34 @@ const exitStatus = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
 const programName = 'mamba-prune';
 
-const commands = [
-  addQuickstartCommand,
-  addTrainCommand,
-  addPruneCommand,
-  addImpCommand,
-  addEvalCommand,
-  addPredictCommand,
-  addInspectCommand,
-  addSensitivityCommand,
-  addBenchCommand,
-  addCompareCommand,
-  addReportCommand,
-  addStudioCommand,
-  addExportCommand,
-  addPushCommand,
-  addModelsCommand,
-  addDataCommand,
-];
+type AddCommand = (program: Command, cli: Cli) => void;
+
+/** In the order of the help. A command is loaded when it is asked for: all of them take half a second. */
+const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  quickstart: async () => (await import('./commands/quickstart.js')).addQuickstartCommand,
+  train: async () => (await import('./commands/train.js')).addTrainCommand,
+  prune: async () => (await import('./commands/prune.js')).addPruneCommand,
+  imp: async () => (await import('./commands/imp.js')).addImpCommand,
+  eval: async () => (await import('./commands/eval.js')).addEvalCommand,
+  predict: async () => (await import('./commands/predict.js')).addPredictCommand,
+  inspect: async () => (await import('./commands/inspect.js')).addInspectCommand,
+  sensitivity: async () => (await import('./commands/sensitivity.js')).addSensitivityCommand,
+  bench: async () => (await import('./commands/bench.js')).addBenchCommand,
+  compare: async () => (await import('./commands/compare.js')).addCompareCommand,
+  report: async () => (await import('./commands/report.js')).addReportCommand,
+  studio: async () => (await import('./commands/studio.js')).addStudioCommand,
+  export: async () => (await import('./commands/export.js')).addExportCommand,
+  push: async () => (await import('./commands/push.js')).addPushCommand,
+  models: async () => (await import('./commands/models.js')).addModelsCommand,
+  data: async () => (await import('./commands/data.js')).addDataCommand,
+};
+
+/** What the program is made of for these arguments: the command that they begin with; all, for what is of none. */
+async function neededCommands([first = '']: readonly string[]): Promise<AddCommand[]> {
+  if (first === '-V' || first === '--version') return [];
+  const own = Object.hasOwn(commands, first) ? commands[first] : undefined;
+  return Promise.all((own ? [own] : Object.values(commands)).map(async (load) => load()));
+}
 
 /**
  * Runs the program.
@@ -60,8 +54,10 @@ export async function run(argv: readonly string[], unguarded: CliIo): Promise<nu
   const io = guardedIo(unguarded);
   const cli: Cli = { io, argv, current: programName, flags: [] };
   try {
-    await loadPlugins(argv, io.env, () => flagsOf(makeProgram(cli)));
-    const program = makeProgram(cli);
+    await loadPlugins(argv, io.env, async () =>
+      flagsOf(makeProgram(cli, await neededCommands([]))),
+    );
+    const program = makeProgram(cli, await neededCommands(argv));
     await program.parseAsync([...argv], { from: 'user' });
     return exitStatus.done;
   } catch (error) {
@@ -75,7 +71,7 @@ export async function run(argv: readonly string[], unguarded: CliIo): Promise<nu
   }
 }
 
-function makeProgram(cli: Cli): Command {
+function makeProgram(cli: Cli, commands: readonly AddCommand[]): Command {
   const program = new Command(programName)
     .description(
       'Train vision Mamba models (or ViTs, ResNets), prune whole channels and neurons away, and see what it gains.',

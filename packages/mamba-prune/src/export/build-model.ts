@@ -18,7 +18,7 @@ import { GraphBuilder, type Value } from '../onnx/graph-builder.js';
 import { Layers } from '../onnx/layers.js';
 import { modelOf } from '../onnx/model.js';
 import { cast, softmax } from '../onnx/operators.js';
-import type { ModelProto } from '../onnx/proto.js';
+import type { ModelProto } from '../onnx/messages.js';
 import { normalisedImage } from './graph-input.js';
 
 /** Names of the graph's outputs. */

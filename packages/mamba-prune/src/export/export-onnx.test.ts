@@ -12,7 +12,8 @@ import { type BuildOptions, buildOnnxModel } from './build-model.js';
 import { scanOps } from '../onnx/choices.js';
 import { exportOnnx } from './export-onnx.js';
 import { OnnxModel } from './onnx-model.js';
-import { type ModelProto, decodeModel, elementTypes, encodeModel } from '../onnx/proto.js';
+import { type ModelProto, elementTypes } from '../onnx/messages.js';
+import { decodeModel, encodeModel } from '../onnx/proto.js';
 import { VerificationError, ownLogits, syntheticImages, verifyOnnx } from './verify.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'onnx-'));

@@ -17,7 +17,8 @@ import { exportOnnx } from './export-onnx.js';
 import { GraphBuilder } from '../onnx/graph-builder.js';
 import { modelOf } from '../onnx/model.js';
 import { softplus } from '../onnx/operators.js';
-import { decodeModel, elementTypes, encodeModel } from '../onnx/proto.js';
+import { elementTypes } from '../onnx/messages.js';
+import { decodeModel, encodeModel } from '../onnx/proto.js';
 import { VerificationError, ownLogits, syntheticImages, verifyOnnx } from './verify.js';
 import { quantize } from '../onnx/weight-formats.js';
 

@@ -4,7 +4,7 @@ import type { ModelInfo } from '../models/model-file.js';
 import { type InputType, inputTypes } from '../onnx/choices.js';
 import type { GraphBuilder, Value } from '../onnx/graph-builder.js';
 import { add, cast, conv, mul } from '../onnx/operators.js';
-import { type ModelProto, elementTypes } from '../onnx/proto.js';
+import { type ModelProto, elementTypes } from '../onnx/messages.js';
 
 interface GraphInput {
   readonly name: string;

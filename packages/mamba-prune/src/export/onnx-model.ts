@@ -11,7 +11,8 @@ import {
 import type { InputType } from '../onnx/choices.js';
 import { tensorNames } from './build-model.js';
 import { feedOf, inputName, inputTypeOf } from './graph-input.js';
-import { type ModelProto, decodeModel, elementTypes } from '../onnx/proto.js';
+import { type ModelProto, elementTypes } from '../onnx/messages.js';
+import { decodeModel } from '../onnx/proto.js';
 import { type SessionOptions, createSession, loadRuntime } from './runtime.js';
 
 /**

@@ -3,7 +3,7 @@ import { checkModel } from './check-model.js';
 import { GraphBuilder } from './graph-builder.js';
 import { modelOf } from './model.js';
 import { add, matMul, reshape, unary } from './operators.js';
-import type { ModelProto } from './proto.js';
+import type { ModelProto } from './messages.js';
 
 function small(): ModelProto {
   const g = new GraphBuilder();

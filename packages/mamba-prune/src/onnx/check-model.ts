@@ -1,6 +1,6 @@
 // What every ONNX checker asks of a model's structure, checked before a file is written.
 import { FormatError } from '@mamba-prune/libtorch';
-import { type GraphProto, type ModelProto, type TensorProto, elementTypes } from './proto.js';
+import { type GraphProto, type ModelProto, type TensorProto, elementTypes } from './messages.js';
 
 /** Bytes of one element by TensorProto.DataType. */
 const elementBytes: ReadonlyMap<number, number> = new Map([

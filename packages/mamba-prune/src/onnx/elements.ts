@@ -1,5 +1,5 @@
 // Numbers as the bytes of a tensor in an ONNX file: little-endian.
-import type { ElementType } from './proto.js';
+import type { ElementType } from './messages.js';
 
 export type NumberArray = ArrayLike<number>;
 

@@ -10,7 +10,7 @@ import {
   type ValueInfoProto,
   attributeTypes,
   elementTypes,
-} from './proto.js';
+} from './messages.js';
 import { type NumberArray, encodeElements } from './elements.js';
 
 /** A size, or the name of one that is known when the model runs. */

@@ -54,7 +54,6 @@ export {
   type NodeProto,
   type TensorProto,
   type ValueInfoProto,
-  decodeModel,
-  encodeModel,
-} from './proto.js';
+} from './messages.js';
+export { decodeModel, encodeModel } from './proto.js';
 export { type ScanInputs, selectiveScan } from './selective-scan.js';

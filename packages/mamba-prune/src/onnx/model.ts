@@ -2,7 +2,7 @@
 import { packageVersion } from '../version.js';
 import type { GraphBuilder, Value } from './graph-builder.js';
 import { opsetVersion } from './operators.js';
-import type { ModelProto } from './proto.js';
+import type { ModelProto } from './messages.js';
 
 /** The version of the file format that came with the operator set (ONNX 1.15). */
 const irVersion = 9;

@@ -2,7 +2,7 @@
 // https://onnx.ai/onnx/operators/
 import { ShapeError } from '@mamba-prune/libtorch';
 import type { Attributes, Dim, GraphBuilder, NodeOptions, Shape, Value } from './graph-builder.js';
-import { type ElementType, elementTypes } from './proto.js';
+import { type ElementType, elementTypes } from './messages.js';
 
 export type Named = Pick<NodeOptions, 'name'>;
 

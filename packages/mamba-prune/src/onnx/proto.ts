@@ -1,8 +1,9 @@
 // ONNX files: one protobuf message, ModelProto. https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3
 import protobuf from 'protobufjs';
 import { FormatError } from '@mamba-prune/libtorch';
+import type { GraphProto, ModelProto } from './messages.js';
 
-/** The part of onnx.proto3 that we write and read; numbers and names are the standard's. */
+/** The messages of messages.ts, as protobuf wants them described. */
 const schema = `
   syntax = "proto3";
   message AttributeProto {
@@ -85,84 +86,6 @@ const schema = `
 
 // Names as in the standard, without camel case.
 const modelType = protobuf.parse(schema, { keepCase: true }).root.lookupType('ModelProto');
-
-/** TensorProto.DataType */
-export const elementTypes = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float16: 10,
-} as const;
-export type ElementType = keyof typeof elementTypes;
-
-/** AttributeProto.AttributeType */
-export const attributeTypes = { f: 1, i: 2, s: 3, t: 4, g: 5, floats: 6, ints: 7 } as const;
-
-export interface AttributeProto {
-  readonly name: string;
-  readonly type: number;
-  readonly f?: number;
-  readonly i?: number;
-  readonly s?: Uint8Array;
-  readonly t?: TensorProto;
-  readonly g?: GraphProto;
-  readonly floats?: readonly number[];
-  readonly ints?: readonly number[];
-}
-
-export interface NodeProto {
-  readonly name: string;
-  readonly op_type: string;
-  readonly domain: string;
-  /** Names of values; an empty one leaves an optional input out. */
-  readonly input: readonly string[];
-  readonly output: readonly string[];
-  readonly attribute: readonly AttributeProto[];
-}
-
-export interface TensorProto {
-  readonly name: string;
-  readonly dims: readonly number[];
-  readonly data_type: number;
-  /** Little-endian, row by row. */
-  readonly raw_data: Uint8Array;
-}
-
-export interface ValueInfoProto {
-  readonly name: string;
-  readonly type: {
-    readonly tensor_type: {
-      readonly elem_type: number;
-      readonly shape: {
-        readonly dim: readonly { readonly dim_value?: number; readonly dim_param?: string }[];
-      };
-    };
-  };
-  readonly doc_string?: string;
-}
-
-export interface GraphProto {
-  readonly name: string;
-  readonly node: readonly NodeProto[];
-  readonly initializer: readonly TensorProto[];
-  readonly input: readonly ValueInfoProto[];
-  readonly output: readonly ValueInfoProto[];
-  readonly value_info: readonly ValueInfoProto[];
-  readonly doc_string?: string;
-}
-
-export interface ModelProto {
-  readonly ir_version: number;
-  readonly producer_name: string;
-  readonly producer_version: string;
-  readonly doc_string?: string;
-  readonly graph: GraphProto;
-  readonly opset_import: readonly { readonly domain: string; readonly version: number }[];
-  readonly metadata_props: readonly { readonly key: string; readonly value: string }[];
-}
 
 /** Protobuf's own limit of a message; files beyond it would need their weights outside. */
 const mostBytes = 2 ** 31 - 1;
