@@ -6,7 +6,6 @@ import type {
   CompareRequest,
 } from '../../workflows/compare/compare.js';
 import { removedText } from '../../workflows/compare/describe.js';
-import { printComparison, printTuning } from '../compare-table.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { addCommonOptions } from '../options/common.js';
 import {
@@ -89,6 +88,7 @@ export function addCompareCommand(program: Command, cli: Cli): void {
     };
     const device = chooseDevice(options.device, onNote);
     const { checkNewModel } = await import('../../workflows/check-need.js');
+    const { printComparison } = await import('../compare-table.js');
     if (!request.dense) checkNewModel(request.train, device);
     const { jobs, overwrite, only, tuneLr } = options;
     const { argv: args } = context;
@@ -136,6 +136,7 @@ async function collect(
   from: readonly string[],
 ): Promise<void> {
   const { collectRuns } = await import('../../workflows/compare/collect.js');
+  const { printComparison } = await import('../compare-table.js');
   const collected = await collectRuns(
     { out, from, args: context.argv },
     {
@@ -158,6 +159,7 @@ async function tune(
   control: CompareControl,
 ): Promise<void> {
   const { tuneRates } = await import('../../workflows/compare/tune.js');
+  const { printTuning } = await import('../compare-table.js');
   const wanted = tuneOf(context.given, request);
   const tuning = await interruptible(context, (signal) =>
     tuneRates(request, wanted, { ...control, signal }, progressOf(context)),
