@@ -8,25 +8,21 @@ import { existsSync, readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { chromium } from 'playwright-core';
 import sharp from 'sharp';
+import { readFlags, refuse } from './script-flags.mjs';
 
-const [out, command] = process.argv.slice(2);
-if (!out || !command) {
-  console.error(
-    'terminal-picture: expected the file to write, and the command whose output stdin has',
-  );
-  process.exit(2);
-}
+const {
+  positionals: [out, command],
+} = readFlags(
+  {},
+  { least: 2, most: 2, what: 'the file to write, and the command whose output stdin has' },
+);
 if (existsSync(out) && readFileSync(out).subarray(1, 4).toString('latin1') !== 'PNG') {
-  console.error(
-    `terminal-picture: ${out} exists and is no PNG, expected a new file or an earlier picture. Give another name.`,
+  refuse(
+    `${out} exists and is no PNG, expected a new file or an earlier picture. Give another name`,
   );
-  process.exit(2);
 }
 const printed = (await text(process.stdin)).trimEnd();
-if (printed === '') {
-  console.error('terminal-picture: stdin is empty, expected what the command printed');
-  process.exit(2);
-}
+if (printed === '') refuse('stdin is empty, expected what the command printed');
 
 const escaped = (part) => part.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 const style = `body { margin: 0; background: #0d1117 } pre { margin: 0; padding: 24px 26px; width: max-content; min-width: 768px; background: #0d1117;

@@ -138,7 +138,7 @@ describe('add-model.mjs', () => {
     [[], 'expected RUN NAME'],
   ])('refuses %j', (argv, message) => {
     const { status, output } = add(at('dense'), ...argv);
-    expect(status).toBe(1);
+    expect(status).toBe(2);
     expect(output).toContain(message);
   });
 });

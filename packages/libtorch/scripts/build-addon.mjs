@@ -48,6 +48,7 @@ if (unknownFlag !== undefined) {
 }
 const check = flags.includes('--check');
 const force = flags.includes('--force');
+const verbose = flags.includes('--verbose');
 const firstUse = flags.includes('--first-use');
 const addon = join(build, 'addon.node');
 const stamp = join(build, 'addon.json');
@@ -129,7 +130,7 @@ async function buildAddon(work, libtorch, gcc) {
         const source = object.path.replace(/\.o$/, '.cc');
         const lines = object.sources.map((path) => `#include "${relative(native, path)}"\n`);
         writeFileSync(source, lines.join(''));
-        const output = await compileUnit(work, object, source, temporary);
+        const output = await compileUnit(work, object, source, temporary, verbose);
         if (output.trim()) tell(output);
         renameSync(temporary, object.path);
         tell(`  [${++done}/${missing.length}] ${object.name}`);
@@ -138,7 +139,7 @@ async function buildAddon(work, libtorch, gcc) {
     );
     const temporary = `${addon}.${process.pid}.tmp`;
     const inputs = objects.map((object) => object.path);
-    await compile(['-shared', '-fopenmp', '-o', temporary, ...inputs, ...libraries]);
+    await compile(['-shared', '-fopenmp', '-o', temporary, ...inputs, ...libraries], verbose);
     // A process that has the old addon loaded keeps it: rename replaces the name, not the file.
     renameSync(temporary, addon);
   } catch (error) {

@@ -3,8 +3,6 @@ import { execFileSync, spawn } from 'node:child_process';
 
 // CXX may hold words, such as `ccache g++`.
 export const [compiler, ...compilerPrefix] = (process.env.CXX?.trim() || 'g++').split(/\s+/);
-// Of build-addon.mjs.
-const verbose = process.argv.includes('--verbose');
 
 /** First line of the compiler's version, undefined when it does not run. */
 export function compilerVersion() {
@@ -18,8 +16,11 @@ export function compilerVersion() {
   }
 }
 
-/** Runs one compiler command; rejects with its output. */
-export function compile(args) {
+/**
+ * Runs one compiler command; rejects with its output.
+ * @param verbose - whether the command is shown
+ */
+export function compile(args, verbose) {
   const words = [...compilerPrefix, ...args];
   if (verbose) console.error(compiler, words.join(' '));
   return new Promise((resolve, reject) => {
@@ -44,13 +45,13 @@ export async function inParallel(jobs, limit) {
 }
 
 /** NCCL's headers may be those of another version than libtorch's; the rest works without them. */
-export async function compileUnit({ flags, nccl }, { name, level }, source, target) {
+export async function compileUnit({ flags, nccl }, { name, level }, source, target, verbose) {
   const rest = [level, '-c', source, '-o', target];
-  if (name !== 'bindings' || nccl.length === 0) return compile([...flags, ...rest]);
+  if (name !== 'bindings' || nccl.length === 0) return compile([...flags, ...rest], verbose);
   try {
-    return await compile([...flags, ...nccl, ...rest]);
+    return await compile([...flags, ...nccl, ...rest], verbose);
   } catch (error) {
-    const output = await compile([...flags, ...rest]);
+    const output = await compile([...flags, ...rest], verbose);
     const reason = error.message.split('\n').find((line) => line.includes('error')) ?? '';
     return `${output}Built without NCCL, so that several workers train on CPUs only: ${reason}`;
   }

@@ -86,7 +86,7 @@ describe('a model that does not fit its data', () => {
     expect(() => {
       checkFits({ ...fitting, numClasses: 1000 }, info);
     }).toThrow(
-      `expected 1000. Use the data set that the model was trained on. For other classes train it first: train --from gives it a classifier for ${info.classes.length}.`,
+      `expected 1000. Use the data set that the model was trained on. For other classes train it first: \`train.from\` gives it a classifier for ${info.classes.length}.`,
     );
     expect(() => {
       checkFits({ ...fitting, channels: 9 }, info);
@@ -166,7 +166,7 @@ describe('a model', () => {
     const gone = await run('eval', at('cut2'));
     expect(gone.status).toBe(2);
     expect(gone.stderr.replaceAll(/\s+/g, ' ')).toContain(
-      `the images of folder that the model was trained on were in ${at('moved')}, which is not there. Give their folder (\`data\`).`,
+      `the images of folder that the model was trained on were in ${at('moved')}, which is not there. Give their folder (--data).`,
     );
   });
 });
