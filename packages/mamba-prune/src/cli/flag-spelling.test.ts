@@ -37,7 +37,33 @@ describe('options in messages', () => {
     ['Raise `rsst.cuts`.', 'Raise --cuts.', ['--cuts']],
     ['Raise `rsst.epochs`.', 'Raise rsst.epochs.', []],
     ['Change `tune.seed`.', 'Change --tune-seed.', ['--seed', '--tune-seed']],
-    ['Train with `train.keepEpochs` 5.', 'Train with --keep-epochs 5.', []],
+    // What this command has no flag for is no advice here.
+    [
+      'Give fewer (`batchSize` 8), let the size be found (`autoBatch`), or see who uses it.',
+      'Give fewer (--batch-size 8), or see who uses it.',
+      ['--batch-size'],
+    ],
+    [
+      'Run "get", which downloads 39 MB, or give the folder of its idx files (`dir`).',
+      'Run "get", which downloads 39 MB.',
+      ['--out'],
+    ],
+    // Of another command, whose flag of that name is not this one's.
+    ['Give it (`train.keepEpochs` 5).', 'Give it (train --keep-epochs 5).', []],
+    ['Resume it (`train.resume`).', 'Resume it (train --resume).', ['--resume']],
+    ['Lower `sensitivity.maxRate`.', 'Lower sensitivity --max-rate.', ['--max-rate']],
+    ['or `quickstart.fresh`', 'or quickstart --fresh', ['--resume']],
+    [
+      'c1: train.recipe.batchSize: got 9, expected 8; finetune.lr: got 1',
+      'c1: --batch-size: got 9, expected 8; --finetune-lr: got 1',
+      ['--lr', '--batch-size', '--finetune-lr'],
+    ],
+    [
+      'TrainOptions: warmupEpochs: got 9',
+      'TrainOptions: --warmup-epochs: got 9',
+      ['--warmup-epochs'],
+    ],
+    ['prune: rsst.epochs: got 0', 'prune: --reg_epochs: got 0', ['--epochs', '--reg_epochs']],
     ['Give another `out`.', 'Give another --exp_name.', ['--exp_name', '--save_dir']],
     ['Give its folder (`dir`).', 'Give its folder (--data).', ['--data']],
     ['Change `rates`.', 'Change --rate.', ['--rate']],

@@ -14,12 +14,13 @@ const otherNames: Readonly<Record<string, readonly string[]>> = {
   rates: ['rate'],
   'rsst.epochs': ['regEpochs'],
   'finetune.epochs': ['finetuneEpochs'],
+  'finetune.lr': ['finetuneLr'],
   'tune.seed': ['tuneSeed'],
   'tune.rate': ['tuneRate'],
 };
 
-/** Commands whose options messages of others name too, as in `train.keepEpochs`. */
-const otherCommands = ['train', 'sensitivity'];
+/** Commands whose options messages of others name too: `train.keepEpochs` is `train --keep-epochs`. */
+const otherCommands = ['quickstart', 'train', 'sensitivity'];
 
 /** Names of options of models with their flags. */
 const modelFlags = (): Map<string, string> =>
@@ -43,8 +44,18 @@ const pluginCall = /\bloadPlugin\('(.+?)'\)/g;
 export const pluginsInFlags = (text: string): string =>
   text.replaceAll(pluginCall, '--plugin $1').replaceAll('`loadPlugin`', '--plugin');
 
-const oneName = `\`(?:(?:rsst|recipe|finetune|tune|${otherCommands.join('|')})\\.)?[a-zA-Z]\\w*\``;
+const within = `(?:(?:rsst|recipe|finetune|tune|${otherCommands.join('|')})\\.)?`;
+const oneName = `\`${within}[a-zA-Z]\\w*\``;
 const quotedNames = new RegExp(`${oneName}(?:, ${oneName})*`, 'g');
+
+/** One of several things that a message advises, with the option for it: `, let the size be found (\`autoBatch\`)`. */
+const alternative = /, (?:or )?[^,.:;()`]+ \(`([\w.]+)`\)(?=, |\.)/g;
+
+/**
+ * As values of options are refused: `TrainOptions: warmupEpochs: got 9`. Those of a comparison's trainings stand within
+ * what all of its options are: `train.recipe.lr`.
+ */
+const valued = new RegExp(`(?<=[:;] )(?:train\\.recipe\\.)?${within}[a-z]\\w*(?=: got )`, 'g');
 
 /** As options are refused that an architecture does not have. */
 const refused = /got the option ('\w+'(?:, '\w+')*), expected some of (\w+(?:, \w+)*)/g;
@@ -55,7 +66,7 @@ const spokenOf =
 
 /**
  * The message of an error with the names of options as the command spells them. Where it lists several, those
- * that the command does not have are left out.
+ * that the command does not have are left out, as are things it advises to do with them where others remain.
  * @param flags - of the command, with their dashes: `--d-model`, `--d_model`
  * @param options.isUsage - it is about what was given, so that names which are no words mean options too
  */
@@ -68,13 +79,12 @@ export function inFlags(
   const ofModels = modelFlags();
   const flagOf = (name: string): string | undefined => {
     const [of = '', own = name] = name.split('.');
+    // A flag of that name here would be another one: `prune --resume` goes on with no training of the model.
+    if (name !== own && otherCommands.includes(of)) return `${of} ${spelled(own)}`;
     const names = [ofModels.get(own) ?? own, ...(otherNames[name] ?? [])];
     // What stands for the whole name comes before its last part: --epochs is not what `rsst.epochs` means.
     const known = (name === own ? names : names.reverse()).map((each) => byName.get(plain(each)));
-    return (
-      known.find((flag) => flag !== undefined) ??
-      (name !== own && otherCommands.includes(of) ? spelled(own) : undefined)
-    );
+    return known.find((flag) => flag !== undefined);
   };
   const isImporting = /\b(?:import\w*|collectStateDict): /.test(message);
   const spoken = isImporting
@@ -90,6 +100,7 @@ export function inFlags(
         ? all
         : `got the option ${inQuotes}, expected some of \`${known.replaceAll(', ', '`, `')}\``;
     })
+    .replaceAll(alternative, (all, name: string) => (flagOf(name) === undefined ? '' : all))
     .replaceAll(quotedNames, (list) => {
       const names = list.split(', ').map((name) => name.slice(1, -1));
       const known = names.map(flagOf).filter((flag) => flag !== undefined);
@@ -99,6 +110,7 @@ export function inFlags(
   // Exactly: `warm-up` is a word, and no `--warmup`.
   const exact = new Map(flags.map((flag) => [flag.replace(/^--/, '').replaceAll('_', '-'), flag]));
   return shown
+    .replaceAll(valued, (name) => flagOf(name.replace(/^train\./, '')) ?? name)
     .replaceAll(unmistakable, (name) => flagOf(name) ?? name)
     .replaceAll(hyphenated, (name) => exact.get(name) ?? name);
 }

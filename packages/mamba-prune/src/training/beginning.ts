@@ -71,7 +71,7 @@ export function checkCheckpoints(
 }
 
 const restartAdvice =
-  'Put a checkpoint back, begin anew in the same folder (`resume` with `restart`, or `fresh` of a quickstart), or start a new run.';
+  'Put a checkpoint back, begin anew in the same folder (`resume` with `restart`, or `quickstart.fresh`), or start a new run.';
 
 /**
  * What the last checkpoint says, or the previous one if that is asked for and the last is damaged.

@@ -32,7 +32,7 @@ export function rewindFile(model: string, rewind: Exclude<Rewind, 'none'>): stri
   const kept = keptEpochs(run);
   throw new UsageError(
     `rewind: got ${rewind}, but ${run} kept ${kept.length > 0 ? `only ${kept.join(', ')}` : 'no weights of its training'}. ` +
-      `Train with \`train.keepEpochs\`${rewind === 'init' ? '' : ` ${rewind.slice('epoch:'.length)}`} again, or rewind to what there is.`,
+      `Train again and keep them (\`train.keepEpochs\`${rewind === 'init' ? '' : ` ${rewind.slice('epoch:'.length)}`}), or rewind to what there is.`,
   );
 }
 

@@ -296,7 +296,7 @@ describe('rewinding', () => {
     const refused = (changes: Partial<PruneSettings>, model = dense()): Promise<unknown> =>
       pruneRun(tinyPruning(model, at('images'), { ...trained, ...changes }), { out: at('never') });
     await expect(refused({ rewind: 'epoch:1' })).rejects.toThrow(
-      /kept only init, epoch:2\. Train with `train\.keepEpochs` 1 again/,
+      /kept only init, epoch:2\. Train again and keep them \(`train\.keepEpochs` 1\)/,
     );
     await expect(refused({ rewind: 'later' as 'init' })).rejects.toThrow(
       /got 'later', expected none/,

@@ -103,7 +103,7 @@ function checkLargest(where: string, rates: Readonly<Record<string, number>>, ma
   if (!over) return;
   throw new UsageError(
     `${where}: got max-rate ${maxRate}, but its search takes ${Number(over[1].toPrecision(3))} of ${over[0]}. Search again ` +
-      'with a lower `sensitivity.maxRate`, give a rate or a budget to take the measured curves, or leave max-rate out.',
+      'with a lower rate (`sensitivity.maxRate`), give a rate or a budget to take the measured curves, or leave max-rate out.',
   );
 }
 
