@@ -65,8 +65,8 @@ describe('the options of multistep', () => {
       { schedule: 'multistep', milestones: [1], gamma: 2 },
       /gamma: got 2, expected a number from 0 to 1/,
     ],
-    [{ milestones: [1] }, /got milestones with the schedule cosine, expected multistep/],
-    [{ schedule: 'constant', gamma: 0.5 }, /got gamma with the schedule constant/],
+    [{ milestones: [1] }, /got `milestones` with the schedule cosine, expected multistep/],
+    [{ schedule: 'constant', gamma: 0.5 }, /got `gamma` with the schedule constant/],
     [{ schedule: 'steps' as 'cosine' }, /'steps', expected one of cosine, constant, multistep/],
   ])('are checked: %j', (options, message) => {
     expect(() => resolve(options)).toThrow(UsageError);

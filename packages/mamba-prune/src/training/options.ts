@@ -188,7 +188,7 @@ function plainOptions(
   }
   if (plainAugment === undefined) return {};
   throw new UsageError(
-    `${where}: got plainAugment without plain epochs, expected some. Give plainEpochs, or leave it out.`,
+    `${where}: got \`plainAugment\` without plain epochs, expected some. Give \`plainEpochs\`, or leave it out.`,
   );
 }
 
@@ -201,7 +201,7 @@ function multiStepOptions(
     const given = milestones ? 'milestones' : gamma === undefined ? undefined : 'gamma';
     if (given === undefined) return {};
     throw new UsageError(
-      `${where}: got ${given} with the schedule ${schedule}, expected multistep. Give schedule multistep, or leave them out.`,
+      `${where}: got \`${given}\` with the schedule ${schedule}, expected multistep. Give \`schedule\` multistep, or leave them out.`,
     );
   }
   if (!milestones || milestones.length === 0) {

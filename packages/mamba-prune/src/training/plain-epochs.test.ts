@@ -212,7 +212,7 @@ describe('the options of plain epochs', () => {
     [{ plainEpochs: 11 }, 'plainEpochs: got 11, expected at most 10, the epochs of the training'],
     [{ plainEpochs: -1 }, 'plainEpochs: got -1, expected an integer of at least 0'],
     [{ plainEpochs: 1.5 }, 'plainEpochs: got 1.5'],
-    [{ plainAugment: 'none' }, 'got plainAugment without plain epochs'],
+    [{ plainAugment: 'none' }, 'got `plainAugment` without plain epochs'],
     [{ plainEpochs: 1, plainAugment: 'standrd' }, 'Did you mean "standard"?'],
   ])('refuse %j', (given, message) => {
     expect(() => resolve(given)).toThrow(message);

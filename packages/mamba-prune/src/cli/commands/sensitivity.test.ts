@@ -119,7 +119,7 @@ describe('sensitivity', () => {
       `--out: ${at('s.txt')} ends in .txt, expected .json, which is what is written. Give such a name, such as ${at('s.json')}.`,
     );
     expect(await message('--resume', '--out', at('s.json'), '--rates', '0.5')).toContain(
-      'was begun with rates [0.5,0.8], expected the same, got [0.5]',
+      'was begun with --rates [0.5,0.8], expected the same, got [0.5]',
     );
   });
 });

@@ -137,8 +137,8 @@ function resolveRechoose(rechoose: number | null, units: RegUnits, epochs: numbe
   integer('rechoose', rechoose, { min: 1 });
   if (units !== 'doomed') {
     throw new UsageError(
-      `prune: got rechoose with the units ${units}, expected doomed: where all units are regularised none is chosen ` +
-        'before the cut. Leave rechoose out, or regularise the doomed units.',
+      `prune: got \`rechoose\` with the units ${units}, expected doomed: where all units are regularised none is chosen ` +
+        'before the cut. Leave `rechoose` out, or regularise the doomed units.',
     );
   }
   if (rechoose < epochs) return rechoose;

@@ -131,7 +131,7 @@ describe('the settings of a pruning', () => {
     ],
     [
       { method: 'rsst', rsst: { epochs: 4, rechoose: 2 } },
-      /got rechoose with the units all, expected doomed/,
+      /got `rechoose` with the units all, expected doomed/,
     ],
     [
       { method: 'rsst', rsst: { epochs: 4, rechoose: 4, units: 'doomed' } },

@@ -300,7 +300,7 @@ describe('--cut-at-zero and --cuts', () => {
     [[...apart, '--cut-at-zero'], 'mamba-prune prune: got --cut-at-zero without --lr-through'],
     [[...through, '--cuts', '3'], 'got 3 cuts in 2 regularised epochs'],
     [[...through, '--cuts', '2', '--rounds', '3'], 'got --rounds, which has no say beside --cuts'],
-    [[...through, '--cuts', '2', '--rechoose', '1'], 'got 2 cuts with rechoose 1'],
+    [[...through, '--cuts', '2', '--rechoose', '1'], 'got 2 cuts with --rechoose 1'],
     [
       [...through, '--cut-at-zero', '--reg-apply', 'loss'],
       'got --cut-at-zero with the units doomed',

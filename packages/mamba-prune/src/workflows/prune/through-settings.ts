@@ -78,13 +78,13 @@ function checkCuts(cuts: number, { units, lrThrough, epochs, rechoose, rounds }:
   }
   if (rechoose !== null) {
     throw new UsageError(
-      `${got} with rechoose ${rechoose}, expected one of the two: every portion chooses its units anew. Leave rechoose out.`,
+      `${got} with \`rechoose\` ${rechoose}, expected one of the two: every portion chooses its units anew. Leave \`rechoose\` out.`,
     );
   }
   // Settings that were resolved before have a round for every cut.
   if (rounds !== 1 && rounds !== cuts) {
     throw new UsageError(
-      `${got} with ${rounds} rounds, expected one of the two: every cut is a round of its own. Leave rounds out.`,
+      `${got} with ${rounds} rounds, expected one of the two: every cut is a round of its own. Leave \`rounds\` out.`,
     );
   }
   if (epochs < cuts) {

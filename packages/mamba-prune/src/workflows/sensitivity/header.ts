@@ -63,7 +63,7 @@ export function checkSame(out: string, earlier: SensitivityFile, header: Header)
     throw new UsageError(
       name === 'model'
         ? `sensitivity: ${out} was measured on another file than ${header.model.path} is now. Measure it anew (\`overwrite\`).`
-        : `sensitivity: ${out} was begun with ${name} ${was}, expected the same, got ${is}. Leave it out, or begin anew (\`overwrite\`).`,
+        : `sensitivity: ${out} was begun with \`${name}\` ${was}, expected the same, got ${is}. Leave it out, or begin anew (\`overwrite\`).`,
     );
   }
 }

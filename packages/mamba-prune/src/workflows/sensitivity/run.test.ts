@@ -126,7 +126,7 @@ describe('a measurement of sensitivity', () => {
     expect(file.dense).toEqual(plain.dense);
     expect(file.parts).not.toEqual(plain.parts);
     await expect(sensitivityRun(settings(), { out, resume: true })).rejects.toThrow(
-      `was begun with compensate {"images":24,"target":"${defaultCompensationTarget}"}, expected the same, got nothing`,
+      `was begun with \`compensate\` {"images":24,"target":"${defaultCompensationTarget}"}, expected the same, got nothing`,
     );
     // Without batch normalisation there is nothing to measure again.
     const norms = await sensitivityRun(settings({ bnBatches: 1 }));
@@ -171,10 +171,10 @@ describe('a measurement of sensitivity', () => {
     const resumed = (changes: Partial<SensitivitySettings>) =>
       sensitivityRun(settings(changes), { out, resume: true });
     await expect(resumed({ rates: [0.5] })).rejects.toThrow(
-      `${out} was begun with rates [0.5,0.8], expected the same, got [0.5]. Leave it out, or begin anew (\`overwrite\`).`,
+      `${out} was begun with \`rates\` [0.5,0.8], expected the same, got [0.5]. Leave it out, or begin anew (\`overwrite\`).`,
     );
-    await expect(resumed({ images: 10 })).rejects.toThrow('was begun with images 20');
-    await expect(resumed({ importance: 'l1' })).rejects.toThrow('with importance "taylor"');
+    await expect(resumed({ images: 10 })).rejects.toThrow('was begun with `images` 20');
+    await expect(resumed({ importance: 'l1' })).rejects.toThrow('with `importance` "taylor"');
     const { model, info } = loadModel(at('dense', 'model.safetensors'));
     saveModel(at('other.safetensors'), model, { ...info, history: [{ step: 'other' }] });
     model.dispose();
