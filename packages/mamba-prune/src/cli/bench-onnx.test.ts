@@ -43,6 +43,12 @@ const bench = (names: readonly string[], ...more: string[]) =>
   );
 
 describe('bench of ONNX files', () => {
+  it('refuses --webgpu where no model is one', async () => {
+    const { status, stderr } = await bench(['ours.safetensors'], '--webgpu');
+    expect(status).toBe(2);
+    expect(stderr).toContain('got --webgpu, which is for ONNX files, and no model is one.');
+  });
+
   const names = ['float.onnx', 'half.onnx', 'weights.onnx', 'integers.onnx'];
   const own = ['fp32', 'fp16', 'fp32', 'int8'];
 

@@ -100,6 +100,11 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     const paths: string[] = [];
     for (const argument of given.flat())
       paths.push(await findModel(context, argument, { takesOnnx: true }));
+    if (options.webgpu && !paths.some(isOnnx)) {
+      throw new UsageError(
+        'got --webgpu, which is for ONNX files, and no model is one. Leave it out, or name a file that mamba-prune export wrote.',
+      );
+    }
     const { prepareDevice } = await import('../device.js');
     const { benchmarkModels } = await import('../../bench/bench.js');
     const { weightsBytes } = await import('../../models/import/shards.js');

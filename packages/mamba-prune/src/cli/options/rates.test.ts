@@ -61,6 +61,11 @@ describe('rates', () => {
       /--target: got 'stat', expected both, all, or some of ssm, state, dt_rank, mlp[^]*Did you mean state\?/,
     ],
     [{ target: 'heads' }, /--target: got 'heads'/],
+    [
+      { rate: 0.5, ssmRate: 0.3, mlpRate: 0.2 },
+      /got --rate, but --ssm-rate and --mlp-rate already give every kind that is cut its rate\. Leave it out/,
+    ],
+    [{ target: 'ssm', rate: 0.5, ssmRate: 0 }, /got --rate, but --ssm-rate already gives/],
   ])('%j are refused for a Mamba', (flags, message) => {
     expect(() => ratesOf(flags, mamba)).toThrow(UsageError);
     expect(() => ratesOf(flags, mamba)).toThrow(message);

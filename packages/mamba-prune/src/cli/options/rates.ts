@@ -104,7 +104,8 @@ export function hasRates(flags: RateFlags): boolean {
  * The share to remove of each kind.
  * @param flags - what was typed
  * @param kinds - those of the model
- * @throws UsageError for a kind that the model does not have, or a rate of one that is left alone
+ * @throws UsageError for a kind that the model does not have, a rate of one that is left alone, or a common rate where
+ *   every kind has its own
  */
 export function ratesOf(flags: RateFlags, kinds: readonly ModelKind[]): Record<string, number> {
   const { target, rate = usualRate } = flags;
@@ -123,6 +124,16 @@ export function ratesOf(flags: RateFlags, kinds: readonly ModelKind[]): Record<s
     throw new UsageError(
       `got ${option}, but --target ${target ?? 'both'} leaves the ${kind} groups alone. ` +
         `Use --target ${[...targets, kind].join(',')}.`,
+    );
+  }
+  if (
+    flags.rate !== undefined &&
+    targets.length > 0 &&
+    targets.every((kind) => named.includes(kind))
+  ) {
+    const own = typed.map(([, { rateFlag }]) => rateFlag).join(' and ');
+    throw new UsageError(
+      `got --rate, but ${own} already ${typed.length > 1 ? 'give' : 'gives'} every kind that is cut its rate. Leave it out.`,
     );
   }
   return Object.fromEntries(

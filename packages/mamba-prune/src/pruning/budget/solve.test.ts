@@ -16,6 +16,8 @@ const group = (name: string, kind: string, size: number): PruningGroup => ({
   members: [],
 });
 
+const ones = Array.from({ length: 20 }, () => 1);
+
 /** Four groups of two kinds with random widths, scores, and a cost in which a and b multiply. */
 function randomCase(seed: number) {
   const random = new Random();
@@ -200,6 +202,33 @@ describe('the solution of a budget', () => {
     expect(() => {
       checkKindSelection(groups, { ...options, rates, costBudget: growing });
     }).toThrow('or cut deeper for the units that refill gives back (refill-budget keep).');
+  });
+
+  it.each([
+    [{ maxRate: 0.2 }, 'ask less of what keeps units: `maxRate` 0.2.'],
+    [{ minWidth: '50%', roundTo: 1 }, 'ask less of what keeps units: `minWidth` 50%.'],
+    [{ maxRate: 0.2, minWidth: '50%' }, 'ask less of what keeps units: `maxRate` 0.2.'],
+    [
+      { maxRate: 0.5, minWidth: '50%' },
+      'ask less of what keeps units: `maxRate` 0.5, `minWidth` 50%.',
+    ],
+    [{ roundTo: 8 }, 'ask less of what keeps units: `roundTo` 8.'],
+    [{ rateOf: { a: 0 } }, 'ask less of what keeps units: excluded groups (a rate of 0).'],
+    [
+      { rateOf: { a: 0.1, b: 0 } },
+      'keeps units: rates of single groups (`rateOf`), excluded groups (a rate of 0).',
+    ],
+    [{ maxRate: 1, minWidth: 1 }, 'Raise the budget or let more groups or kinds be cut.'],
+  ] as const)('is refused with the limits that stand in its way: %j', (limits, advice) => {
+    const groups = [group('a', 'x', 20), group('b', 'x', 20), group('c', 'x', 20)];
+    const cost = ({ a = 20, b = 20, c = 20 }: Widths): number => a + b + c;
+    const costBudget = { targets: [{ name: 'MACs', cost, limit: 1 }] };
+    const options = { ranking: 'global', rates: { x: 0 }, costBudget, ...limits } as const;
+    expect(() => {
+      checkKindSelection(groups, options);
+    }).toThrow(advice);
+    const pools = poolsOf(groups, new Map(groups.map(({ name }) => [name, ones])), options);
+    expect(() => solveInPools(pools, options, costBudget)).toThrow(advice);
   });
 });
 

@@ -8,6 +8,7 @@ import { UsageError } from '../../errors.js';
 import type { PruningGroup } from '../../models/groups.js';
 import { type Pool, countsIn } from '../ranking.js';
 import { type RankedGroup, type SelectionOptions, fullSize, roundUp } from '../selection.js';
+import { inTheWay } from './in-the-way.js';
 import type { BudgetTarget } from './targets.js';
 
 export interface CostBudget {
@@ -89,7 +90,12 @@ export function solveInPools(
     let high = mostShare;
     let over = counts;
     let under: ReadonlyMap<string, number> = at(high);
-    if (!fits(under)) throw outOfReach(targets, widthsOf(under), growthIn(ranked, under, final));
+    if (!fits(under)) {
+      throw outOfReach(targets, widthsOf(under), {
+        isGrowing: growthIn(ranked, under, final),
+        limits: inTheWay(options, (limits) => countsIn(pools, limits, () => mostShare)),
+      });
+    }
     while (high - low > 1e-9 && between(over, under) > 1) {
       const middle = (low + high) / 2;
       const tried = at(middle);
@@ -248,12 +254,18 @@ export function checkReach(
     order: Array.from({ length: group.size }, (_, unit) => unit),
     scores: new Float64Array(group.size),
   }));
-  const least = countsIn([{ ranked, rate: mostShare }], options);
+  const leastUnder = (limits: Omit<SelectionOptions, 'rate'>) =>
+    countsIn([{ ranked, rate: mostShare }], limits);
+  const least = leastUnder(options);
   const widths = Object.fromEntries(
     groups.map(({ name, size }) => [name, final(size, least.get(name) ?? 0)]),
   );
-  if (targets.some(({ cost, limit }) => cost(widths) > limit))
-    throw outOfReach(targets, widths, growthIn(ranked, least, final));
+  if (targets.some(({ cost, limit }) => cost(widths) > limit)) {
+    throw outOfReach(targets, widths, {
+      isGrowing: growthIn(ranked, least, final),
+      limits: inTheWay(options, leastUnder),
+    });
+  }
 }
 
 /** Whether units come back on top of a cut. */
@@ -270,17 +282,21 @@ const growthIn = (
 function outOfReach(
   targets: readonly BudgetTarget[],
   least: Readonly<Record<string, number>>,
-  isGrowing: boolean,
+  { isGrowing, limits }: { readonly isGrowing: boolean; readonly limits: readonly string[] },
 ): UsageError {
   const missed = targets.filter(({ cost, limit }) => cost(least) > limit);
   const amounts = missed.map(
     ({ name, limit, cost }) => `${show(cost(least))} ${name} (the budget is ${show(limit)})`,
   );
+  const ways = [
+    'Raise the budget',
+    'let more groups or kinds be cut',
+    ...(limits.length > 0 ? [`ask less of what keeps units: ${limits.join(', ')}`] : []),
+    ...(isGrowing ? ['cut deeper for the units that refill gives back (refill-budget keep)'] : []),
+  ];
+  const last = ways.pop() as string;
   return new UsageError(
-    `budget: the least that these groups can be cut to is ${amounts.join(' and ')}. Raise the budget, let more groups ` +
-      (isGrowing
-        ? 'or kinds be cut, or cut deeper for the units that refill gives back (refill-budget keep).'
-        : 'or kinds be cut, or lower what they keep at least.'),
+    `budget: the least that these groups can be cut to is ${amounts.join(' and ')}. ${ways.join(', ')}${ways.length > 1 ? ',' : ''} or ${last}.`,
   );
 }
 
