@@ -7,6 +7,7 @@ import { runColours } from './colours.js';
 import { PageContext, type PageState, type Theme, usePage } from './context.js';
 import { type Language, type TextKey, preferredLanguage, translator } from './i18n/index.js';
 import { sensitivitiesOf } from './sensitivities.js';
+import { Prose } from './prose.js';
 import { useStored } from './stored.js';
 import { Sidebar } from './sidebar.js';
 import { Curves } from './sections/curves.js';
@@ -146,7 +147,7 @@ export function App({ data, live, models }: AppProps) {
       <main id="content" tabIndex={-1}>
         {data.notes.map((note) => (
           <p key={note} class="note">
-            {note}
+            <Prose text={note} />
           </p>
         ))}
         {shown.length === 0 && <Empty />}

@@ -1,6 +1,7 @@
 // Choices: one of a few, one of many, yes or no.
 import type { ComponentChildren } from 'preact';
 import { usePage } from './context.js';
+import { Prose } from './prose.js';
 
 export interface Choice<T extends string> {
   readonly value: T;
@@ -113,7 +114,9 @@ export function Section({ id, title, help, controls, children }: SectionProps) {
       <header>
         <div>
           <h2 id={`${id}-title`}>{title}</h2>
-          <p class="help">{help}</p>
+          <p class="help">
+            <Prose text={help} />
+          </p>
         </div>
         {controls !== undefined && <div class="controls">{controls}</div>}
       </header>

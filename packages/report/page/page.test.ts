@@ -12,7 +12,7 @@ import { zh } from './i18n/zh.js';
 import { updated } from './live.js';
 import { paretoFront } from './pareto.js';
 import { decodeScores, scoredUnits, thresholdOf } from './scores.js';
-import { blockName, methodText, rateText, removedText, shortNames } from './words.js';
+import { blockName, epochsText, methodText, rateText, removedText, shortNames } from './words.js';
 
 describe('the Pareto front', () => {
   it('leaves out what another model beats at its price or below', () => {
@@ -85,6 +85,16 @@ describe('texts', () => {
   it('put values into their places', () => {
     expect(translator('en')('ofUnits', { kept: 3, total: 9 })).toBe('3 of 9');
     expect(translator('zh')('ofUnits', { kept: 3, total: 9 })).toBe('9 中的 3');
+  });
+
+  it('count one epoch and one seed as one', () => {
+    const t = translator('en');
+    expect([epochsText(1, t), epochsText(1_200, t)]).toEqual(['one epoch', '1,200 epochs']);
+    const epochs = epochsText(1, t);
+    const names = { arch: 'a', dataset: 'd', epochs, finetune: epochs, seeds: t('seedOne') };
+    expect(t('methodsHelp', names)).toBe(
+      'a on d: one epoch dense, then one epoch for every method, at equal size. One seed.',
+    );
   });
 
   it('name blocks and rates briefly', () => {

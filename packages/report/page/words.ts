@@ -1,5 +1,6 @@
 // Names of groups, kinds and runs.
 import type { GroupData, ReportData, RunData } from '../src/data/types.js';
+import { grouped } from './format.js';
 import type { Language, TextKey, Translate } from './i18n/index.js';
 
 /** What the units of a kind are called; its name where the report does not say. */
@@ -34,6 +35,10 @@ export const methodName = (method: string, t: Translate): string =>
   ['dense', 'scratch', 'oneshot', 'refill', 'rsst'].includes(method)
     ? t(method as TextKey)
     : method;
+
+/** How long a training was: `one epoch`, `5 epochs`. */
+export const epochsText = (epochs: number, t: Translate): string =>
+  t(epochs === 1 ? 'epochOne' : 'epochMany', { epochs: grouped(epochs) });
 
 /** `70%`; nothing for the dense model. */
 export const rateName = (rate: number): string =>

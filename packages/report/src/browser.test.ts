@@ -281,6 +281,43 @@ browserSuite(`a report${because}`, () => {
     expect(width).toBe(360);
   });
 
+  it('breaks the long name of a run, so that its numbers are in sight', async () => {
+    const { page } = await openPage(browser, url, { viewport: { width: 390, height: 740 } });
+    await settled(page);
+    const [named, short] = await page.evaluate<[number, number]>(`(() => {
+      const [first, second] = document.querySelectorAll('table.runs button.run');
+      first.lastChild.textContent = 'a-name-without-an-end_'.repeat(6);
+      return [first.getBoundingClientRect().width, second.getClientRects().length];
+    })()`);
+    expect(named).toBeLessThanOrEqual(0.6 * 390);
+    expect(short).toBe(1);
+  });
+
+  it('breaks no line within a flag', async () => {
+    const { page } = await openPage(browser, url, { viewport: { width: 390, height: 740 } });
+    await settled(page);
+    // As many widths as it takes to bring every place of the sentence to the end of a line.
+    const torn = await page.evaluate<number[]>(`(() => {
+      const flag = '--with-models';
+      const sentence = document.querySelector('#try-out .help');
+      const texts = document.createTreeWalker(sentence, NodeFilter.SHOW_TEXT);
+      const range = document.createRange();
+      const start = sentence.textContent.indexOf(flag);
+      for (let at = 0; texts.nextNode(); at += texts.currentNode.length) {
+        const inside = (index) => Math.min(Math.max(index - at, 0), texts.currentNode.length);
+        if (at <= start) range.setStart(texts.currentNode, inside(start));
+        if (at < start + flag.length) range.setEnd(texts.currentNode, inside(start + flag.length));
+      }
+      if (range.toString() !== flag) throw new Error('the sentence has no ' + flag);
+      const isTorn = (width) => {
+        sentence.style.width = width + 'px';
+        return new Set([...range.getClientRects()].map(({ top }) => top)).size > 1;
+      };
+      return Array.from({ length: 240 }, (_, i) => 150 + i).filter(isTorn);
+    })()`);
+    expect(torn).toEqual([]);
+  });
+
   it('fits a screen that was turned', async () => {
     const { page } = await openPage(browser, url, { viewport: { width: 1280, height: 740 } });
     await settled(page);

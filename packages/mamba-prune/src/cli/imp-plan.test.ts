@@ -281,6 +281,15 @@ describe('imp refuses', () => {
     expect(stdout).toBe('');
   });
 
+  it('criteria that the script has, which help therefore does not list', async () => {
+    const { stdout } = await runCli(['imp', '--help']);
+    const [listed = ''] = /--criteria <name>[^]*?\(default/.exec(stdout) ?? [];
+    expect(listed).toContain('magnitude');
+    expect(listed).not.toMatch(/remain|saliency/);
+    const { stderr } = await runCli(['imp', '--exp_name', 'never', ...mamba, '--criteria', 'l3']);
+    expect(stderr).toMatch(/Expected magnitude, l1, .* or obd\./);
+  });
+
   it('a run without a name', async () => {
     const { status, stderr } = await runCli(['imp', ...mamba]);
     expect(stderr).toContain('--exp_name is missing');

@@ -16,7 +16,10 @@ export function printSensitivity(context: Context, file: SensitivityFile): void 
   const { model, images, dense, importance, score, compensate, search } = file;
   context.pathTitle(model.path);
   context.facts([
-    ['images', `${grouped(images.count)} ${images.split} images of ${images.dataset}, held out`],
+    [
+      'images',
+      `${grouped(images.count)} ${images.split === 'train' ? 'training' : 'test'} images of ${images.dataset}, held out`,
+    ],
     ['accuracy', { text: percent(dense.accuracy), style: 'bold' }],
     ['loss', digits(dense.loss, 4)],
     ['units by', `${importance} of ${score}`],

@@ -1,5 +1,10 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { tensor } from '@mamba-prune/libtorch';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { writeDocumentedModules } from '../data/testing/documented-modules.js';
 import { UsageError } from '../errors.js';
 import {
   type ImportanceFunction,
@@ -138,6 +143,22 @@ describe('registerImportance', () => {
     registerImportance(own);
     expect(importanceNames().at(-1)).toBe('by-place');
     expect((await attempt()).get('hidden')).toEqual([3, 4, 5]);
+  });
+
+  it('takes the module that docs/extend.md shows, as it stands there', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'mamba-prune-extend-'));
+    onTestFinished(() => {
+      rmSync(folder, { recursive: true });
+    });
+    const entry = fileURLToPath(new URL('importances.ts', import.meta.url));
+    const { 'cubes.mjs': module = '' } = writeDocumentedModules(folder, entry, 'extend.md');
+    await import(module);
+    const model = new TwoLayer({ units: 2 });
+    // The cubes of the first add up to less than those of the second.
+    setWeight(model, 'fc1.weight', [1, 3, 5, -1]);
+    setWeight(model, 'fc2.weight', [1, 1, 1, 1]);
+    const kept = await chooseUnits(model, { rates, ranking: 'global', importance: 'cubes' });
+    expect(kept.get('hidden')).toEqual([1]);
   });
 
   it('has images asked for where it says that it needs them', async () => {

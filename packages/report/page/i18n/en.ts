@@ -48,6 +48,8 @@ export const en = {
   theSameModel: 'the same model',
   epochOne: 'one epoch',
   epochMany: '{epochs} epochs',
+  seedOne: 'One seed',
+  seedMany: '{seeds} seeds',
   accuracy: 'Accuracy',
   parameters: 'Parameters',
   macs: 'MACs',
@@ -162,9 +164,9 @@ export const en = {
 
   methods: 'Methods over seeds',
   methodsHelp:
-    '{arch} on {dataset}: {epochs} epochs dense, then {finetune} for every method, at equal size. {seeds} seeds.',
+    '{arch} on {dataset}: {epochs} dense, then {finetune} for every method, at equal size. {seeds}.',
   methodsHelpGiven:
-    '{arch} on {dataset}: from given dense models {finetune} epochs for every method, at equal size. {seeds} seeds.',
+    '{arch} on {dataset}: from given dense models {finetune} for every method, at equal size. {seeds}.',
   denseShared: 'All seeds share one dense model: spread and tests are of the training after it.',
   scratchHelp:
     'scratch: a fresh model of the same size, trained from random weights for the epochs before the cut and after it.',

@@ -46,6 +46,8 @@ export const zh: Readonly<Record<TextKey, string>> = {
   theSameModel: '同一个模型',
   epochOne: '1 个轮次',
   epochMany: '{epochs} 个轮次',
+  seedOne: '1 个种子',
+  seedMany: '{seeds} 个种子',
   accuracy: '准确率',
   parameters: '参数量',
   macs: 'MACs',
@@ -157,9 +159,9 @@ export const zh: Readonly<Record<TextKey, string>> = {
 
   methods: '多种子方法比较',
   methodsHelp:
-    '{dataset} 上的 {arch}：稠密训练 {epochs} 轮，之后每种方法 {finetune} 轮，大小相同。{seeds} 个种子。',
+    '{dataset} 上的 {arch}：稠密训练 {epochs}，之后每种方法 {finetune}，大小相同。{seeds}。',
   methodsHelpGiven:
-    '{dataset} 上的 {arch}：从给定的稠密模型出发，每种方法训练 {finetune} 轮，大小相同。{seeds} 个种子。',
+    '{dataset} 上的 {arch}：从给定的稠密模型出发，每种方法训练 {finetune}，大小相同。{seeds}。',
   denseShared: '所有种子共用一个稠密模型：离散程度和检验只反映其后的训练。',
   scratchHelp: '从头训练：同样大小的新模型，从随机权重开始，训练剪枝前后轮数之和。',
   methodsUnfinished: '{planned} 个运行中已完成 {done} 个。',

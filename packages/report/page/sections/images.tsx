@@ -13,6 +13,7 @@ import { usePage } from '../context.js';
 import { RunSelect, Section, Segments, ShowAll } from '../controls.js';
 import { grouped, percent } from '../format.js';
 import type { TextKey } from '../i18n/index.js';
+import { Prose } from '../prose.js';
 import type { Evaluated } from '../try-out/models.js';
 
 export function Images() {
@@ -72,7 +73,13 @@ function Ask({ ask, isAgain, onAnswer }: AskProps) {
           {button}
         </Section>
       )}
-      <div role="status">{problem !== '' && <p class="note">{problem}</p>}</div>
+      <div role="status">
+        {problem !== '' && (
+          <p class="note">
+            <Prose text={problem} />
+          </p>
+        )}
+      </div>
     </>
   );
 }

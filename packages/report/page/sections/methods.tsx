@@ -10,7 +10,7 @@ import type { Translate } from '../i18n/index.js';
 import { Section, Select } from '../controls.js';
 import { count, percent, points } from '../format.js';
 import { RunMark } from '../run-mark.js';
-import { methodName, rateName } from '../words.js';
+import { epochsText, methodName, rateName } from '../words.js';
 import { Command } from './repeat.js';
 
 export function Methods() {
@@ -27,9 +27,9 @@ export function Methods() {
       help={t(givenDense > 0 ? 'methodsHelpGiven' : 'methodsHelp', {
         arch,
         dataset,
-        epochs,
-        finetune: finetuneEpochs,
-        seeds: seeds.length,
+        epochs: epochsText(epochs, t),
+        finetune: epochsText(finetuneEpochs, t),
+        seeds: t(seeds.length === 1 ? 'seedOne' : 'seedMany', { seeds: seeds.length }),
       })}
       controls={
         data.comparisons.length > 1 && (

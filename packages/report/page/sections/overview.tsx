@@ -3,10 +3,10 @@ import { type Baseline, baselineOf } from '../../src/data/baseline.js';
 import type { RunData } from '../../src/data/types.js';
 import { usePage } from '../context.js';
 import { Section } from '../controls.js';
-import { bytes, count, digits, grouped, milliseconds, percent, points } from '../format.js';
+import { bytes, count, digits, milliseconds, percent, points } from '../format.js';
 import type { Translate } from '../i18n/index.js';
 import { latencyOf } from '../latency.js';
-import { rateText } from '../words.js';
+import { epochsText, rateText } from '../words.js';
 import { RunTable } from './run-table.js';
 
 export function Overview() {
@@ -37,7 +37,7 @@ function Compared({ run, baseline }: { readonly run: RunData; readonly baseline:
       : epochs === 0
         ? 'comparedUntrained'
         : 'comparedMore';
-  const more = t(epochs === 1 ? 'epochOne' : 'epochMany', { epochs: grouped(epochs) });
+  const more = epochsText(epochs, t);
   const against = baseline.run?.id ?? t('comparedRecorded');
   const names = { run: run.id, dense: against, root: root ?? t('theSameModel'), more };
   const spread = seedsText(run, data.runs, t);

@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks';
 import type { RepeatCommand, RunData } from '../../src/data/types.js';
 import { usePage } from '../context.js';
 import { RunSelect, Section } from '../controls.js';
+import { Prose } from '../prose.js';
 
 export function Repeat() {
   const { t, data, focus } = usePage();
@@ -16,7 +17,11 @@ export function Repeat() {
       controls={<RunSelect value={run.id} runs={data.runs.map(({ id }) => id)} />}
     >
       {run.repeat ? <Command command={run.repeat} /> : <p class="note">{t('noCommand')}</p>}
-      {run.dataset?.note !== undefined && <p class="help">{run.dataset.note}</p>}
+      {run.dataset?.note !== undefined && (
+        <p class="help">
+          <Prose text={run.dataset.note} />
+        </p>
+      )}
       <Facts run={run} />
     </Section>
   );

@@ -55,7 +55,7 @@ export function Sensitivity() {
         {t('sensitivityOf', {
           name: shown.id,
           images: grouped(images.count),
-          split: images.split,
+          split: t(images.split === 'train' ? 'trainSet' : 'testSet'),
           dataset: images.dataset,
           accuracy: percent(shown.accuracy, 1),
           loss: digits(shown.loss),

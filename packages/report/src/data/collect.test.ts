@@ -185,10 +185,18 @@ describe('a comparison', () => {
       finetuneEpochs: 2,
       repeat: { line: "mamba-prune compare --quick --out 'a b'", cwd: '/work' },
     });
-    // As the methods: those of one rate together.
+    // As the methods: those of one rate together. RSST minus Refill, as `compare` prints it.
     expect(comparisons[0]?.tests.map(({ methods, rate }) => [rate, methods[0]])).toEqual([
-      ...[0.5, 0.7].flatMap((rate) => ['refill', 'oneshot'].map((method) => [rate, method])),
+      ...[0.5, 0.7].flatMap((rate) => ['rsst', 'oneshot'].map((method) => [rate, method])),
     ]);
+    const { tests } = JSON.parse(readFileSync(join(folder, 'results.json'), 'utf8')) as {
+      readonly tests: readonly { readonly difference: number; readonly t: number }[];
+    };
+    expect(comparisons[0]?.tests[0]).toMatchObject({
+      methods: ['rsst', 'refill'],
+      difference: -(tests[0]?.difference ?? NaN),
+      t: -(tests[0]?.t ?? NaN),
+    });
     writeFileSync(join(folder, 'results.json'), '{}');
     expect(() => collect(findRuns([folder]))).toThrow(/results\.json is no file of a comparison/);
   });
@@ -220,7 +228,9 @@ describe('a comparison with training from scratch', () => {
     expect(comparison?.tests.find(({ methods: [, other] }) => other === 'scratch')).toMatchObject({
       pHolm: 0.25,
     });
-    expect(comparison?.tests.find(({ methods: [one] }) => one === 'refill')?.pHolm).toBeNull();
+    expect(
+      comparison?.tests.find(({ methods: [, other] }) => other === 'refill')?.pHolm,
+    ).toBeNull();
     expect(comparison?.givenDense).toBe(1);
     expect(comparison?.seeds).toEqual([0, 1, 2, 3, 4]);
   });

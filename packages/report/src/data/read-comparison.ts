@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { repeatCommand } from './facts.js';
 import type { ComparisonData } from './types.js';
 
-const test = z.object({
+const testSchema = z.object({
   methods: z.tuple([z.string(), z.string()]),
   rate: z.number(),
   pairs: z.number(),
@@ -47,9 +47,9 @@ const resultsSchema = z.object({
       macs: z.number(),
     }),
   ),
-  tests: z.array(test),
-  baselineTests: z.array(test),
-  scratchTests: z.array(test).default([]),
+  tests: z.array(testSchema),
+  baselineTests: z.array(testSchema),
+  scratchTests: z.array(testSchema).default([]),
   settings: z.object({
     train: z.object({
       arch: z.string(),
@@ -96,7 +96,22 @@ export function readComparison(path: string, id: string): ComparisonData {
     repeat: repeatCommand(args.at(-1) ?? [], cwd),
     ...results,
     // What belongs to one rate stands together, as the methods do.
-    tests: [...tests, ...baselineTests, ...scratchTests].sort((a, b) => a.rate - b.rate),
+    tests: [...tests.map(turned), ...baselineTests, ...scratchTests].sort(
+      (a, b) => a.rate - b.rate,
+    ),
+  };
+}
+
+/** With the two methods the other way round: `compare` prints RSST minus Refill, and its results hold Refill minus RSST. */
+function turned(test: z.infer<typeof testSchema>): z.infer<typeof testSchema> {
+  const { methods, difference, interval, t } = test;
+  return {
+    ...test,
+    methods: [methods[1], methods[0]],
+    // Not `-0`, which would be shown so.
+    difference: 0 - difference,
+    interval: interval && [0 - interval[1], 0 - interval[0]],
+    t: t === null ? null : 0 - t,
   };
 }
 

@@ -54,7 +54,7 @@ describe('sensitivity', () => {
     expect(people.stdout).toContain('blocks.1');
     // A loss has a minus there.
     expect(flat(people.stdout)).toContain('Change of the accuracy in points when the block alone');
-    expect(people.stdout).toContain('8 train images of folder, held out');
+    expect(people.stdout).toContain('8 training images of folder, held out');
     const out = at('json.json');
     const argv = ['--images', '8', '--rates', '0.5', '--split', 'test', '--out', out, '--json'];
     const machine = await sensitivity(at('dense'), ...argv);

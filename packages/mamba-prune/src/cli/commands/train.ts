@@ -186,9 +186,9 @@ async function trainCommand(
         },
       },
       (model, dataset) => {
-        const where = workers ? `${device}, ${workers.group.workers} workers` : device;
+        const shared = workers ? `, ${workers.group.workers} workers` : '';
         progress.line(
-          `  ${model.config.arch}, ${count(model.numParameters())} parameters, on ${where} in ${precision}`,
+          `  ${model.config.arch}, ${count(model.numParameters())} parameters, on ${device} in ${precision}${shared}`,
         );
         progress.line(
           wrapText(describeDataset(dataset, settings.recipe), columnsOf(context.io.stderr)),

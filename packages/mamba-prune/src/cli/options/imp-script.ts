@@ -86,19 +86,15 @@ export const refusedFlags: Readonly<Record<string, { flags: string; why: string 
 const scriptCriteria: Readonly<Record<string, ImportanceName>> = { magnitude: 'l1' };
 
 /** Values of --criteria that the script has and that are not offered, and why not. */
-const refusedCriteria: Readonly<Record<string, string>> = {
+export const refusedCriteria: Readonly<Record<string, string>> = {
   remain:
-    'counts the single weights that an unstructured mask left in each channel, and there is no such mask here: the nearest is --criteria l1',
+    'it counts the single weights that an unstructured mask left in each channel, and there is no such mask here; the nearest is --criteria l1',
   saliency:
-    'is computed otherwise in the script: the nearest is --criteria taylor, which sums |weight x gradient| over real images',
+    'the script computes it otherwise; the nearest is --criteria taylor, which sums |weight x gradient| over real images',
 };
 
-/** All values of --criteria. */
-export const criteria = (): string[] => [
-  ...Object.keys(scriptCriteria),
-  ...importanceNames(),
-  ...Object.keys(refusedCriteria),
-];
+/** The values of --criteria that are offered. */
+export const criteria = (): string[] => [...Object.keys(scriptCriteria), ...importanceNames()];
 
 /**
  * @returns undefined where none is asked for, so that the run takes its default
@@ -108,7 +104,7 @@ export function importanceOf(criterion: string | undefined): ImportanceName | un
   if (criterion === undefined) return undefined;
   const why = refusedCriteria[criterion];
   if (why === undefined) return scriptCriteria[criterion] ?? criterion;
-  throw new UsageError(`--criteria ${criterion} is not offered: it ${why}.`);
+  throw new UsageError(`--criteria ${criterion} is not offered: ${why}.`);
 }
 
 /** @throws UsageError naming a flag that is not offered, with the reason */

@@ -15,10 +15,16 @@ import { budgetOptions } from './amounts.js';
 import { type CompensationFlags, compensationOptions } from './compensation.js';
 import { cacheOption, datasetOption } from './data.js';
 import { type PatternRate, groupOptions } from './groups.js';
-import { criteria, refusedFlags, scriptDefaults } from './imp-script.js';
+import { criteria, refusedCriteria, refusedFlags, scriptDefaults } from './imp-script.js';
 import { pixelOptions, weightsOption } from './import.js';
 import { familyOption } from './model.js';
-import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
+import {
+  choiceOption,
+  integerOption,
+  integersOption,
+  numberOption,
+  withRefusedWords,
+} from './parse.js';
 import { rankByOption } from './importance.js';
 
 /** Nothing here has a default of commander's: what was typed tells the method. */
@@ -209,11 +215,14 @@ export function addImpOptions(command: Command, architectures: readonly string[]
       'share of the neurons of a ViT to remove (default: --rate)',
       below1,
     ),
-    choiceOption(
-      '--criteria <name>',
-      'how the importance of a unit is measured',
-      criteria(),
-      defaultWithImages(families()),
+    withRefusedWords(
+      choiceOption(
+        '--criteria <name>',
+        'how the importance of a unit is measured',
+        criteria(),
+        defaultWithImages(families()),
+      ),
+      Object.keys(refusedCriteria),
     ),
     choiceOption(
       '--sorting_mode <scope>',

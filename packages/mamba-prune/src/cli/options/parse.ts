@@ -106,6 +106,15 @@ export function withEarlierWords(option: Option, today: (word: string) => string
   return option;
 }
 
+/** The option, taking further words that help does not list: each is refused later, with a reason of its own. */
+export function withRefusedWords(option: Option, refused: readonly string[]): Option {
+  const { parseArg } = option;
+  if (!parseArg) return option;
+  return option.argParser((value, previous: unknown) =>
+    refused.includes(value) ? value : parseArg(value, previous),
+  );
+}
+
 /** An option under a name that it had before: read as today's, and shown nowhere. */
 export function earlierOption(flags: string, today: Option): Option {
   const option = new Option(flags).hideHelp();

@@ -150,6 +150,11 @@ describe('wrapped text', () => {
     expect(wrapText('one two three\nfour', 9)).toBe('  one two\n  three\n  four');
     expect(wrapText('a abcdefghijkl b', 9)).toBe('  a\n  abcdefghijkl\n  b');
   });
+
+  it('keeps a name and its value on one line', () => {
+    expect(wrapText('t = 0.26, p = 0.836: no', 16)).toBe('  t = 0.26,\n  p = 0.836: no');
+    expect(wrapText('a name\u00a0of files', 30)).toBe('  a name\u00a0of files');
+  });
 });
 
 describe('progress', () => {

@@ -17,9 +17,13 @@ export function shorten(text: string, width: number, keep: 'start' | 'end' = 'en
   return cliTruncate(text, width, { position: keep === 'end' ? 'start' : 'end' });
 }
 
-/** Text broken at blanks into indented lines of at most `width`. Longer words stay whole. */
+/** Stands for a blank at which no line ends. For private use, so that no text has it, as names of files have U+00A0. */
+const glue = '\ue000';
+
+/** Text broken at blanks into indented lines of at most `width`. Longer words stay whole, and so does `p = 0.04`. */
 export function wrapText(text: string, width: number): string {
-  return wrapAnsi(text, width - indent.length)
+  return wrapAnsi(text.replaceAll(/ ([=<]) /g, `${glue}$1${glue}`), width - indent.length)
+    .replaceAll(glue, ' ')
     .split('\n')
     .map((line) => indent + line)
     .join('\n');

@@ -1,23 +1,32 @@
-// For tests: the modules that docs/data.md shows, written to files.
+// For tests: the modules that a page of docs/ shows, written to files.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Random, Stage } from '../random.js';
 
-const page = fileURLToPath(new URL('../../../../../docs/data.md', import.meta.url));
+const docs = fileURLToPath(new URL('../../../../../docs/', import.meta.url));
 
 /**
  * Writes the modules, each under the name that its first line has.
- * @param entry - what `mamba-prune/data` means to them: a file, or a name
+ * @param entry - what `mamba-prune` or `mamba-prune/data` means to them: a file, or a name
  * @returns their paths by their names
  */
-export function writeDocumentedModules(folder: string, entry: string): Record<string, string> {
+export function writeDocumentedModules(
+  folder: string,
+  entry: string,
+  page = 'data.md',
+): Record<string, string> {
   mkdirSync(folder, { recursive: true });
-  const blocks = readFileSync(page, 'utf8').matchAll(/^```js\n\/\/ (\S+\.mjs)\b.*?^```$/gms);
+  const blocks = readFileSync(join(docs, page), 'utf8').matchAll(
+    /^```js\n\/\/ (\S+\.mjs)\b.*?^```$/gms,
+  );
   const entries = Array.from(blocks, ([block, name = '']) => {
     const path = join(folder, name);
     const code = block.replace(/^```(?:js)?$/gm, '');
-    writeFileSync(path, code.replace("from 'mamba-prune/data'", `from ${JSON.stringify(entry)}`));
+    writeFileSync(
+      path,
+      code.replace(/from 'mamba-prune(\/data)?'/, `from ${JSON.stringify(entry)}`),
+    );
     return [name, path];
   });
   return Object.fromEntries(entries) as Record<string, string>;
