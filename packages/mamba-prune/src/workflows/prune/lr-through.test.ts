@@ -491,7 +491,7 @@ describe('--lr-through', () => {
     [method, 'got --lr-through with 0 epochs, expected training after the cut'],
     [[...method, '--epochs', '2', '--rewind', 'init'], 'got --lr-through with rewind init'],
     [['--method', 'rsst', '--reg-epochs', '0', '--epochs', '2'], "'--reg-epochs <n>' argument '0'"],
-    [[...method, '--epochs', '2', '--warmup-epochs', '4'], 'warmupEpochs: got 4'],
+    [[...method, '--epochs', '2', '--warmup-epochs', '4'], '--warmup-epochs: got 4'],
   ])('with %j is a usage error, and nothing is written', async (more, message) => {
     const { status, stderr } = await runCli(command('never', ...more, '--lr-through'));
     expect(stderr).toContain(message);
