@@ -48,7 +48,7 @@ describe('imp', () => {
     const { status, stderr } = await imp('--target_macs', '0.6x', '--lr', '0.02', '--resume');
     expect(status).toBe(2);
     expect(flat(stderr)).toContain(
-      'the dense training is not the one that the run began with: recipe.lr: got 0.02, expected 0.01. ' +
+      'the dense training is not the one that the run began with: --lr: got 0.02, expected 0.01. ' +
         'Give what the run began with, or start a new run.',
     );
   });
