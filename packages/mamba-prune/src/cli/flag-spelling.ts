@@ -41,7 +41,7 @@ const hyphenated = /(?<![\w./\\'"`-])[a-z]+(?:-[a-z]+)+(?![\w/\\'"`-]|\.\w)/g;
 const pluginCall = /\bloadPlugin\('(.+?)'\)/g;
 
 /** What a message advises of `loadPlugin`, as the command line has it. */
-export const pluginsInFlags = (text: string): string =>
+const pluginsInFlags = (text: string): string =>
   text.replaceAll(pluginCall, '--plugin $1').replaceAll('`loadPlugin`', '--plugin');
 
 const within = `(?:(?:rsst|recipe|finetune|tune|${otherCommands.join('|')})\\.)?`;

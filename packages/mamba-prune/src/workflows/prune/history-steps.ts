@@ -59,7 +59,7 @@ export function cutStep(settings: ResolvedPruneSettings, cut: CutFacts): Record<
 }
 
 /** The training after a cut. */
-export interface FinetuneFacts {
+interface FinetuneFacts {
   /** Counted from 1. */
   readonly round: number;
   readonly dataset: string | undefined;
