@@ -418,6 +418,11 @@ describe('prune to a budget', () => {
     expect(status).toBe(2);
     expect(flat(stderr)).toContain('the least that these groups can be cut to is');
     expect(existsSync(out)).toBe(false);
+    // What is in the way is named as it was given.
+    const excluding = ['prune', at('dense'), '--target-params', '100', '--exclude', '*.0.*'];
+    const refused = await runCli([...excluding, '--out', out]);
+    expect(refused.status).toBe(2);
+    expect(flat(refused.stderr)).toContain('(--exclude, or a rate of 0 in --rate-of)');
   });
 
   it('is told of by one sentence for the noise of a latency', () => {
