@@ -17,7 +17,8 @@ import {
   setNumThreads,
 } from '@mamba-prune/libtorch';
 import { createModel } from 'mamba-prune';
-import { oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
+import { oneOf, readFlags } from '../scripts/script-flags.mjs';
+import { measurementFlags } from './bench/measurement-flags.mjs';
 import { narrowModel } from './narrow-model.mjs';
 
 const { values: args } = readFlags({
@@ -26,12 +27,7 @@ const { values: args } = readFlags({
     default: 'train',
     value: oneOf('train', 'infer', 'scan-forward', 'scan-both', 'products'),
   },
-  arch: { type: 'string', default: 'mamba_small' },
-  batch: { type: 'string', default: '32', value: whole() },
-  threads: { type: 'string', default: '2', value: whole() },
-  runs: { type: 'string', default: '5', value: whole() },
-  rate: { type: 'string', default: '0', value: share },
-  'image-size': { type: 'string', default: '32', value: whole() },
+  ...measurementFlags,
 });
 const batch = Number(args.batch);
 const imageSize = Number(args['image-size']);

@@ -2,7 +2,7 @@
 // takes.
 import { spawn } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
@@ -43,10 +43,16 @@ const run = (script: string, ...args: readonly string[]): Promise<Ended> =>
     });
   });
 
+/** Files beside a script that declare flags which it has in common with others. */
+const sharedBy = (script: string): string[] =>
+  [...textOf(script).matchAll(/from '(\.[^']*-flags\.mjs)'/g)]
+    .map(([, file = '']) => join(dirname(script), file))
+    .filter((file) => file !== helper);
+
 /** Of the flags that a script declares with a check, one that no text like this fits. */
 function checkedFlag(script: string): string | undefined {
   const declaring = Object.entries(parts).find(([, of]) => of === script)?.[0] ?? script;
-  const text = textOf(declaring);
+  const text = [declaring, ...sharedBy(declaring)].map(textOf).join('');
   return /^\s*'?([\w-]+)'?: \{[^{}]*value: (?!pattern)/m.exec(text)?.[1];
 }
 
@@ -66,6 +72,21 @@ describe('flags of scripts', () => {
       'packages/libtorch/scripts/cli.mjs',
     ]);
     expect(withFlags.length).toBeGreaterThan(30);
+  });
+
+  it('that two measurements have in common are declared once', () => {
+    const declared = (script: string): string[] =>
+      [...textOf(script).matchAll(/^ {2}'?([\w-]+)'?: \{\s*type: '/gm)].map(
+        ([, flag = '']) => flag,
+      );
+    const sides = ['benchmarks/measure.mjs', 'benchmarks/bench/onnx.mjs'];
+    const [ours = [], onnx = []] = sides.map(declared);
+    expect(onnx.filter((flag) => ours.includes(flag))).toEqual([]);
+    expect(sides.map(sharedBy)).toEqual([
+      ['benchmarks/bench/measurement-flags.mjs'],
+      ['benchmarks/bench/measurement-flags.mjs'],
+    ]);
+    expect(sides.map(checkedFlag)).toEqual(['what', 'batch']);
   });
 
   it.each([...withFlags, 'packages/libtorch/scripts/build-addon.mjs'])(

@@ -10,18 +10,14 @@ import { join } from 'node:path';
 import { manualSeed } from '@mamba-prune/libtorch';
 import { exportOnnx } from 'mamba-prune';
 import { benchOnnx } from 'mamba-prune/internal';
-import { readFlags, share, whole } from '../../scripts/script-flags.mjs';
+import { readFlags } from '../../scripts/script-flags.mjs';
 import { narrowModel } from '../narrow-model.mjs';
+import { measurementFlags } from './measurement-flags.mjs';
 import { randomInfo } from './random-info.mjs';
 
 const { values: args } = readFlags({
   folder: { type: 'string', required: 'the folder of the files' },
-  arch: { type: 'string', default: 'mamba_small' },
-  batch: { type: 'string', default: '32', value: whole() },
-  threads: { type: 'string', default: '2', value: whole() },
-  runs: { type: 'string', default: '5', value: whole() },
-  rate: { type: 'string', default: '0', value: share },
-  'image-size': { type: 'string', default: '32', value: whole() },
+  ...measurementFlags,
 });
 
 const file = join(args.folder, `${args.arch}-${args.rate}-${args['image-size']}.onnx`);

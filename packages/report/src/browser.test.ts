@@ -210,7 +210,7 @@ browserSuite(`a report${because}`, () => {
       'no difference shown',
       'RSST is better',
     ]);
-    expect(await methods.getByText('21 of 24 runs are done.').count()).toBe(1);
+    expect(await methods.getByText('21 of 24 runs of the methods are done.').count()).toBe(1);
     expect(await methods.locator('pre').innerText()).toBe(
       "npx mamba-prune compare --quick --out 'a b'",
     );

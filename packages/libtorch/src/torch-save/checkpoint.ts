@@ -47,6 +47,24 @@ export class TorchCheckpoint {
   }
 
   /**
+   * Where averages of the weights lie as torch_ema keeps them, at the top or one step below it: a list in the order of the
+   * parameters, without names, and so no state dict.
+   */
+  get namelessAverages(): readonly string[] {
+    const top = this.#file.value;
+    if (!(top instanceof Map)) return [];
+    const isList = (value: unknown): boolean =>
+      value instanceof Map &&
+      Array.isArray(value.get('shadow_params')) &&
+      (value.get('shadow_params') as readonly unknown[]).length > 0;
+    const below = [...top].filter(([, value]) => isList(value));
+    return [
+      ...(isList(top) ? ['shadow_params'] : []),
+      ...below.flatMap(([key]) => (typeof key === 'string' ? [`${key}.shadow_params`] : [])),
+    ];
+  }
+
+  /**
    * @throws FormatError if the file is damaged, of another format, or names Python objects other than those
    *   that tensors need (unless `onUnknownGlobal` is `placeholder`); nothing pickled is run
    * @throws the system's error (ENOENT, EACCES, ...) if it cannot be opened

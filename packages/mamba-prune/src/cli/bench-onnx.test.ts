@@ -52,21 +52,30 @@ describe('bench of ONNX files', () => {
   const names = ['float.onnx', 'half.onnx', 'weights.onnx', 'integers.onnx'];
   const own = ['fp32', 'fp16', 'fp32', 'int8'];
 
-  it.each(['auto', 'int8'])('says what each computes in when %s is asked for', async (asked) => {
-    const { status, stdout, stderr } = await bench(names, '--precision', asked, '--json');
-    expect(status, stderr).toBe(0);
-    const told = JSON.parse(stdout) as Told;
-    expect(told.precision).toBe('fp32');
-    expect(told.models.map(({ precision }) => precision)).toEqual(own);
-    // What stderr notes stands in the JSON as well.
-    const notes = told.models.map((model) => model.notes.length);
-    expect(notes).toEqual(asked === 'int8' ? [1, 1, 1, 0] : [0, 0, 0, 0]);
-    if (asked !== 'int8') return;
-    expect(told.models[1]?.notes[0]).toBe(
-      'onnxruntime computes in what the file says, which is fp16, whatever --precision is. ' +
-        'For 8-bit products export it with --quantize int8-dynamic.',
-    );
-  });
+  it.each(['auto', 'fp32', 'bf16', 'int8'] as const)(
+    'says what each computes in when %s is asked for',
+    async (asked) => {
+      const { status, stdout, stderr } = await bench(names, '--precision', asked, '--json');
+      expect(status, stderr).toBe(0);
+      const told = JSON.parse(stdout) as Told;
+      expect(told.precision).toBe('fp32');
+      expect(told.models.map(({ precision }) => precision)).toEqual(own);
+      // What stderr notes stands in the JSON as well.
+      const notes = told.models.map((model) => model.notes.length);
+      expect(notes).toEqual(
+        { auto: [0, 0, 0, 0], fp32: [0, 1, 0, 1], bf16: [1, 1, 1, 1], int8: [1, 1, 1, 0] }[asked],
+      );
+      if (asked === 'auto') return;
+      const advice = {
+        fp32: 'For float32 export it without --dtype and --quantize.',
+        bf16: 'No ONNX file that export writes computes in bf16; for 16 bits export it with --dtype float16.',
+        int8: 'For 8-bit products export it with --quantize int8-dynamic.',
+      }[asked];
+      expect(told.models[1]?.notes[0]).toBe(
+        `onnxruntime computes in what the file says, which is fp16, whatever --precision is. ${advice}`,
+      );
+    },
+  );
 
   it('names in the title what is computed in, beside a model of another kind too', async () => {
     expect((await bench(['float.onnx'], '--precision', 'int8')).stdout).toContain('(cpu in fp32, ');

@@ -82,6 +82,8 @@ const outcome = (out: string): Pick<CompareResults, 'methods' | 'tests' | 'runs'
   return { methods, tests, runs };
 };
 
+const flat = (text: string): string => text.replaceAll(/\s+/g, ' ');
+
 describe('mamba-prune compare', () => {
   it('prints its results within 80 columns, and goes on after Ctrl-C and after a kill', async () => {
     const whole = await start(argv('whole'));
@@ -92,9 +94,16 @@ describe('mamba-prune compare', () => {
       80,
     );
 
+    // Dense, one-shot, Refill and RSST, as many as the table has, and what they begin with.
+    expect(flat(whole.stderr)).toContain(
+      '4 runs of the methods and 1 dense training before them; 2 at once',
+    );
+    expect(outcome('whole').runs).toHaveLength(4);
+
     const stop = { pattern: 'base', signal: 'SIGINT', group: true };
     const stopped = await start(argv('parts'), stop);
     expect(stopped.status).toBe(130);
+    expect(flat(stopped.stderr)).toContain('Stopped; 0 of 4 runs of the methods are done.');
     expect(stopped.stderr).toMatch(/Go on with: {2}mamba-prune compare .*--out parts/);
 
     const kill = { pattern: 'oneshot|dense', signal: 'SIGKILL' };

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Comparison } from '../workflows/compare/compare.js';
-import { describe, remarks, removedText } from '../workflows/compare/describe.js';
+import { describe, doneText, remarks, removedText } from '../workflows/compare/describe.js';
 import { methodLabel } from '../workflows/compare/methods.js';
 import type { MethodResult } from '../workflows/compare/outcomes.js';
 import { type CompareResults, sizeSpread } from '../workflows/compare/results.js';
@@ -63,7 +63,7 @@ export function printComparison(context: Context, { settings, results, path }: C
     ),
   );
   const { done, planned } = results;
-  if (done < planned) context.paragraph(`${done} of ${planned} runs are done.`);
+  if (done < planned) context.paragraph(`${doneText(results)}.`);
   const spread = sizeSpread(results);
   if (spread > 0.005) {
     context.paragraph(`Within one rate the MACs differ by up to ${percent(spread, 1)}.`);

@@ -66,6 +66,13 @@ describe('options in messages', () => {
     ['prune: rsst.epochs: got 0', 'prune: --reg_epochs: got 0', ['--epochs', '--reg_epochs']],
     ['Give another `out`.', 'Give another --exp_name.', ['--exp_name', '--save_dir']],
     ['Give its folder (`dir`).', 'Give its folder (--data).', ['--data']],
+    // Groups stay whole by a flag of their own, or by a rate.
+    [
+      'ask less: excluded groups (a rate of 0 in `rateOf`).',
+      'ask less: excluded groups (--exclude, or a rate of 0 in --rate_of).',
+      ['--exclude', '--rate_of'],
+    ],
+    ['excluded (a rate of 0 in `rateOf`).', 'excluded (a rate of 0 in rateOf).', []],
     ['Change `rates`.', 'Change --rate.', ['--rate']],
     ['of `blocks.0.heads`', 'of `blocks.0.heads`'],
     // Words, parts of paths and what stands in quotes are none.

@@ -44,6 +44,9 @@ const pluginCall = /\bloadPlugin\('(.+?)'\)/g;
 const pluginsInFlags = (text: string): string =>
   text.replaceAll(pluginCall, '--plugin $1').replaceAll('`loadPlugin`', '--plugin');
 
+/** How a program leaves groups whole, for which the command line has a flag of its own. */
+const excluding = 'a rate of 0 in `rateOf`';
+
 const within = `(?:(?:rsst|recipe|finetune|tune|${otherCommands.join('|')})\\.)?`;
 const oneName = `\`${within}[a-zA-Z]\\w*\``;
 const quotedNames = new RegExp(`${oneName}(?:, ${oneName})*`, 'g');
@@ -93,7 +96,11 @@ export function inFlags(
         return flag === undefined ? all : `${before.replace(/ the$/, '')} ${flag}`;
       })
     : message;
-  const shown = pluginsInFlags(spoken)
+  const excluded =
+    flagOf('exclude') === undefined
+      ? spoken
+      : spoken.replaceAll(excluding, `\`exclude\`, or ${excluding}`);
+  const shown = pluginsInFlags(excluded)
     .replaceAll(refused, (all, got: string, known: string) => {
       const inQuotes = got.replaceAll("'", '`');
       return flagOf(got.split("'")[1] ?? '') === undefined

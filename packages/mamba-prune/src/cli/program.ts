@@ -10,6 +10,7 @@ import { checkCurrentFolder } from './surroundings.js';
 import { guardedIo } from './terminal/guarded-io.js';
 import { type CliIo, coloursOf, columnsOf, wantsColour } from './terminal/io.js';
 import { printable, printableMessage } from './terminal/printable.js';
+import { wrapMessage } from './terminal/text.js';
 import { packageVersion } from '../version.js';
 
 const exitStatus = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
@@ -150,8 +151,13 @@ function decorate(command: Command, cli: Cli): void {
 
 function errorText({ io }: Cli, name: string, message: string): string {
   const colours = coloursOf(io.stderr, io.env);
-  return `${colours.red(`${name}:`)} ${printableMessage(withoutCommand(name, message))}\n`;
+  const text = `${colours.red(`${name}:`)} ${printableMessage(withoutCommand(name, message))}`;
+  return `${forTerminal(io, text)}\n`;
 }
+
+/** Broken into lines for people; what reads a pipe gets it as it is. */
+const forTerminal = ({ stderr }: CliIo, text: string): string =>
+  stderr.isTTY === true ? wrapMessage(text, columnsOf(stderr)) : text;
 
 /** Messages of the library begin with the workflow, which mostly is called as the command that is named already. */
 function withoutCommand(name: string, message: string): string {
@@ -162,7 +168,7 @@ function withoutCommand(name: string, message: string): string {
 function report(argv: readonly string[], cli: Cli, error: unknown): number {
   const { io } = cli;
   if (error instanceof InterruptedError) {
-    io.stderr.write(`${printableMessage(error.message)}\n`);
+    io.stderr.write(`${forTerminal(io, printableMessage(error.message))}\n`);
     if (error.resume !== undefined) io.stderr.write(`Go on with:  ${printable(error.resume)}\n`);
     reportJson(argv, io, error.message, exitStatus.interrupted, { resume: error.resume });
     return exitStatus.interrupted;

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { visible } from './terminal/text.js';
 import { runCli } from './testing/run-cli.js';
 
 const commands = [
@@ -137,6 +138,18 @@ describe('usage errors', () => {
     const { error, exitStatus } = JSON.parse(stdout) as { error: string; exitStatus: number };
     expect(exitStatus).toBe(2);
     expect(error).toContain("option '--epochs <n>' argument 'x' is invalid");
+  });
+});
+
+describe('an error', () => {
+  it('has its message within the width of a terminal, and in one line elsewhere', async () => {
+    const argv = ['eval', `${'folder/'.repeat(20)}missing.safetensors`];
+    const [shown, piped] = [await runCli(argv, { tty: true }), await runCli(argv)];
+    expect(piped.stderr.trimEnd()).not.toContain('\n');
+    const lines = shown.stderr.trimEnd().split('\n');
+    // The path alone is longer than a line, and stays whole.
+    expect(lines.filter((line) => visible(line) > 80)).toEqual([`  ${argv[1] ?? ''}`]);
+    expect(lines.length).toBeGreaterThan(3);
   });
 });
 

@@ -262,7 +262,8 @@ function noteResume(session: Session, state: CheckpointState, note: string | und
     ...(note && isConfigured && { train: options }),
   });
   if (note) hooks.onNote?.(note);
-  noteSurroundings(session, state);
+  // Of a run that is over nothing is computed any more.
+  if (!session.isFinished()) noteSurroundings(session, state);
 }
 
 /** Says what is other than before and may change the last bits. */

@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { getNumThreads, setNumThreads } from '@mamba-prune/libtorch';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Random } from '../data/random.js';
 import {
@@ -99,6 +100,31 @@ describe('a resumed training', () => {
       const result = await go(name, { resume: true });
       expect(result).toMatchObject({ finished: true, steps: steps });
       expect(outcomeOf(RunFolder.open(join(folder.path, name)))).toEqual(expected);
+    }
+  });
+
+  it('says what is other than before, but not of a run that is over', async () => {
+    create().release();
+    await goUntil('run', 10);
+    const before = getNumThreads();
+    const notes: string[] = [];
+    const hooks: TrainHooks = { onNote: (note) => notes.push(note) };
+    try {
+      setNumThreads(before + 1);
+      await go('run', { resume: true }, {}, hooks);
+      expect(notes).toEqual([
+        `The run had threads ${before}, now it is ${before + 1}: the result may differ in the last bits from that of a run ` +
+          'without interruption.',
+      ]);
+      notes.length = 0;
+      setNumThreads(before);
+      expect((await go('run', { resume: true }, {}, hooks)).finished).toBe(true);
+      expect(notes).toEqual([]);
+      // Longer, it has something to do again.
+      await go('run', { resume: true }, { epochs: 5 }, hooks);
+      expect(notes.join(' ')).toContain(`The run had threads ${before + 1}, now it is ${before}:`);
+    } finally {
+      setNumThreads(before);
     }
   });
 

@@ -170,7 +170,7 @@ export const en = {
   denseShared: 'All seeds share one dense model: spread and tests are of the training after it.',
   scratchHelp:
     'scratch: a fresh model of the same size, trained from random weights for the epochs before the cut and after it.',
-  methodsUnfinished: '{done} of {planned} runs are done.',
+  methodsUnfinished: '{done} of {planned} runs of the methods are done.',
   seedsHelp:
     'Small dots: one seed each; large sign: their mean; bar: one standard deviation to each side. Methods of one size stand side by side.',
   meanDeviation: 'mean ± standard deviation over n seeds',

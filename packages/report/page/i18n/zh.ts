@@ -164,7 +164,7 @@ export const zh: Readonly<Record<TextKey, string>> = {
     '{dataset} 上的 {arch}：从给定的稠密模型出发，每种方法训练 {finetune}，大小相同。{seeds}。',
   denseShared: '所有种子共用一个稠密模型：离散程度和检验只反映其后的训练。',
   scratchHelp: '从头训练：同样大小的新模型，从随机权重开始，训练剪枝前后轮数之和。',
-  methodsUnfinished: '{planned} 个运行中已完成 {done} 个。',
+  methodsUnfinished: '各方法的 {planned} 个运行中已完成 {done} 个。',
   seedsHelp:
     '小圆点：每个种子；大标记：均值；竖线：均值两侧各一个标准差。同一规模的各方法并排显示。',
   meanDeviation: 'n 个种子的均值 ± 标准差',

@@ -5,7 +5,7 @@ import type {
   CompareHooks,
   CompareRequest,
 } from '../../workflows/compare/compare.js';
-import { removedText } from '../../workflows/compare/describe.js';
+import { doneText, removedText, runsText } from '../../workflows/compare/describe.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { addCommonOptions } from '../options/common.js';
 import {
@@ -22,6 +22,8 @@ import { addRecipeOptions } from '../options/recipe.js';
 import { shellCommand } from '../../shell.js';
 import { modelLabel } from '../../models/model-label.js';
 import { clock, percent, plural } from '../../format.js';
+import { columnsOf } from '../terminal/io.js';
+import { wrapText } from '../terminal/text.js';
 import { interruptible } from '../work.js';
 
 export function addCompareCommand(program: Command, cli: Cli): void {
@@ -101,8 +103,7 @@ export function addCompareCommand(program: Command, cli: Cli): void {
       compare(request, { ...control, signal }, progressOf(context)),
     );
     if (!comparison.finished) {
-      const { done, planned } = comparison.results;
-      throw interrupted(context, `${done} of ${planned} methods and seeds are done.`);
+      throw interrupted(context, `${doneText(comparison.results)}.`);
     }
     context.json({
       path: comparison.path,
@@ -179,7 +180,7 @@ const interrupted = ({ argv }: Context, done: string): InterruptedError =>
 
 /** A bar over all epochs, and a line for every run. */
 function progressOf(context: Context): CompareHooks {
-  const { progress } = context;
+  const { io, progress } = context;
   const { bold, dim } = progress.colours;
   const started = performance.now();
   let last = 0;
@@ -199,8 +200,11 @@ function progressOf(context: Context): CompareHooks {
       );
       progress.line(
         dim(
-          `  ${plural(runs.length, 'run')}, ${jobs} at once (${reason}) with ${plural(threads, 'thread')} each` +
-            (finished > 0 ? `; ${finished} done before` : ''),
+          wrapText(
+            `${runsText(runs)}; ${jobs} at once (${reason}) with ${plural(threads, 'thread')} each` +
+              (finished > 0 ? `; ${finished} of these ${runs.length} done before` : ''),
+            columnsOf(io.stderr),
+          ),
         ),
       );
       // What was done before took no time of this call.
@@ -210,8 +214,8 @@ function progressOf(context: Context): CompareHooks {
       if (!progress.busy) progress.begin('compare', total, 'epochs', done);
       progress.update(done, { extra: last > 0 ? `${plural(last, 'run')} done` : undefined });
     },
-    onRunEnd: ({ name }, accuracy) => {
-      last++;
+    onRunEnd: ({ name, method }, accuracy) => {
+      if (method !== undefined) last++;
       const time = clock((performance.now() - started) / 1000);
       progress.line(`  ${name.padEnd(24)} ${percent(accuracy).padStart(8)} ${time.padStart(9)}`);
     },

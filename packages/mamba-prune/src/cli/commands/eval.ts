@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { trainLimits } from '../../limits.js';
 import type { Dataset } from '../../data/types.js';
+import type { OnnxPrecision } from '../../export/onnx-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import type { ModelEvaluation } from '../../inference/evaluate-model.js';
 import type { openDataFor } from '../../workflows/fit.js';
@@ -9,8 +10,8 @@ import type { ResolvedInferencePrecision } from '../../precision.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { isOnnx } from '../../workflows/model-path.js';
-import { noteOnnxPrecision } from '../onnx-precision.js';
-import { type ModelFacts, openFile } from '../open-model.js';
+import { onnxPrecisionNote } from '../onnx-precision.js';
+import { type ModelFacts, openFile, sayAssumptions } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
 import {
@@ -76,10 +77,9 @@ export function addEvalCommand(program: Command, cli: Cli): void {
     });
     const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
     const precision = inferencePrecisionOn(device, options.precision);
-    noteOnnxPrecision(context, path, options.precision);
-    const { result, dataset, facts } = await (isOnnx(path)
+    const { result, dataset, facts, computedIn } = await (isOnnx(path)
       ? evaluateOnnx(context, path)
-      : evaluateFile(context, path, device));
+      : evaluateFile(context, path, device, precision));
     if (!result) throw new InterruptedError('Stopped before all images were seen.');
     const { classes, name } = dataset.info;
     // That of a model has been found already.
@@ -91,14 +91,17 @@ export function addEvalCommand(program: Command, cli: Cli): void {
       ...facts,
       dataset: name,
       split: options.split,
-      ...(isOnnx(path) ? { runtime: 'onnxruntime' } : { device, precision }),
+      ...(isOnnx(path) ? { runtime: 'onnxruntime' } : { device }),
+      precision: computedIn,
       ...result,
       classes,
     });
-    const computedIn = isOnnx(path) ? 'fp32' : precision;
     printEvaluation(context, path, `${name}, ${options.split} images`, result, classes, computedIn);
   });
 }
+
+/** An ONNX file may have been written in another format than models compute in here. */
+type ComputedIn = ResolvedInferencePrecision | OnnxPrecision;
 
 type EvalContext = Context<EvalOptions>;
 
@@ -106,16 +109,17 @@ interface Evaluated {
   readonly facts: ModelFacts;
   readonly result: ModelEvaluation | undefined;
   readonly dataset: Dataset;
+  readonly computedIn: ComputedIn;
 }
 
 async function evaluateFile(
   context: EvalContext,
   path: string,
   device: string,
+  precision: ResolvedInferencePrecision,
 ): Promise<Evaluated> {
   const { options } = context;
   const { NotFiniteError, evaluateModel } = await import('../../inference/evaluate-model.js');
-  const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
   const { model, info, facts } = await openFile(context, path);
   const dataset = await datasetFor(context, path, model.config, info);
   model.to(device);
@@ -124,14 +128,14 @@ async function evaluateFile(
       ...measurement(context, 'batches'),
       perClass: options.perClass === true,
       device,
-      precision: inferencePrecisionOn(device, options.precision),
+      precision,
       signal,
     }),
   ).catch((error: unknown) => {
     // Which file it is only the command knows.
     throw error instanceof NotFiniteError ? error.of(`eval: ${path}`) : error;
   });
-  return { result, dataset, facts };
+  return { result, dataset, facts, computedIn: precision };
 }
 
 async function evaluateOnnx(context: EvalContext, path: string): Promise<Evaluated> {
@@ -141,17 +145,20 @@ async function evaluateOnnx(context: EvalContext, path: string): Promise<Evaluat
   const { sameInfo } = await import('../../workflows/same-info.js');
   const { model, ...info } = onnx.description;
   const same = sameInfo(path, model, info, await importOptionsOf(context.given));
-  const facts: ModelFacts = { model: path, assumed: [], notes: [] };
+  const { precision: computedIn } = onnx;
+  const note = onnxPrecisionNote(context.options.precision, computedIn);
+  const facts: ModelFacts = { model: path, assumed: [], notes: note === undefined ? [] : [note] };
+  sayAssumptions(context, facts);
   const dataset = await datasetFor(context, path, model, same);
   const classify = async (pixels: Uint8Array) => (await onnx.classify(pixels)).logits;
   const [measured] = await interruptible(context, (signal) =>
     measureAccuracy([classify], dataset, { ...measurement(context, 'img'), signal }),
   );
   await onnx.release();
-  if (!measured) return { result: undefined, dataset, facts };
+  if (!measured) return { result: undefined, dataset, facts, computedIn };
   const { classAccuracy, ...result } = measured;
   const shown = context.options.perClass ? { ...result, classAccuracy } : result;
-  return { result: shown, dataset, facts };
+  return { result: shown, dataset, facts, computedIn };
 }
 
 async function datasetFor(
@@ -197,7 +204,7 @@ export function printEvaluation(
   dataset: string,
   { accuracy, top5, loss, images, classAccuracy }: ModelEvaluation,
   classes: readonly string[],
-  precision: ResolvedInferencePrecision = 'fp32',
+  precision: ComputedIn = 'fp32',
 ): void {
   context.pathTitle(path);
   context.facts([

@@ -111,15 +111,34 @@ describe('export to ONNX', () => {
 });
 
 describe('commands that take an ONNX file', () => {
-  it('say that a precision does not reach it', async () => {
-    const file = at('precision.onnx');
-    await json(['export', at('mamba.safetensors'), '--out', file, '--no-verify']);
-    const argv = ['eval', file, ...data(), '--device', 'cpu'];
-    const told = /computes in what the file says, whatever --precision is/;
-    const { status, stderr } = await runCli([...argv, '--precision', 'int8']);
-    expect(status, stderr).toBe(0);
-    expect(stderr.replace(/\s+/g, ' ')).toMatch(told);
-    expect((await runCli(argv)).stderr.replace(/\s+/g, ' ')).not.toMatch(told);
+  it.each([
+    ['int8', 'For 8-bit products export it with --quantize int8-dynamic.'],
+    ['bf16', 'No ONNX file that export writes computes in bf16; for 16 bits'],
+  ])('say that %s does not reach it', async (asked, advice) => {
+    const [file, image] = [at('precision.onnx'), at(join('images', 'test', 'left', '0.png'))];
+    await json(['export', at('mamba.safetensors'), '--out', file, '--no-verify', '--overwrite']);
+    const told = `computes in what the file says, which is fp32, whatever --precision is. ${advice}`;
+    for (const argv of [
+      ['eval', file, ...data(), '--device', 'cpu'],
+      ['predict', file, image, '--device', 'cpu'],
+    ]) {
+      const { status, stderr } = await runCli([...argv, '--precision', asked]);
+      expect(status, stderr).toBe(0);
+      expect(stderr.replace(/\s+/g, ' ')).toContain(told);
+      expect((await runCli(argv)).stderr).not.toContain('--precision');
+      // What stderr notes stands in the JSON as well.
+      const result = await json([...argv, '--precision', asked]);
+      expect(result).toMatchObject({ precision: 'fp32', notes: [expect.stringContaining(told)] });
+    }
+  });
+
+  it('say what it computes in', async () => {
+    const file = at('integers.onnx');
+    const argv = ['export', at('mamba.safetensors'), '--quantize', 'int8-dynamic', '--out', file];
+    await json([...argv, '--no-verify']);
+    const { stdout } = await runCli(['eval', file, ...data()]);
+    expect(stdout).toMatch(/precision +int8/);
+    expect(await json(['eval', file, ...data()])).toMatchObject({ precision: 'int8', notes: [] });
   });
 
   it('say that a profile does not look into it', async () => {

@@ -1,12 +1,14 @@
 import type { Command } from 'commander';
 import { formatNames } from '../../data/image-formats.js';
+import type { OnnxPrecision } from '../../export/onnx-model.js';
 import { modelLimits } from '../../limits.js';
 import type { PredictOptions, Prediction } from '../../inference/predict.js';
 import { type Cli, type Context, IncompleteError, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { isOnnx } from '../../workflows/model-path.js';
-import { noteOnnxPrecision } from '../onnx-precision.js';
-import { type ModelFacts, openFile } from '../open-model.js';
+import { onnxPrecisionNote } from '../onnx-precision.js';
+import { type ModelFacts, openFile, sayAssumptions } from '../open-model.js';
+import type { ResolvedInferencePrecision } from '../../precision.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import {
   type ImportFlags,
@@ -59,9 +61,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
     const device = prepareDevice(context.options, (note) => {
       context.note(note);
     });
-    const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
     const { progress } = context;
-    noteOnnxPrecision(context, path, context.options.precision);
     if (images.length > 64) progress.begin('predict', images.length, 'img');
     const work = await (isOnnx(path)
       ? onnxPredictor(context, path)
@@ -76,9 +76,8 @@ export function addPredictCommand(program: Command, cli: Cli): void {
       }),
     );
     await work.release?.();
-    const precision = inferencePrecisionOn(device, context.options.precision);
-    const computed = isOnnx(path) ? { runtime: 'onnxruntime' } : { device, precision };
-    context.json({ ...work.facts, ...computed, seed, predictions });
+    const where = isOnnx(path) ? { runtime: 'onnxruntime' } : { device };
+    context.json({ ...work.facts, ...where, precision: work.precision, seed, predictions });
     printPredictions(context, predictions);
     checkAllRead(predictions);
   });
@@ -86,6 +85,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
 
 interface Predictor {
   readonly facts: ModelFacts;
+  readonly precision: ResolvedInferencePrecision | OnnxPrecision;
   predict(paths: readonly string[], options: PredictOptions): Promise<Prediction[]>;
   release?(): Promise<void>;
 }
@@ -104,6 +104,7 @@ async function modelPredictor(
   model.to(device);
   return {
     facts,
+    precision,
     predict: (paths, more) => predictImages(model, info, paths, { ...more, device, precision }),
   };
 }
@@ -115,8 +116,13 @@ async function onnxPredictor(context: PredictContext, path: string): Promise<Pre
   const onnx = await OnnxModel.open(path);
   const { model, ...info } = onnx.description;
   const { classes } = sameInfo(path, model, info, await importOptionsOf(context.given));
+  const { precision } = onnx;
+  const note = onnxPrecisionNote(context.options.precision, precision);
+  const facts = { model: path, assumed: [], notes: note === undefined ? [] : [note] };
+  sayAssumptions(context, facts);
   return {
-    facts: { model: path, assumed: [], notes: [] },
+    facts,
+    precision,
     predict: (paths, more) => predictImagesOnnx(onnx, paths, { ...more, classes }),
     release: () => onnx.release(),
   };

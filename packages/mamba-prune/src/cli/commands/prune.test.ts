@@ -405,6 +405,25 @@ describe('prune to a budget', () => {
     expect(flat(stderr)).toContain('got --rate, which decides how much is cut, as --target-macs');
   });
 
+  it('refuses what changes nothing where it is gone on with too', async () => {
+    const { out } = await prune(at('dense'), '--rate', '0.5', '--epochs', '1');
+    for (const command of [
+      ['train', '--resume', '--out', at('dense')],
+      ['prune', '--resume', '--out', out],
+    ]) {
+      const momentum = await runCli([...command, '--momentum', '0.5']);
+      expect(flat(momentum.stderr)).toContain(
+        'got --momentum, which belongs to --optimizer sgd, not adamw. Leave it out.',
+      );
+      const preset = await runCli([...command, '--preset', 'best']);
+      expect(flat(preset.stderr)).toContain(
+        'got --preset best with --resume: the run keeps the recipe that it began with. Leave it out.',
+      );
+      expect([momentum.status, preset.status]).toEqual([2, 2]);
+      expect((await runCli(command)).status).toBe(0);
+    }
+  });
+
   it('refuses a budget out of reach before it writes anything', async () => {
     const out = at('out-of-reach');
     const { status, stderr } = await runCli([
@@ -418,6 +437,11 @@ describe('prune to a budget', () => {
     expect(status).toBe(2);
     expect(flat(stderr)).toContain('the least that these groups can be cut to is');
     expect(existsSync(out)).toBe(false);
+    // What is in the way is named as it was given.
+    const excluding = ['prune', at('dense'), '--target-params', '100', '--exclude', '*.0.*'];
+    const refused = await runCli([...excluding, '--out', out]);
+    expect(refused.status).toBe(2);
+    expect(flat(refused.stderr)).toContain('(--exclude, or a rate of 0 in --rate-of)');
   });
 
   it('is told of by one sentence for the noise of a latency', () => {

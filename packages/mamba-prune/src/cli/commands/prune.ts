@@ -41,10 +41,12 @@ import {
   type RunOptions,
   addRecipeOptions,
   addRunOptions,
+  checkMomentum,
   checkNew,
   defined,
   outOf,
   recipeOf,
+  refuseOtherPreset,
   typedRecipe,
 } from '../options/recipe.js';
 import { typedRatesFrom } from '../rates-from.js';
@@ -194,6 +196,9 @@ async function resumedSettings(
       'got --rates-from with --resume: a run keeps the rates that it began with. Leave it out.',
     );
   }
+  refuseOtherPreset(preset, stored.preset);
+  const recipe = { ...stored.recipe, ...typedRecipe(given), ...defined({ seed: given.seed }) };
+  checkMomentum(given, recipe);
   const kinds = Object.keys(stored.rates).map((kind) => ({ kind, optional: false }));
   const { readPruningRecord } = await import('../../workflows/prune/record.js');
   const groups = Object.entries(readPruningRecord(outOf(context.options))?.kinds ?? {}).map(
@@ -205,13 +210,13 @@ async function resumedSettings(
   const settings = {
     ...stored,
     ...pruningOf(given, stored),
-    ...defined({ model, dataset, data, cachedSize, preset }),
+    ...defined({ model, dataset, data, cachedSize }),
     ...(Object.keys(said).length > 0 && { import: { ...stored.import, ...said } }),
     ...(rateOf && { rateOf }),
     rates: hasRates(given)
       ? mapValues(ratesOf(given, kinds), (rate) => (stored.costBudget ? 0 : rate))
       : stored.rates,
-    recipe: { ...stored.recipe, ...typedRecipe(given), ...defined({ seed: given.seed }) },
+    recipe,
   };
   return { settings, notes: [] };
 }

@@ -31,10 +31,12 @@ import {
   type RunOptions,
   addRecipeOptions,
   addRunOptions,
+  checkMomentum,
   checkNew,
   defined,
   outOf,
   recipeOf,
+  refuseOtherPreset,
   typedRecipe,
 } from '../options/recipe.js';
 import { relativePath, resumeCommand } from '../../shell.js';
@@ -249,11 +251,13 @@ async function settingsOf(
       );
     }
     refuseAboutFile(given, 'the run has begun');
+    refuseOtherPreset(preset, stored.preset);
     const recipe = { ...stored.recipe, ...typedRecipe(given), ...defined({ seed: given.seed }) };
+    checkMomentum(given, recipe);
     const settings = {
       ...stored,
       ...data,
-      ...defined({ keepEpochs, preset }),
+      ...defined({ keepEpochs }),
       arch: arch ?? stored.arch,
       model: { ...stored.model, ...model },
       recipe,

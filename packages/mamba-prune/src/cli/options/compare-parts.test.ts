@@ -49,6 +49,10 @@ describe('flags of compare', () => {
       /--tune-rate is missing, expected the rate to choose learning rates at/,
     ],
     [['--quick', '--temperature', '2'], /--temperature, which belongs to --distill/],
+    [
+      ['--quick', '--fillback', '0', '--refill-score', 'magnitude'],
+      /got --refill-score, which belongs to --fillback above 0: no unit returns/,
+    ],
     [['--quick', '--only', 'seed-0/*,'], /Expected names of runs/],
     [['--resume', '--rate', '0.5'], /got --rate with --resume, which takes the settings/],
     [['--resume'], /holds no comparison to go on with/],

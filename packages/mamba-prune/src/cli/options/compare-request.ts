@@ -169,6 +169,11 @@ function checkIgnored(given: Partial<CompareOptions>): void {
         `${method} to --methods.`,
     );
   }
+  if (given.fillback === 0 && given.refillScore !== undefined) {
+    throw new UsageError(
+      'got --refill-score, which belongs to --fillback above 0: no unit returns without it. Leave it out.',
+    );
+  }
   if (!dense || (methods.includes('scratch') && !dense.every(isRun))) return;
   const ofDense = (['lr', 'warmupEpochs', 'epochs'] as const).find(
     (flag) =>

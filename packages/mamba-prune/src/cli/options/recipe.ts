@@ -299,6 +299,18 @@ export function checkMomentum({ momentum }: RecipeOptions, { optimizer }: Recipe
   );
 }
 
+/** @throws UsageError for a preset that is not the one of the run that goes on: it would change nothing */
+export function refuseOtherPreset(
+  preset: PresetName | undefined,
+  stored: string | undefined,
+): void {
+  if (preset === undefined || preset === stored) return;
+  throw new UsageError(
+    `got --preset ${preset} with --resume: the run keeps the recipe that it began with` +
+      `${stored === undefined ? '' : `, that of the preset ${stored}`}. Leave it out.`,
+  );
+}
+
 function plainRecipe(
   { epochs: typed, optimizer }: RecipeOptions,
   { epochs: usual, lr }: RecipeDefaults,

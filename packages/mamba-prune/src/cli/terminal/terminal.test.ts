@@ -6,7 +6,7 @@ import { guardedIo } from './guarded-io.js';
 import { wantsColour } from './io.js';
 import { Progress, renderProgress } from './progress.js';
 import { renderFacts, renderTable } from './table.js';
-import { wrapText } from './text.js';
+import { visible, wrapMessage, wrapText } from './text.js';
 
 const plain = pc.createColors(false);
 
@@ -34,6 +34,36 @@ describe('numbers', () => {
     expect(digits(NaN)).toBe('-');
     expect([digits(0), digits(0.99995), digits(1234.5)]).toEqual(['0', '1.00', '1,235']);
     expect(grouped(1_234_567.4)).toBe('1,234,567');
+  });
+});
+
+describe('the message of an error', () => {
+  it('is broken at blanks and nowhere else, what follows indented', () => {
+    expect(wrapMessage('short: as it is.', 40)).toBe('short: as it is.');
+    const path = '/a/long/path/that/has/more/than/forty/columns.safetensors';
+    expect(
+      wrapMessage(`eval: ${path} does not exist, expected a file of weights or a run.`, 40),
+    ).toBe(`eval:\n  ${path}\n  does not exist, expected a file of\n  weights or a run.`);
+    expect(wrapMessage('one\n  two', 40)).toBe('one\n  two');
+    const coloured = pc.createColors(true).red('eval:');
+    expect(visible(wrapMessage(`${coloured} ${'word '.repeat(20)}`, 40).split('\n')[0] ?? '')).toBe(
+      40,
+    );
+  });
+
+  it.each([
+    'mamba-prune export FILE --arch NAME --out dense.safetensors',
+    'npm install @mamba-prune/report',
+    'ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node',
+    '"a name of five words in quotes"',
+  ])('keeps %s in one piece, to be copied', (command) => {
+    for (const end of ['.', ', or give another one.', ' (in a clone: npm run build).', '']) {
+      const text = wrapMessage(`words before it, so that it is at an end: ${command}${end}`, 48);
+      expect(text).toContain(command);
+      expect(text.replaceAll(/\n {2}/g, ' ')).toBe(
+        `words before it, so that it is at an end: ${command}${end}`,
+      );
+    }
   });
 });
 

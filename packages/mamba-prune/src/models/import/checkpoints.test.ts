@@ -53,6 +53,14 @@ const ofTheFile = (notes: readonly string[]): string[] =>
   notes.filter((note) => !note.startsWith('Taken as usual, for no shape tells it'));
 
 describe('a checkpoint', () => {
+  it('says that averages without names, as torch_ema keeps them, were not taken', async () => {
+    const path = fixture('torch-ema.pt');
+    expect(await weights(path)).toEqual(await weights(fixture('plain.pt')));
+    expect((await read(path)).notes.join(' ')).toContain(
+      "The averages at 'ema.shadow_params' were not taken: they are a list without names, as torch_ema keeps them.",
+    );
+  });
+
   it('gives the weights that are in it', async () => {
     const path = fixture('plain.pt');
     expect(await weights(path)).toEqual(values(await loadTorchSave(path)));

@@ -41,6 +41,8 @@ export interface WeightsFile {
   readonly dicts: readonly FoundDict[];
   /** What the script that wrote it was called with, if it says so. */
   readonly args?: ScriptArguments;
+  /** What lies beside the state dicts and is not taken, as sentences. */
+  readonly notes?: readonly string[];
   /**
    * @param names - new names, with those that the dict has
    * @returns tensors under the new names; the caller owns them
@@ -165,6 +167,12 @@ async function torchWeights(path: string): Promise<WeightsFile> {
   return {
     dicts: [...stored.keys()],
     args: file.scriptArguments,
+    // Their order is that of the parameters of a module, which the order of a state dict need not be.
+    notes: file.namelessAverages.map(
+      (key) =>
+        `The averages at '${shortened(key)}' were not taken: they are a list without names, as torch_ema keeps them. To take them, ` +
+        'call ema.copy_to() in the script and save model.state_dict().',
+    ),
     load: (dict, names) => {
       const from = stored.get(dict)?.tensors ?? new Map<string, TorchTensor>();
       const wanted = Array.from(names).flatMap(([name, old]) => {

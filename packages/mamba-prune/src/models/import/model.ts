@@ -116,7 +116,7 @@ export async function importModel(
       const tensors = file.load(choice.dict, choice.names);
       try {
         const taken = { ...options, key: choice.key === '' ? undefined : choice.key };
-        return withNotes(choice.notes, () =>
+        return withNotes([...choice.notes, ...(file.notes ?? [])], () =>
           fromTensors(tensors, taken, basename(path), file.args),
         );
       } finally {

@@ -40,7 +40,7 @@ function limitsIn(options: Limits): Limit[] {
   return [
     ...plain,
     ...ofGroups('rates of single groups (`rateOf`)', (rate) => rate !== 0),
-    ...ofGroups('excluded groups (a rate of 0)', (rate) => rate === 0),
+    ...ofGroups('excluded groups (a rate of 0 in `rateOf`)', (rate) => rate === 0),
   ];
 }
 

@@ -213,10 +213,13 @@ describe('the solution of a budget', () => {
       'ask less of what keeps units: `maxRate` 0.5, `minWidth` 50%.',
     ],
     [{ roundTo: 8 }, 'ask less of what keeps units: `roundTo` 8.'],
-    [{ rateOf: { a: 0 } }, 'ask less of what keeps units: excluded groups (a rate of 0).'],
+    [
+      { rateOf: { a: 0 } },
+      'ask less of what keeps units: excluded groups (a rate of 0 in `rateOf`).',
+    ],
     [
       { rateOf: { a: 0.1, b: 0 } },
-      'keeps units: rates of single groups (`rateOf`), excluded groups (a rate of 0).',
+      'keeps units: rates of single groups (`rateOf`), excluded groups (a rate of 0 in `rateOf`).',
     ],
     [{ maxRate: 1, minWidth: 1 }, 'Raise the budget or let more groups or kinds be cut.'],
   ] as const)('is refused with the limits that stand in its way: %j', (limits, advice) => {

@@ -6,7 +6,8 @@ import type { PictureHeading } from '../../report-package.js';
 import { compareBudgets } from './budget.js';
 import { type CompareMethod, methodLabel, methodsOf } from './methods.js';
 import { allSeeds } from './seeds.js';
-import { type CompareSettings, percentName } from './settings.js';
+import type { CompareResults } from './results.js';
+import { type CompareRun, type CompareSettings, percentName } from './settings.js';
 
 type Removed = Pick<CompareSettings, 'targets' | 'budget'>;
 
@@ -25,6 +26,18 @@ function seedsText({ seeds, seedsAt = [] }: CompareSettings): string {
   const counts = [seeds, ...seedsAt.map((at) => at.seeds)].map(({ length }) => length);
   const [least, most] = [Math.min(...counts), Math.max(...counts)];
   return `${least < most ? `${least} to ` : ''}${most === 1 ? '1 seed' : `${most} seeds`}`;
+}
+
+/** How far a comparison is. Counted are the runs of the methods, as in its tables: what they begin with is none of them. */
+export const doneText = ({ done, planned }: Pick<CompareResults, 'done' | 'planned'>): string =>
+  `${done} of ${plural(planned, 'run')} of the methods are done`;
+
+/** `8 runs of the methods and 2 dense trainings before them` */
+export function runsText(runs: readonly CompareRun[]): string {
+  const methods = runs.filter(({ method }) => method !== undefined).length;
+  const dense = runs.length - methods;
+  const before = `${plural(dense, 'dense training')} before them`;
+  return `${plural(methods, 'run')} of the methods${dense === 0 ? '' : ` and ${before}`}`;
 }
 
 /** How it was compared, in one line. */

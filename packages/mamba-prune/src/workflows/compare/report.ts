@@ -2,7 +2,7 @@
 import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { modelLabel } from '../../models/model-label.js';
 import { loadReportPackage } from '../../report-package.js';
-import { describe, headingOf, rateText, remarks, removedText } from './describe.js';
+import { describe, doneText, headingOf, rateText, remarks, removedText } from './describe.js';
 import type { CompareFolder } from './folder.js';
 import { methodLabel, methodsOf } from './methods.js';
 import type { MethodResult } from './outcomes.js';
@@ -57,7 +57,7 @@ export function markdown(
     `${describe(settings)}. Removed: ${rates.map((rate) => removedText(rate, settings)).join('; ')}. ` +
       `Seeds ${seeds.join(', ')}.`,
     ...remarks(settings).flatMap((remark) => ['', remark]),
-    ...(done < planned ? ['', `**${done} of ${planned} runs are done.**`] : []),
+    ...(done < planned ? ['', `**${doneText(results)}.**`] : []),
     '',
     '| method | removed | accuracy | n | to dense | before the cut | after the cut | parameters | MACs |',
     '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',

@@ -61,7 +61,7 @@ function checkLimits(settings: ResolvedPruneSettings): void {
   if (own === undefined && minWidth === undefined) return;
   throw new UsageError(
     `prune: got ${own ? `the rate ${own[1]} of ${own[0]}` : 'min-width'} with near-zero, expected none: it deletes as ` +
-      'many units as there are. Leave near-zero out, or exclude whole groups.',
+      'many units as there are. Leave near-zero out, or exclude whole groups (a rate of 0 in `rateOf`).',
   );
 }
 
