@@ -47,7 +47,7 @@ import {
   recipeOf,
   typedRecipe,
 } from '../options/recipe.js';
-import { typedRatesFrom } from '../rates-from.js';
+import { type TypedRates, noteOtherChoice, typedRatesFrom } from '../rates-from.js';
 import { pruningHooks } from '../pruning-progress.js';
 import { printPruningRun } from '../pruning-tables.js';
 import { plural } from '../../format.js';
@@ -161,6 +161,8 @@ interface Told {
   readonly settings: PruneSettings;
   /** Of a new run's model. */
   readonly family?: Family;
+  /** What the rates were measured with. */
+  readonly measured?: TypedRates['measured'];
   /** Of the model's file. */
   readonly notes: readonly string[];
 }
@@ -177,7 +179,11 @@ async function settingsOf(
     ? await resumedSettings(context, stored, argument)
     : await newSettings(context, argument);
   const { decideImportance } = await import('../../workflows/prune/importance-choice.js');
-  checkPruningFlags(given, decideImportance(told.settings, told.family));
+  const decided = decideImportance(told.settings, told.family);
+  checkPruningFlags(given, decided);
+  if (told.measured && decided.importanceReason !== 'unused') {
+    noteOtherChoice(context, told.measured, decided);
+  }
   return told;
 }
 
@@ -252,7 +258,12 @@ async function newSettings(
     ...defined({ dataset, data, cachedSize, preset }),
     recipe: recipeThrough(given, (flags) => recipeOf(flags, options.seed, defaults, dataset ?? '')),
   };
-  return { settings, family: familyNamed(config), notes: facts.notes };
+  return {
+    settings,
+    family: familyNamed(config),
+    ...(own && { measured: own.measured }),
+    notes: facts.notes,
+  };
 }
 
 /**

@@ -6,7 +6,8 @@ import { openDataset } from '../../data/datasets.js';
 import { loadModel, saveModel } from '../../models/model-file.js';
 import { defaultCompensationTarget } from '../../pruning/compensation/choices.js';
 import { pruneModel } from '../../pruning/surgery.js';
-import { tinyTraining, writeTinyImages } from '../testing/tiny.js';
+import { pruneRun } from '../prune/run.js';
+import { tinyPruning, tinyTraining, writeTinyImages } from '../testing/tiny.js';
 import { trainRun } from '../train-run.js';
 import { readSensitivity } from './file.js';
 import { type SensitivityControl, sensitivityRun } from './run.js';
@@ -69,6 +70,35 @@ describe('a measurement of sensitivity', () => {
     ]);
     expect(seen.at(-1)).toEqual([8, 8]);
     expect(readSensitivity(at('whole.json'))).toEqual(file);
+  });
+
+  it('chooses units by what prune chooses them by in the same family', async () => {
+    const { model } = await trainRun(
+      { ...tinyTraining(at('images')), arch: 'resnet20', model: { baseWidth: 4, blocks: [1] } },
+      { out: at('resnet') },
+    );
+    model.dispose();
+    const given = settings({ model: at('resnet', 'model.safetensors'), rates: [0.5] });
+    const out = at('resnet.json');
+    const { file } = await sensitivityRun(given, { out });
+    const { importance, ...rest } = tinyPruning(given.model, at('images'), {
+      rates: { channels: 0.5 },
+    });
+    expect(importance).toBe('l2');
+    const { record, model: cut } = await pruneRun(rest, { out: at('resnet-cut') });
+    cut.dispose();
+    expect(record).toMatchObject({ importance: 'obd', importanceReason: 'family' });
+    expect(file).toMatchObject({ importance: record.importance, score: record.score });
+  });
+
+  it('keeps the importance that it began with', async () => {
+    const out = at('kept.json');
+    const begun = settings({ rates: [0.5], importance: 'l1' });
+    await sensitivityRun(begun, { out, ...after(1) });
+    const { importance, ...rest } = begun;
+    const { file, finished } = await sensitivityRun(rest, { out, resume: true });
+    expect(finished).toBe(true);
+    expect(file.importance).toBe(importance);
   });
 
   it('goes on where its time was over, to the same file', async () => {

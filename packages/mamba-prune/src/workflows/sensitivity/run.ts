@@ -2,6 +2,7 @@
 import type { Dataset } from '../../data/types.js';
 import { UsageError } from '../../errors.js';
 import { evaluateModel } from '../../inference/evaluate-model.js';
+import { familyNamed } from '../../models/families.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { precisionOn } from '../../models/precision.js';
 import type { ComputePrecision } from '../../precision.js';
@@ -79,15 +80,17 @@ export async function sensitivityRun(
   control: SensitivityControl = {},
   hooks: SensitivityHooks = {},
 ): Promise<SensitivityRun> {
-  const told = resolveSensitivity(given);
+  resolveSensitivity(given);
   const { out, resume = false, overwrite = false, device = 'cpu', signal } = control;
   if (resume && out === undefined) {
     throw new UsageError('sensitivity: got resume without out, expected the file to go on with.');
   }
   if (out !== undefined && !resume) checkOut(out, { overwrite });
   const earlier = resume && out !== undefined ? readSensitivity(out) : undefined;
-  const { model, info } = await openModelFile(told.model, told.import);
+  const { model, info } = await openModelFile(given.model, given.import);
   try {
+    const { importance = earlier?.importance } = given;
+    const told = resolveSensitivity({ ...given, importance }, familyNamed(model.config));
     const { dataset: name, data, seed, scoreBatches: batches } = told;
     const found = await openDataFor(model, { dataset: name, data }, control.data);
     noteAssumedPixels(info, found.info, control.data);

@@ -1,6 +1,7 @@
 // What a measurement of sensitivity is told, and its defaults.
 import { checksOf } from '../../checks.js';
 import { UsageError } from '../../errors.js';
+import type { Family } from '../../models/family.js';
 import type { ImportOptions } from '../../models/import/model.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import type { Precision } from '../../precision.js';
@@ -59,7 +60,7 @@ export interface SensitivitySettings {
   readonly kinds?: readonly string[] | undefined;
   /** Default `1`. */
   readonly roundTo?: number | undefined;
-  /** As in `PruneSettings`. */
+  /** As in `PruneSettings`: by default that of the model's family, and of a measurement that is gone on with its own. */
   readonly importance?: ImportanceName | undefined;
   /** Default `consumer`. */
   readonly score?: UnitScore | undefined;
@@ -122,9 +123,13 @@ export type ResolvedSensitivitySettings = Omit<SensitivitySettings, Decided | 'c
 
 /**
  * Fills in the defaults and checks what can be checked without the model.
+ * @param family - of the model, once it is known: units are chosen by what `prune` would choose them by
  * @throws UsageError naming the setting
  */
-export function resolveSensitivity(given: SensitivitySettings): ResolvedSensitivitySettings {
+export function resolveSensitivity(
+  given: SensitivitySettings,
+  family: Pick<Family, 'importance'> = {},
+): ResolvedSensitivitySettings {
   const where = 'sensitivity';
   requireOptions(where, given, settingsKinds, ['model', 'dataset']);
   const { number, integer, oneOf } = checksOf(where);
@@ -133,7 +138,7 @@ export function resolveSensitivity(given: SensitivitySettings): ResolvedSensitiv
   );
   if (rates.length === 0) throw new UsageError(`${where}: got no rates, expected at least one.`);
   const score = oneOf('score', given.score ?? defaultScore, unitScores);
-  const importance = given.importance ?? defaultImportance(true, score);
+  const importance = given.importance ?? defaultImportance(true, score, family.importance);
   checkImportance(importance);
   return {
     ...given,
