@@ -65,7 +65,7 @@ export async function typedRatesFrom(
   const { digestFile } = await import('@mamba-prune/libtorch/files');
   if (digestFile(path).sha256 !== measured.model.sha256) {
     context.note(
-      `${where}: was measured on other weights than those of ${relativePath(path)}, of the same shapes. Its rates are taken.`,
+      `${where}: was measured on other weights than those of ${relativePath(path)}, whose groups are as wide. Its rates are taken.`,
     );
   }
   context.note(
