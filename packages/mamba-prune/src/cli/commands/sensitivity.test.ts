@@ -74,6 +74,27 @@ describe('sensitivity', () => {
     expect(search?.best?.macs).toBeLessThanOrEqual(0.6 * dense.macs);
   });
 
+  it('goes on to its search though nothing says so again', async () => {
+    const [whole, out] = [at('search-whole.json'), at('search-stopped.json')];
+    const few = [
+      '--images',
+      '8',
+      '--rates',
+      '0.5,0.8',
+      '--search',
+      'greedy',
+      '--target-macs',
+      '0.6x',
+    ];
+    expect((await sensitivity(at('dense'), ...few, '--out', whole)).status).toBe(0);
+    const stopped = await sensitivity(at('dense'), ...few, '--out', out, '--minutes', '1e-9');
+    expect(stopped.stdout).not.toContain('Right after the cut');
+    expect(flat(stopped.stderr)).toContain('The time was over before everything was measured.');
+    const { status, stderr } = await sensitivity('--resume', '--out', out);
+    expect(status, stderr).toBe(0);
+    expect(readFileSync(out, 'utf8')).toBe(readFileSync(whole, 'utf8'));
+  });
+
   it('tells how to cut by it with the plugins that it was given', async () => {
     const plugin = at('plugin.mjs');
     Object.assign(globalThis, {

@@ -116,6 +116,30 @@ describe('a measurement of sensitivity', () => {
     expect(readFileSync(out, 'utf8')).toBe(readFileSync(at('one-go.json'), 'utf8'));
   });
 
+  it('goes on to the search that it was begun with, whenever it was stopped', async () => {
+    await sensitivityRun(settings({ search: greedy }), { out: at('with-search.json') });
+    const out = at('before-search.json');
+    // Before there is anything to search from.
+    await sensitivityRun(settings({ search: greedy }), { out, ...after(1) });
+    const { search, ...begun } = readSensitivity(out);
+    expect(begun.finished).toBe(false);
+    expect(search).toMatchObject({ method: 'greedy', finished: false, evaluations: [] });
+    const { metric, most: amount } = search?.budget ?? { metric: 'macs', most: 0 };
+    const told = { method: 'greedy', target: { metric, amount } } as const;
+    const { finished } = await sensitivityRun(settings({ search: told }), { out, resume: true });
+    expect(finished).toBe(true);
+    expect(readFileSync(out, 'utf8')).toBe(readFileSync(at('with-search.json'), 'utf8'));
+  });
+
+  it('refuses a budget of its search before it measures', async () => {
+    const out = at('no-budget.json');
+    const search = { ...greedy, target: { metric: 'macs', amount: 1e9 } } as const;
+    await expect(sensitivityRun(settings({ search }), { out })).rejects.toThrow(
+      'but the whole model has',
+    );
+    expect(existsSync(out)).toBe(false);
+  });
+
   it('goes on after a signal', async () => {
     const out = at('stopped.json');
     const controller = new AbortController();

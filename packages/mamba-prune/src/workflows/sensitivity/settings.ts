@@ -17,7 +17,11 @@ import { type Amount, checkAmount, limitOf } from '../../pruning/budget/amounts.
 import type { CostLimit } from '../../pruning/sensitivity/allocate.js';
 import { type CostMetric, costMetrics } from '../../pruning/sensitivity/curve.js';
 import { type Sensitivity, defaultSensitivityRates } from '../../pruning/sensitivity/measure.js';
-import { type SensitivityBy, sensitivityParts } from '../../pruning/sensitivity/parts.js';
+import {
+  type GroupSizes,
+  type SensitivityBy,
+  sensitivityParts,
+} from '../../pruning/sensitivity/parts.js';
 import { sum } from '../../pruning/sensitivity/measure.js';
 import {
   type CompensateSettings,
@@ -170,7 +174,13 @@ function checkedSearch(where: string, { method, target, maxRate }: SearchSetting
 /** A target in numbers. @throws UsageError for an amount that is none, or that leaves the model whole */
 export function limitOfTarget(
   { metric, amount }: CostTarget,
-  { dense, parts }: Pick<Sensitivity, 'dense' | 'parts'>,
+  {
+    dense,
+    parts,
+  }: {
+    readonly dense: Pick<Sensitivity['dense'], 'macs' | 'parameters'>;
+    readonly parts: readonly Pick<GroupSizes, 'groups'>[];
+  },
 ): CostLimit {
   const whole =
     metric === 'units' ? sum(parts.flatMap(({ groups }) => Object.values(groups))) : dense[metric];
