@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { ops } from '@mamba-prune/libtorch';
 import { openDataset } from '../../data/datasets.js';
 import { loadModel, saveModel } from '../../models/model-file.js';
 import { defaultCompensationTarget } from '../../pruning/compensation/choices.js';
@@ -215,6 +216,22 @@ describe('a measurement of sensitivity', () => {
     for (const images of [1e6, train.length]) {
       await sensitivityRun(settings({ images, rates: [0.5] }), { out, resume: true });
     }
+  });
+
+  it('names the model whose loss is no number, and so does a pruning', async () => {
+    const path = at('too-large.safetensors');
+    const { model, info } = loadModel(at('dense', 'model.safetensors'));
+    for (const weight of model.parameters()) ops.fill_(weight.detach(), 1e38);
+    saveModel(path, model, info);
+    model.dispose();
+    const words = 'got a loss of NaN on the';
+    await expect(sensitivityRun(settings({ model: path }))).rejects.toThrow(
+      `sensitivity: ${path}: ${words} train images of folder`,
+    );
+    const pruning = pruneRun(tinyPruning(path, at('images')), { out: at('too-large') });
+    await expect(pruning).rejects.toThrow(
+      `prune: ${path}, before the cut: ${words} test images of folder`,
+    );
   });
 
   it('is refused over a file that is there, with other settings, and of another model', async () => {

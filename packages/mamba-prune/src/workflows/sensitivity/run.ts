@@ -1,7 +1,7 @@
 // Measures how sensitive the parts of a model are, and searches for rates: from a model's file to sensitivity.json.
 import type { Dataset } from '../../data/types.js';
 import { UsageError } from '../../errors.js';
-import { evaluateModel } from '../../inference/evaluate-model.js';
+import { NotFiniteError, evaluateModel } from '../../inference/evaluate-model.js';
 import { familyNamed } from '../../models/families.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { inspectModel } from '../../models/inspect.js';
@@ -114,7 +114,7 @@ export async function sensitivityRun(
       model,
       settings,
       kinds,
-      evaluate: evaluator(heldOut, { split, precision }, control),
+      evaluate: evaluator(heldOut, { model, path: settings.model, split, precision }, control),
       calibration:
         needForImages(settings) === undefined
           ? undefined
@@ -172,10 +172,18 @@ function plannedSearch(
   return { method, budget, maxRate: largest, finished: false, candidates: [], evaluations: [] };
 }
 
+/** What is measured, and how. */
+interface Measured {
+  readonly model: ImageModel;
+  readonly path: string;
+  readonly split: 'train' | 'test';
+  readonly precision: ComputePrecision;
+}
+
 /** Loss and accuracy on the images held out. */
 function evaluator(
   heldOut: Dataset,
-  { split, precision }: { readonly split: 'train' | 'test'; readonly precision: ComputePrecision },
+  { model, path, split, precision }: Measured,
   { device = 'cpu', batchSize = 256, signal }: SensitivityControl,
 ): Evaluate {
   return async (cut) => {
@@ -186,6 +194,9 @@ function evaluator(
       precision,
       asInTraining: true,
       ...(signal && { signal }),
+    }).catch((error: unknown) => {
+      const what = cut === model ? path : `${path}, after a cut`;
+      throw error instanceof NotFiniteError ? error.of(`sensitivity: ${what}`) : error;
     });
     if (found) return found;
     signal?.throwIfAborted();
