@@ -1,7 +1,9 @@
 // `prune --rates-from`: a rate for each group from sensitivity.json.
 import { digits } from '../format.js';
 import type { ImageModel } from '../models/image-model.js';
+import { defaultScore } from '../pruning/importances.js';
 import { relativePath } from '../shell.js';
+import type { PruneSettings } from '../workflows/prune/settings.js';
 import { UsageError } from '../errors.js';
 import type { RatesFrom } from '../workflows/sensitivity/rates-from.js';
 import type { CostTarget } from '../workflows/sensitivity/settings.js';
@@ -12,7 +14,18 @@ import { flagOf } from './options/flag-name.js';
 import { rateOfGroups } from './options/groups.js';
 import { type ModelKind, hasRates, ratesOf } from './options/rates.js';
 
+type ScoredBy = Pick<PruneSettings, 'importance' | 'score'>;
+
 type PruneContext = Context<CommonOptions & PruningFlags>;
+
+/** Rates, and what the units were chosen by when these were measured. */
+export interface TypedRates extends RatesFrom {
+  readonly measured: {
+    readonly where: string;
+    readonly importance: string;
+    readonly score: string;
+  };
+}
 
 /**
  * The rates that the file of --rates-from leads to; undefined without that flag.
@@ -23,7 +36,7 @@ export async function typedRatesFrom(
   context: PruneContext,
   { path, model }: { readonly path: string; readonly model: ImageModel },
   kinds: readonly ModelKind[],
-): Promise<RatesFrom | undefined> {
+): Promise<TypedRates | undefined> {
   const { given } = context;
   const { ratesFrom: file, roundTo, maxRate, minWidth } = given;
   if (file === undefined) return undefined;
@@ -52,14 +65,29 @@ export async function typedRatesFrom(
   const { digestFile } = await import('@mamba-prune/libtorch/files');
   if (digestFile(path).sha256 !== measured.model.sha256) {
     context.note(
-      `${where}: was measured on other weights than those of ${relativePath(path)}, of the same shapes. Its rates are taken.`,
+      `${where}: was measured on other weights than those of ${relativePath(path)}, whose groups are as wide. Its rates are taken.`,
     );
   }
   context.note(
     `Rates of ${found.origin} in ${where}: a loss of ${digits(found.loss, 4)} on its images right after the cut, ` +
       `${digits(measured.dense.loss, 4)} before.`,
   );
-  return found;
+  const { importance, score } = measured;
+  return { ...found, measured: { where, importance, score } };
+}
+
+/** Tells whether the units will be chosen by something else than what the rates were measured with. */
+export function noteOtherChoice(
+  context: Pick<PruneContext, 'note'>,
+  { where, importance, score }: TypedRates['measured'],
+  { importance: other = importance, score: otherScore = defaultScore }: ScoredBy,
+): void {
+  if (other === importance && otherScore === score) return;
+  context.note(
+    `${where}: was measured with units chosen by ${importance} of ${score}, and this run chooses them by ` +
+      `${other} of ${otherScore}, so that the losses measured are not those of its cuts. For the same units: ` +
+      `--importance ${importance} --score ${score}`,
+  );
 }
 
 /** @throws UsageError for flags that say which group loses how much in another way */

@@ -29,7 +29,8 @@ export function printSensitivity(context: Context, file: SensitivityFile): void 
   ]);
   context.print();
   printParts(context, file);
-  if (search) printSearch(context, file, search);
+  // One that has not begun has nothing to show.
+  if (search && search.evaluations.length > 0) printSearch(context, file, search);
 }
 
 /** Accuracy in points: what is lost at each rate. */

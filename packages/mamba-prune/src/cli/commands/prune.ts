@@ -49,7 +49,7 @@ import {
   refuseOtherPreset,
   typedRecipe,
 } from '../options/recipe.js';
-import { typedRatesFrom } from '../rates-from.js';
+import { type TypedRates, noteOtherChoice, typedRatesFrom } from '../rates-from.js';
 import { pruningHooks } from '../pruning-progress.js';
 import { printPruningRun } from '../pruning-tables.js';
 import { plural } from '../../format.js';
@@ -163,6 +163,8 @@ interface Told {
   readonly settings: PruneSettings;
   /** Of a new run's model. */
   readonly family?: Family;
+  /** What the rates were measured with. */
+  readonly measured?: TypedRates['measured'];
   /** Of the model's file. */
   readonly notes: readonly string[];
 }
@@ -179,7 +181,11 @@ async function settingsOf(
     ? await resumedSettings(context, stored, argument)
     : await newSettings(context, argument);
   const { decideImportance } = await import('../../workflows/prune/importance-choice.js');
-  checkPruningFlags(given, decideImportance(told.settings, told.family));
+  const decided = decideImportance(told.settings, told.family);
+  checkPruningFlags(given, decided);
+  if (told.measured && decided.importanceReason !== 'unused') {
+    noteOtherChoice(context, told.measured, decided);
+  }
   return told;
 }
 
@@ -257,7 +263,12 @@ async function newSettings(
     ...defined({ dataset, data, cachedSize, preset }),
     recipe: recipeThrough(given, (flags) => recipeOf(flags, options.seed, defaults, dataset ?? '')),
   };
-  return { settings, family: familyNamed(config), notes: facts.notes };
+  return {
+    settings,
+    family: familyNamed(config),
+    ...(own && { measured: own.measured }),
+    notes: facts.notes,
+  };
 }
 
 /**

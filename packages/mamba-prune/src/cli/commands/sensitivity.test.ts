@@ -74,6 +74,27 @@ describe('sensitivity', () => {
     expect(search?.best?.macs).toBeLessThanOrEqual(0.6 * dense.macs);
   });
 
+  it('goes on to its search though nothing says so again', async () => {
+    const [whole, out] = [at('search-whole.json'), at('search-stopped.json')];
+    const few = [
+      '--images',
+      '8',
+      '--rates',
+      '0.5,0.8',
+      '--search',
+      'greedy',
+      '--target-macs',
+      '0.6x',
+    ];
+    expect((await sensitivity(at('dense'), ...few, '--out', whole)).status).toBe(0);
+    const stopped = await sensitivity(at('dense'), ...few, '--out', out, '--minutes', '1e-9');
+    expect(stopped.stdout).not.toContain('Right after the cut');
+    expect(flat(stopped.stderr)).toContain('The time was over before everything was measured.');
+    const { status, stderr } = await sensitivity('--resume', '--out', out);
+    expect(status, stderr).toBe(0);
+    expect(readFileSync(out, 'utf8')).toBe(readFileSync(whole, 'utf8'));
+  });
+
   it('tells how to cut by it with the plugins that it was given', async () => {
     const plugin = at('plugin.mjs');
     Object.assign(globalThis, {
@@ -89,6 +110,25 @@ describe('sensitivity', () => {
     // The usual rate is more than was measured.
     expect(told).toContain('--rate0.5--plugin');
     expect(told).toContain(`--plugin${plugin}`);
+  });
+
+  it('tells how to cut by it as it was measured', async () => {
+    const told = async (...argv: string[]): Promise<string> => {
+      const few = ['--images', '8', '--rates', '0.8', '--by', 'kind', '--overwrite'];
+      const out = ['--out', at('told.json')];
+      const { status, stdout, stderr } = await sensitivity(at('dense'), ...few, ...out, ...argv);
+      expect(status, stderr).toBe(0);
+      return stdout.slice(stdout.indexOf('cut by it')).replaceAll(/[\s\\]+/g, '');
+    };
+    expect(await told()).toContain(`--rates-from${at('told.json')}--outDIR`);
+    const images = ['--dataset', 'folder', '--data', at('images')];
+    const chosen = ['--importance', 'l1', '--score', 'group'];
+    const compensated = ['--compensate', 'fold', '--compensate-images', '20'];
+    expect(await told(...images, ...compensated, ...chosen)).toContain(
+      [...chosen, ...compensated, ...images, '--out', 'DIR'].join(''),
+    );
+    // The norm that goes with this score.
+    expect(await told('--score', 'activation')).toContain('.json--scoreactivation--outDIR');
   });
 
   it('says what is missing or does not go together', async () => {
@@ -185,6 +225,23 @@ describe('prune --rates-from', () => {
       at('s.json'),
     ]);
     expect(flat(resumed.stderr)).toContain('got --rates-from with --resume: a run keeps the rates');
+  });
+
+  it('says so of units that are chosen by something else than in the measurement', async () => {
+    const noted = async (...argv: string[]): Promise<string> => {
+      const { status, stderr } = await prune('--out', at('chosen'), '--overwrite', ...argv);
+      expect(status, stderr).toBe(0);
+      return flat(stderr);
+    };
+    const said =
+      'was measured with units chosen by taylor of consumer, and this run chooses them by';
+    expect(await noted()).not.toContain('this run chooses');
+    expect(await noted('--importance', 'taylor')).not.toContain('this run chooses');
+    expect(await noted('--importance', 'l1')).toContain(
+      `${said} l1 of consumer, so that the losses measured are not those of its cuts. For the same units: ` +
+        '--importance taylor --score consumer',
+    );
+    expect(await noted('--score', 'group')).toContain(`${said} taylor of group`);
   });
 
   it('says so of weights that are others than those that were measured', async () => {

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
 import { digits } from '../../format.js';
 import type { ImportOptions } from '../../models/import/model.js';
+import type { UnitScore } from '../../pruning/importances.js';
 import { relativePath, resumeCommand, shellCommand } from '../../shell.js';
 import type { SearchRecord, SensitivityFile } from '../../workflows/sensitivity/file.js';
 import type { SensitivitySettings } from '../../workflows/sensitivity/settings.js';
@@ -102,6 +103,7 @@ export function addSensitivityCommand(program: Command, cli: Cli): void {
     printSensitivity(context, file);
     if (finished && out !== undefined) {
       const { plugin = [] } = context.given;
+      const { dataset, data } = context.given;
       const line = shellCommand([
         'mamba-prune',
         'prune',
@@ -109,6 +111,9 @@ export function addSensitivityCommand(program: Command, cli: Cli): void {
         '--rates-from',
         out,
         ...rateWithin(file),
+        ...(await sameCut(file)),
+        ...(dataset === undefined ? [] : ['--dataset', dataset]),
+        ...(data === undefined ? [] : ['--data', data]),
         ...plugin.flatMap((name) => ['--plugin', name]),
       ]);
       context.print();
@@ -148,6 +153,23 @@ function progressHooks({ progress }: SensitivityContext) {
 function rateWithin({ rates, search }: SensitivityFile): string[] {
   const most = Math.max(...rates);
   return search || most >= usualRate ? [] : ['--rate', String(most)];
+}
+
+/** What `prune` has to be told to cut as was measured, where that is not what it does by itself. */
+async function sameCut({
+  model,
+  importance,
+  score,
+  compensate: how,
+}: SensitivityFile): Promise<string[]> {
+  const { findFamily } = await import('../../models/families.js');
+  const { defaultImportance, defaultScore } = await import('../../pruning/importances.js');
+  const usual = defaultImportance(true, score as UnitScore, findFamily(model.arch)?.importance);
+  return [
+    ...(importance === usual ? [] : ['--importance', importance]),
+    ...(score === defaultScore ? [] : ['--score', score]),
+    ...(how ? ['--compensate', how.target, '--compensate-images', String(how.images)] : []),
+  ];
 }
 
 async function earlierFile({

@@ -3,7 +3,12 @@
 import { type Command, Option } from 'commander';
 import { pruneLimits, trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
-import type { ImportanceName, UnitScore } from '../../pruning/importances.js';
+import { families } from '../../models/families.js';
+import {
+  type ImportanceName,
+  type UnitScore,
+  defaultWithImages,
+} from '../../pruning/importances.js';
 import type { Amount } from '../../pruning/budget/amounts.js';
 import type { CostMetric } from '../../pruning/sensitivity/curve.js';
 import { sensitivityParts } from '../../pruning/sensitivity/parts.js';
@@ -78,7 +83,7 @@ export function addSensitivityOptions(command: Command): void {
   ]);
   command.optionsGroup('Importance of units:');
   add(command, [
-    ...scoreOptions('taylor; under --score activation l1'),
+    ...scoreOptions(`${defaultWithImages(families())}; under --score activation l1`),
     integerOption(
       '--score-batches <n>',
       'batches of 64 images to measure with, where images are looked at (default: 8)',

@@ -190,6 +190,46 @@ describe('the rates of a file', () => {
     expect(rateOf['blocks.0.mlp']).toBeCloseTo(1 - 20 / 64, 12);
   });
 
+  it('leave the share that is asked of the model itself, whatever else was measured', async () => {
+    const other = smallMamba({ scan: 'bi' });
+    const amount = '0.8x' as const;
+    for (const metric of ['macs', 'parameters'] as const) {
+      const target = { metric, amount } as const;
+      const own = ratesFrom('f', await fileOf(), model, { rates: both, target, isSaid: true });
+      const file = await fileOf('group', ['ssm', 'mlp'], other);
+      const { rateOf } = ratesFrom('f', file, model, { rates: both, target, isSaid: true });
+      const costs = widthCosts(model)[metric];
+      const costOf = (rates: Readonly<Record<string, number>>): number =>
+        costs(
+          Object.fromEntries(
+            model
+              .pruningGroups()
+              .map(({ name, size }) => [name, Math.round(size * (1 - (rates[name] ?? 0)))]),
+          ),
+        );
+      const most = 0.8 * costOf({});
+      expect(costOf(rateOf)).toBeLessThanOrEqual(most);
+      expect(costOf(rateOf)).toBeGreaterThan(0.97 * most);
+      expect(costOf(own.rateOf)).toBeGreaterThan(0.97 * most);
+    }
+  });
+
+  it('are refused of a shallower model', async () => {
+    const deeper = smallMamba({ depth: 3 });
+    for (const by of ['group', 'kind'] as const) {
+      const file = await fileOf(by);
+      expect(() => ratesFrom('f', file, deeper, { rates: both, isSaid: true })).toThrow(
+        "f: got a measurement without the group 'blocks.2.ssm', which this model has, expected all groups of the kind ssm. " +
+          'Give the file of this model, or measure it: mamba-prune sensitivity MODEL --out FILE',
+      );
+    }
+    const shortened = await fileOf();
+    const parts = shortened.parts.filter(({ kinds }) => !kinds.includes('mlp'));
+    expect(() =>
+      ratesFrom('f', { ...shortened, parts }, model, { rates: both, isSaid: true }),
+    ).toThrow("without the group 'blocks.0.mlp'");
+  });
+
   it('are refused of another model, of one that is not finished, and of kinds that it lacks', async () => {
     const file = await fileOf();
     const asked = { rates: both, isSaid: true };

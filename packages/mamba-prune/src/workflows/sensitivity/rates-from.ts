@@ -1,6 +1,7 @@
 // From sensitivity.json to the rates of a pruning: what a search found, or what the measured curves say under a budget.
 import type { ImageModel } from '../../models/image-model.js';
 import { UsageError } from '../../errors.js';
+import { inspectModel } from '../../models/inspect.js';
 import type { Widths } from '../../models/width-costs.js';
 import { ratesFromSensitivity, ratesOfWidths } from '../../pruning/sensitivity/allocate.js';
 import type { MinWidth } from '../../pruning/group-limits.js';
@@ -10,7 +11,7 @@ import { sum } from '../../pruning/sensitivity/measure.js';
 import { withFewest, widthsAt } from '../../pruning/sensitivity/parts.js';
 import { keptCount } from '../../pruning/selection.js';
 import type { SensitivityFile } from './file.js';
-import { checkSameGroups } from './same-groups.js';
+import { checkAllGroups, checkSameGroups } from './same-groups.js';
 import { sensitivityOf } from './run.js';
 import { type CostTarget, limitOfTarget } from './settings.js';
 import { costOfModel } from './starts.js';
@@ -59,12 +60,16 @@ export function ratesFrom(
   const measured = sensitivityOf(file);
   checkSameGroups(where, model, measured);
   // Which earlier files do not tell.
-  const whole = { ...measured, parts: withFewest(measured.parts, model.pruningGroups()) };
+  const parts = withFewest(measured.parts, model.pruningGroups());
+  // A share is one of the model that is pruned, which may be another than the one that was measured.
+  const { parameters, macs } = inspectModel(model);
+  const whole = { ...measured, parts, dense: { ...measured.dense, parameters, macs } };
   if (!file.finished) {
     throw new UsageError(
       `${where}: is not finished, expected every part at every rate. Go on with: mamba-prune sensitivity --resume --out ${where}`,
     );
   }
+  checkAllGroups(where, model, measured, file.kinds);
   const best = asked.isSaid ? undefined : file.search?.best;
   if (best) {
     checkLargest(where, best.rates, asked.maxRate);

@@ -2,11 +2,13 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { ops } from '@mamba-prune/libtorch';
 import { openDataset } from '../../data/datasets.js';
 import { loadModel, saveModel } from '../../models/model-file.js';
 import { defaultCompensationTarget } from '../../pruning/compensation/choices.js';
 import { pruneModel } from '../../pruning/surgery.js';
-import { tinyTraining, writeTinyImages } from '../testing/tiny.js';
+import { pruneRun } from '../prune/run.js';
+import { tinyPruning, tinyTraining, writeTinyImages } from '../testing/tiny.js';
 import { trainRun } from '../train-run.js';
 import { readSensitivity } from './file.js';
 import { type SensitivityControl, sensitivityRun } from './run.js';
@@ -71,6 +73,35 @@ describe('a measurement of sensitivity', () => {
     expect(readSensitivity(at('whole.json'))).toEqual(file);
   });
 
+  it('chooses units by what prune chooses them by in the same family', async () => {
+    const { model } = await trainRun(
+      { ...tinyTraining(at('images')), arch: 'resnet20', model: { baseWidth: 4, blocks: [1] } },
+      { out: at('resnet') },
+    );
+    model.dispose();
+    const given = settings({ model: at('resnet', 'model.safetensors'), rates: [0.5] });
+    const out = at('resnet.json');
+    const { file } = await sensitivityRun(given, { out });
+    const { importance, ...rest } = tinyPruning(given.model, at('images'), {
+      rates: { channels: 0.5 },
+    });
+    expect(importance).toBe('l2');
+    const { record, model: cut } = await pruneRun(rest, { out: at('resnet-cut') });
+    cut.dispose();
+    expect(record).toMatchObject({ importance: 'obd', importanceReason: 'family' });
+    expect(file).toMatchObject({ importance: record.importance, score: record.score });
+  });
+
+  it('keeps the importance that it began with', async () => {
+    const out = at('kept.json');
+    const begun = settings({ rates: [0.5], importance: 'l1' });
+    await sensitivityRun(begun, { out, ...after(1) });
+    const { importance, ...rest } = begun;
+    const { file, finished } = await sensitivityRun(rest, { out, resume: true });
+    expect(finished).toBe(true);
+    expect(file.importance).toBe(importance);
+  });
+
   it('goes on where its time was over, to the same file', async () => {
     await sensitivityRun(settings({ search: greedy }), { out: at('one-go.json') });
     const out = at('resumed.json');
@@ -84,6 +115,30 @@ describe('a measurement of sensitivity', () => {
     // More than once in each of its parts.
     expect(stops).toBeGreaterThan(4);
     expect(readFileSync(out, 'utf8')).toBe(readFileSync(at('one-go.json'), 'utf8'));
+  });
+
+  it('goes on to the search that it was begun with, whenever it was stopped', async () => {
+    await sensitivityRun(settings({ search: greedy }), { out: at('with-search.json') });
+    const out = at('before-search.json');
+    // Before there is anything to search from.
+    await sensitivityRun(settings({ search: greedy }), { out, ...after(1) });
+    const { search, ...begun } = readSensitivity(out);
+    expect(begun.finished).toBe(false);
+    expect(search).toMatchObject({ method: 'greedy', finished: false, evaluations: [] });
+    const { metric, most: amount } = search?.budget ?? { metric: 'macs', most: 0 };
+    const told = { method: 'greedy', target: { metric, amount } } as const;
+    const { finished } = await sensitivityRun(settings({ search: told }), { out, resume: true });
+    expect(finished).toBe(true);
+    expect(readFileSync(out, 'utf8')).toBe(readFileSync(at('with-search.json'), 'utf8'));
+  });
+
+  it('refuses a budget of its search before it measures', async () => {
+    const out = at('no-budget.json');
+    const search = { ...greedy, target: { metric: 'macs', amount: 1e9 } } as const;
+    await expect(sensitivityRun(settings({ search }), { out })).rejects.toThrow(
+      'but the whole model has',
+    );
+    expect(existsSync(out)).toBe(false);
   });
 
   it('goes on after a signal', async () => {
@@ -161,6 +216,22 @@ describe('a measurement of sensitivity', () => {
     for (const images of [1e6, train.length]) {
       await sensitivityRun(settings({ images, rates: [0.5] }), { out, resume: true });
     }
+  });
+
+  it('names the model whose loss is no number, and so does a pruning', async () => {
+    const path = at('too-large.safetensors');
+    const { model, info } = loadModel(at('dense', 'model.safetensors'));
+    for (const weight of model.parameters()) ops.fill_(weight.detach(), 1e38);
+    saveModel(path, model, info);
+    model.dispose();
+    const words = 'got a loss of NaN on the';
+    await expect(sensitivityRun(settings({ model: path }))).rejects.toThrow(
+      `sensitivity: ${path}: ${words} train images of folder`,
+    );
+    const pruning = pruneRun(tinyPruning(path, at('images')), { out: at('too-large') });
+    await expect(pruning).rejects.toThrow(
+      `prune: ${path}, before the cut: ${words} test images of folder`,
+    );
   });
 
   it('is refused over a file that is there, with other settings, and of another model', async () => {

@@ -1,8 +1,10 @@
 // Measures how sensitive the parts of a model are, and searches for rates: from a model's file to sensitivity.json.
 import type { Dataset } from '../../data/types.js';
 import { UsageError } from '../../errors.js';
-import { evaluateModel } from '../../inference/evaluate-model.js';
+import { NotFiniteError, evaluateModel } from '../../inference/evaluate-model.js';
+import { familyNamed } from '../../models/families.js';
 import type { ImageModel } from '../../models/image-model.js';
+import { inspectModel } from '../../models/inspect.js';
 import { precisionOn } from '../../models/precision.js';
 import type { ComputePrecision } from '../../precision.js';
 import type { Calibration } from '../../pruning/calibration.js';
@@ -79,15 +81,17 @@ export async function sensitivityRun(
   control: SensitivityControl = {},
   hooks: SensitivityHooks = {},
 ): Promise<SensitivityRun> {
-  const told = resolveSensitivity(given);
+  resolveSensitivity(given);
   const { out, resume = false, overwrite = false, device = 'cpu', signal } = control;
   if (resume && out === undefined) {
     throw new UsageError('sensitivity: got resume without out, expected the file to go on with.');
   }
   if (out !== undefined && !resume) checkOut(out, { overwrite });
   const earlier = resume && out !== undefined ? readSensitivity(out) : undefined;
-  const { model, info } = await openModelFile(told.model, told.import);
+  const { model, info } = await openModelFile(given.model, given.import);
   try {
+    const { importance = earlier?.importance } = given;
+    const told = resolveSensitivity({ ...given, importance }, familyNamed(model.config));
     const { dataset: name, data, seed, scoreBatches: batches } = told;
     const found = await openDataFor(model, { dataset: name, data }, control.data);
     noteAssumedPixels(info, found.info, control.data);
@@ -110,13 +114,14 @@ export async function sensitivityRun(
       model,
       settings,
       kinds,
-      evaluate: evaluator(heldOut, { split, precision }, control),
+      evaluate: evaluator(heldOut, { model, path: settings.model, split, precision }, control),
       calibration:
         needForImages(settings) === undefined
           ? undefined
           : calibrationOf(dataset, { batches, device, seed, signal }),
       cut: control.cut ?? cutOf(dataset, settings, { device, signal }),
       isOver: control.isOver,
+      search: plannedSearch(model, settings, kinds, earlier?.search),
       file: new GrowingFile(header, out, earlier),
     };
     try {
@@ -141,13 +146,44 @@ interface Work {
   readonly calibration: Calibration | undefined;
   readonly cut: CutModel | undefined;
   readonly isOver: (() => boolean) | undefined;
+  /** As the file has it from its first point on; undefined where nothing was or will be searched. */
+  readonly search: SearchRecord | undefined;
   readonly file: GrowingFile;
+}
+
+/**
+ * The search that is to be gone on with, or begun: in the file before it begins, so that whoever resumes the measurement need not
+ * say it again. Without one in the settings, that of the file.
+ * @throws UsageError for a budget that is none, before anything is measured
+ */
+function plannedSearch(
+  model: ImageModel,
+  { search, rates }: ResolvedSensitivitySettings,
+  kinds: readonly string[],
+  before: SearchRecord | undefined,
+): SearchRecord | undefined {
+  if (!search) return before;
+  const { method, target, maxRate } = search;
+  const sizes = groupsOfKinds(model, kinds).map(({ name, size }) => [name, size] as const);
+  const parts = [{ groups: Object.fromEntries(sizes) }];
+  const budget = limitOfTarget(target, { dense: inspectModel(model), parts });
+  if (before && sameSearch(before, { method, budget, maxRate })) return before;
+  const largest = maxRate ?? Math.max(...rates);
+  return { method, budget, maxRate: largest, finished: false, candidates: [], evaluations: [] };
+}
+
+/** What is measured, and how. */
+interface Measured {
+  readonly model: ImageModel;
+  readonly path: string;
+  readonly split: 'train' | 'test';
+  readonly precision: ComputePrecision;
 }
 
 /** Loss and accuracy on the images held out. */
 function evaluator(
   heldOut: Dataset,
-  { split, precision }: { readonly split: 'train' | 'test'; readonly precision: ComputePrecision },
+  { model, path, split, precision }: Measured,
   { device = 'cpu', batchSize = 256, signal }: SensitivityControl,
 ): Evaluate {
   return async (cut) => {
@@ -158,6 +194,9 @@ function evaluator(
       precision,
       asInTraining: true,
       ...(signal && { signal }),
+    }).catch((error: unknown) => {
+      const what = cut === model ? path : `${path}, after a cut`;
+      throw error instanceof NotFiniteError ? error.of(`sensitivity: ${what}`) : error;
     });
     if (found) return found;
     signal?.throwIfAborted();
@@ -166,19 +205,18 @@ function evaluator(
 }
 
 async function measureAndSearch(work: Work, hooks: SensitivityHooks): Promise<SensitivityRun> {
-  const { settings, file } = work;
-  const earlier = file.content?.search;
+  const { settings, search, file } = work;
   const sensitivity = await measureParts(work, hooks);
-  const { search } = settings;
-  if (!search || !isComplete(sensitivity)) {
-    return { file: file.write(sensitivity, earlier), finished: isComplete(sensitivity) };
+  const written = file.write(sensitivity, search);
+  if (!settings.search || !search || !isComplete(sensitivity)) {
+    return { file: written, finished: isComplete(sensitivity) };
   }
   const record = await searchFrom(work, sensitivity, search, hooks);
   return { file: file.write(sensitivity, record), finished: record.finished };
 }
 
 async function measureParts(
-  { model, settings, kinds, evaluate, calibration, cut, isOver, file }: Work,
+  { model, settings, kinds, evaluate, calibration, cut, isOver, search, file }: Work,
   hooks: SensitivityHooks,
 ): Promise<Sensitivity> {
   const { importance, score, by, rates, roundTo } = settings;
@@ -196,7 +234,7 @@ async function measureParts(
     isOver,
     known: earlier && sensitivityOf(earlier),
     onPoint: (state, done, total) => {
-      file.write(state, earlier?.search);
+      file.write(state, search);
       hooks.onPoint?.(done, total);
     },
   });
@@ -205,12 +243,11 @@ async function measureParts(
 async function searchFrom(
   { model, settings, kinds, evaluate, calibration, cut, isOver, file }: Work,
   sensitivity: Sensitivity,
-  { method, target, maxRate }: NonNullable<ResolvedSensitivitySettings['search']>,
+  known: SearchRecord,
   hooks: SensitivityHooks,
 ): Promise<SearchRecord> {
   const { importance, score, seed } = settings;
-  const budget = limitOfTarget(target, sensitivity);
-  const before = file.content?.search;
+  const { method, budget, maxRate } = known;
   const groups = groupsOfKinds(model, kinds);
   return searchRates(model, {
     method,
@@ -222,7 +259,7 @@ async function searchFrom(
     seed,
     isOver,
     ...(cut && { cut }),
-    ...(before && sameSearch(before, { method, budget, maxRate }) && { known: before }),
+    known,
     onEvaluation: (state, share) => {
       file.write(sensitivity, state);
       hooks.onSearch?.(state, share);

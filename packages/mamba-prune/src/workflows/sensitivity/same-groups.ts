@@ -23,3 +23,24 @@ export function checkSameGroups(
     }
   }
 }
+
+/**
+ * Whether all groups of some kinds were measured: of a shallower model those are that it shares with this one.
+ * @throws UsageError for a measurement without some of the model's groups
+ */
+export function checkAllGroups(
+  where: string,
+  model: ImageModel,
+  { parts }: Pick<Sensitivity, 'parts'>,
+  kinds: readonly string[],
+): void {
+  const measured = new Set(parts.flatMap(({ groups }) => Object.keys(groups)));
+  const missing = model
+    .pruningGroups()
+    .find(({ kind, name }) => kinds.includes(kind) && !measured.has(name));
+  if (!missing) return;
+  throw new UsageError(
+    `${where}: got a measurement without the group '${missing.name}', which this model has, expected all groups of the kind ` +
+      `${missing.kind}. Give the file of this model, or measure it: mamba-prune sensitivity MODEL --out FILE`,
+  );
+}

@@ -1,6 +1,7 @@
 // What a measurement of sensitivity is told, and its defaults.
 import { checksOf } from '../../checks.js';
 import { UsageError } from '../../errors.js';
+import type { Family } from '../../models/family.js';
 import type { ImportOptions } from '../../models/import/model.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import type { Precision } from '../../precision.js';
@@ -16,7 +17,11 @@ import { type Amount, checkAmount, limitOf } from '../../pruning/budget/amounts.
 import type { CostLimit } from '../../pruning/sensitivity/allocate.js';
 import { type CostMetric, costMetrics } from '../../pruning/sensitivity/curve.js';
 import { type Sensitivity, defaultSensitivityRates } from '../../pruning/sensitivity/measure.js';
-import { type SensitivityBy, sensitivityParts } from '../../pruning/sensitivity/parts.js';
+import {
+  type GroupSizes,
+  type SensitivityBy,
+  sensitivityParts,
+} from '../../pruning/sensitivity/parts.js';
 import { sum } from '../../pruning/sensitivity/measure.js';
 import {
   type CompensateSettings,
@@ -59,7 +64,7 @@ export interface SensitivitySettings {
   readonly kinds?: readonly string[] | undefined;
   /** Default `1`. */
   readonly roundTo?: number | undefined;
-  /** As in `PruneSettings`. */
+  /** As in `PruneSettings`: by default that of the model's family, and of a measurement that is gone on with its own. */
   readonly importance?: ImportanceName | undefined;
   /** Default `consumer`. */
   readonly score?: UnitScore | undefined;
@@ -122,9 +127,13 @@ export type ResolvedSensitivitySettings = Omit<SensitivitySettings, Decided | 'c
 
 /**
  * Fills in the defaults and checks what can be checked without the model.
+ * @param family - of the model, once it is known: units are chosen by what `prune` would choose them by
  * @throws UsageError naming the setting
  */
-export function resolveSensitivity(given: SensitivitySettings): ResolvedSensitivitySettings {
+export function resolveSensitivity(
+  given: SensitivitySettings,
+  family: Pick<Family, 'importance'> = {},
+): ResolvedSensitivitySettings {
   const where = 'sensitivity';
   requireOptions(where, given, settingsKinds, ['model', 'dataset']);
   const { number, integer, oneOf } = checksOf(where);
@@ -133,7 +142,7 @@ export function resolveSensitivity(given: SensitivitySettings): ResolvedSensitiv
   );
   if (rates.length === 0) throw new UsageError(`${where}: got no rates, expected at least one.`);
   const score = oneOf('score', given.score ?? defaultScore, unitScores);
-  const importance = given.importance ?? defaultImportance(true, score);
+  const importance = given.importance ?? defaultImportance(true, score, family.importance);
   checkImportance(importance);
   return {
     ...given,
@@ -165,7 +174,13 @@ function checkedSearch(where: string, { method, target, maxRate }: SearchSetting
 /** A target in numbers. @throws UsageError for an amount that is none, or that leaves the model whole */
 export function limitOfTarget(
   { metric, amount }: CostTarget,
-  { dense, parts }: Pick<Sensitivity, 'dense' | 'parts'>,
+  {
+    dense,
+    parts,
+  }: {
+    readonly dense: Pick<Sensitivity['dense'], 'macs' | 'parameters'>;
+    readonly parts: readonly Pick<GroupSizes, 'groups'>[];
+  },
 ): CostLimit {
   const whole =
     metric === 'units' ? sum(parts.flatMap(({ groups }) => Object.values(groups))) : dense[metric];
