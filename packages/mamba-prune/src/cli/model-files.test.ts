@@ -276,7 +276,7 @@ describe('a file that is none', () => {
       // The architecture has a default in imp.
       if (name.startsWith('imp')) continue;
       const { status, stderr } = await runCli(argv(at('net.pth'), []));
-      expect(stderr).toMatch(/a mamba of --d-model 8, (--)?depth 1, .*Say which with --arch/);
+      expect(stderr).toMatch(/one direction of scanning.*Say which with --scan\./);
       expect(stderr).not.toContain('`');
       expect(status).toBe(2);
       const keyed = await runCli(argv(at('net.pth'), [...smallFlags, '--weights', 'none']));
@@ -322,6 +322,18 @@ describe('what was said of a file of another program', () => {
       'is not the one that the run began with: import.mean: got [0,0,0], expected [0.1,0.2,0.3]',
     );
     expect(other.status).toBe(2);
+  });
+
+  it('needs no sizes, which every shape tells, to train on from it and to resume', async () => {
+    const run = at('own-sizes');
+    const more = ['--scan', 'uni', ...short(), '--image-size', '8'];
+    const first = await runCli(['train', '--from', at('net.pth'), ...more, '--out', run]);
+    expect(first.status, first.stderr).toBe(0);
+    const { model } = loadModel(join(run, 'model.safetensors'));
+    expect(model.config).toMatchObject({ dModel: 8, depth: 1 });
+    model.dispose();
+    const again = await runCli(['train', '--resume', '--epochs', '2', '--out', run]);
+    expect(again.status, again.stderr).toBe(0);
   });
 
   it('is kept in the run that trains it, which names the file', async () => {

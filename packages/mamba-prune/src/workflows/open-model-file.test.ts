@@ -170,6 +170,21 @@ describe('openModelFile', () => {
     ]);
   });
 
+  it('takes the architecture that a model began as for no mistake where its depth is another', async () => {
+    const shallow = { depth: 1, imageSize: 8, patchSize: 4, numClasses: 2 };
+    const path = write({ architecture: 'vit_tiny_patch4_8' }, 'vit_tiny', shallow);
+    const { config, notes, options } = await opened(path, {});
+    expect(config).toMatchObject({ arch: 'vit_tiny', depth: 1, headDim: 64 });
+    expect(notes.join(' ')).toContain('called vit_tiny, and has `depth` 1 as the file has it');
+    // A run keeps these and reads the file anew.
+    rmSync(at('config.json'));
+    expect((await opened(path, options)).config).toEqual(config);
+    // What a person says is another matter, and so is a card of another width.
+    await expect(opened(path, { arch: 'vit_tiny' })).rejects.toThrow(/depth is 1, expected 12/);
+    const other = write({ architecture: 'vit_small_patch4_8' }, 'vit_tiny', shallow);
+    await expect(opened(other, {})).rejects.toThrow(/arch vit_small .*so says the config\.json/);
+  });
+
   it('names the file whose words make the weights wrong', async () => {
     const path = write({ num_attention_heads: 5 });
     await expect(opened(path, sizes)).rejects.toThrow(

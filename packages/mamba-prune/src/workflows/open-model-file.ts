@@ -15,6 +15,7 @@ import { familyNamed } from '../models/families.js';
 import type { Family } from '../models/family.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ImportOptions, type ImportedModel, importModel } from '../models/import/model.js';
+import { ownSizes } from '../models/import/read.js';
 import { type ModelInfo, isModelFile, loadModel } from '../models/model-file.js';
 import { printableLine } from '../printable.js';
 import { entryOf, hintNames, takenFrom, whereOf } from './card-info.js';
@@ -78,7 +79,8 @@ async function openImported(path: string, said: ImportOptions): Promise<OpenedMo
     checkKnown(path, imported.model, said);
     const { notes } = imported;
     const taken = takenFrom(path, card, imported, hints, said);
-    const options = { ...hints, ...taken.options };
+    const sizes = hints.arch === undefined ? {} : ownSizes(imported.model.config);
+    const options = { ...hints, ...sizes, ...taken.options };
     return {
       model: imported.model,
       info: taken.info,
@@ -154,6 +156,25 @@ function hintsOf(
   return isOther ? {} : defined(sizes);
 }
 
+/**
+ * A config.json of timm names the architecture that a model began as, and not always with what other depth it was made. It
+ * is no mistake where the shapes come closest to that same architecture.
+ */
+async function importResized(
+  path: string,
+  hints: ImportOptions,
+): Promise<ImportedModel | undefined> {
+  try {
+    const imported = await importModel(path, { ...hints, arch: undefined });
+    if (imported.model.config.arch === hints.arch) return imported;
+    imported.model.dispose();
+  } catch (error) {
+    // The error of the reading that was asked for says more.
+    if (!isUsageError(error)) throw error;
+  }
+  return undefined;
+}
+
 async function importWith(
   path: string,
   hints: ImportOptions,
@@ -165,6 +186,8 @@ async function importWith(
   } catch (error) {
     const own = hintNames.filter((name) => hints[name] !== undefined && said[name] === undefined);
     if (!isUsageError(error) || own.length === 0) throw error;
+    const resized = own.includes('arch') ? await importResized(path, hints) : undefined;
+    if (resized !== undefined) return resized;
     const list = own.map((name) => `${name} ${String(hints[name])}`).join(' and ');
     const file = from[entryOf(own[0] ?? 'arch')] ?? '';
     throw new UsageError(

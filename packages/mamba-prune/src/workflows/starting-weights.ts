@@ -6,6 +6,7 @@ import { UsageError } from '../errors.js';
 import type { ModelOptions } from '../models/model-options.js';
 import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import type { ImportOptions } from '../models/import/model.js';
+import { ownSizes } from '../models/import/read.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { createModelFromConfig } from '../models/registry.js';
 import { type Preprocessing, preprocessingOf } from '../preparation/preprocessing.js';
@@ -203,12 +204,13 @@ export async function startingWeights(
   readonly import: ImportOptions;
   readonly notes: readonly string[];
 }> {
-  const { model, options, notes } = await openModelFile(path, said);
+  const { model, options, notes, isOurs } = await openModelFile(path, said);
   model.dispose();
+  const sizes = isOurs ? {} : ownSizes(model.config);
   const { key, heads, headDim, pooling, eps, resamplePositions } = options;
   return {
     arch: model.config.arch,
-    import: defined({ key, heads, headDim, pooling, eps, resamplePositions }),
+    import: defined({ key, heads, headDim, pooling, eps, resamplePositions, ...sizes }),
     notes: withData(notes),
   };
 }

@@ -13,7 +13,7 @@ export type Shapes = ReadonlyMap<string, readonly number[]>;
 /** What a caller may say of a state dict: widths are always read off it. */
 export type LayoutOptions = Omit<ModelOptions, 'expand' | 'mlpRatio'> &
   ReadingOptions & {
-    /** Name of the architecture; found from the shapes where they make it certain. */
+    /** Name of the architecture. Default: the one that has the sizes of the file, or the closest to them. */
     readonly arch?: string | undefined;
   };
 

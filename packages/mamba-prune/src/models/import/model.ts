@@ -233,9 +233,18 @@ function checkImported(
   try {
     checkTensors(config, tensors);
   } catch (error) {
-    throw error instanceof FormatError ? new FormatError(`import: ${error.message}`) : error;
+    throw error instanceof FormatError
+      ? new FormatError(`import: ${error.message}${unexpectedAdvice(error.message)}`)
+      : error;
   }
 }
+
+/** A tensor too many is not left out: the model that it is of may compute with it. */
+const unexpectedAdvice = (problems: string): string =>
+  problems.includes(' unexpected: ')
+    ? '. If the forward pass does not read what is unexpected, save the file without it. If it does, the model is another one, ' +
+      'which a plugin can define (`loadPlugin`, docs/extend.md).'
+    : '';
 
 /** What tells one state dict from another. */
 const telling = { isModel: isKnownLayout, classifierNames };

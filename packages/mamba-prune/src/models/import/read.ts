@@ -2,8 +2,9 @@
 import { FormatError, type Tensor } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
 import { listed } from '../config-checks.js';
-import { checkModelOptions, families, familyOf, readingOptions } from '../families.js';
+import { checkModelOptions, families, familyNamed, familyOf, readingOptions } from '../families.js';
 import type { Family, Sizes } from '../family.js';
+import type { ModelConfigBase } from '../image-model.js';
 import type { ModelOptions } from '../model-options.js';
 import type { ClassifierNames } from './apart-classifier.js';
 import { refuseNamedVariants, refuseOtherModels } from './other-models.js';
@@ -15,8 +16,8 @@ import type { Layout, LayoutOptions, ReadModel, ScriptArguments, Shapes } from '
  * @param tensors - by the model's own names, without the prefixes of wrappers; they are never changed
  * @param args - of the script that trained it
  * @throws FormatError if no family has such names, or no model of it here such tensors
- * @throws UsageError if the architecture is not certain, if it does not have one of the options, or if
- *   what the caller says contradicts the shapes
+ * @throws UsageError if no architecture comes near, if it does not have one of the options, or if what the
+ *   caller says contradicts the shapes
  */
 export function readModel(
   tensors: ReadonlyMap<string, Tensor>,
@@ -37,9 +38,10 @@ export function readModel(
   }
   const said = checkReadingOptions(family, options);
   const reading = layout.read(tensors, options, args);
-  const arch = options.arch ?? certainArchitecture(readable, reading.sizes, options);
+  const arch = options.arch ?? closestArchitecture(readable, reading.sizes, options);
   checkModelOptions(arch, said);
-  const problems = differences(family, arch, reading.sizes, options);
+  const problems =
+    options.arch === undefined ? [] : differences(family, arch, reading.sizes, options);
   if (problems.length > 0) {
     throw new UsageError(
       `import: the weights are not those of ${arch} as asked for: ${problems.join('; ')}. ` +
@@ -47,7 +49,13 @@ export function readModel(
     );
   }
   const { config, assumed, notes } = reading.config(arch, options);
-  return { config, assumed, notes: [...reading.notes, ...notes], tensors: reading.tensors };
+  const named = options.arch === undefined ? sizeNotes(family, arch, reading.sizes) : [];
+  return {
+    config,
+    assumed,
+    notes: [...reading.notes, ...named, ...notes],
+    tensors: reading.tensors,
+  };
 }
 
 /**
@@ -104,31 +112,66 @@ const anyOf = (phrases: readonly string[]): string =>
     ? phrases.join(' or of ')
     : `${phrases.slice(0, -1).join(', of ')}, or of ${phrases.at(-1) ?? ''}`;
 
-/** The one architecture that has the sizes of the file. */
-function certainArchitecture(
+/**
+ * The architecture that has the sizes of the file, or else the one that differs from them the least: its name says where
+ * a model comes from, and the sizes are those of the file in any case.
+ * @throws UsageError if an option contradicts the file, or an architecture differs in more than options can say
+ */
+function closestArchitecture(
   { family, layout }: ReadableFamily,
   sizes: Sizes,
   options: LayoutOptions,
 ): string {
   const names = Object.keys(family.architectures);
-  const fitting = names.filter((arch) => differences(family, arch, sizes, options).length === 0);
-  if (fitting.length === 1) return fitting[0] as string;
-  const [otherwise] = names.filter((arch) => differences(family, arch, sizes, {}).length === 0);
-  if (fitting.length === 0 && otherwise !== undefined) {
+  const wrong = contradictions(sizes, options);
+  const [closest] = names
+    .map((arch) => ({ arch, differ: differing(family, arch, sizes, {}) }))
+    .filter(({ differ }) => differ.every((name) => layout.telling.includes(name)))
+    .sort((a, b) => a.differ.length - b.differ.length);
+  if (wrong.length > 0) {
+    const whose = closest?.differ.length === 0 ? `, which are those of ${closest.arch},` : '';
     throw new UsageError(
-      `import: the weights, which are those of ${otherwise}, are not as asked for: ` +
-        `${differences(family, otherwise, sizes, options).join('; ')}. Leave out what the file has otherwise.`,
+      `import: the weights${whose} are not as asked for: ${wrong.join('; ')}. Leave out what the file has otherwise.`,
     );
   }
+  if (closest !== undefined) return closest.arch;
   const telling = Object.keys(Object.values(family.architectures)[0] ?? {})
     .filter((name) => sizes[name] !== undefined)
     .map((name) => `${name} ${shown(sizes[name])}`);
   throw new UsageError(
-    `import: the weights are of a ${family.name} of ${telling.join(', ')}, which ` +
-      `${fitting.length === 0 ? 'none' : 'more than one'} of ${names.join(', ')} has. ` +
-      `Say which with \`arch\`, and give the sizes that differ from it (${layout.telling.map((size) => `\`${size}\``).join(', ')})` +
-      `${fitting.length === 0 ? nearest({ family, layout }, sizes, options) : ''}.`,
+    `import: the weights are of a ${family.name} of ${telling.join(', ')}, which none of ${names.join(', ')} has. ` +
+      `Say which with \`arch\`, and give the sizes that differ from it (${layout.telling.map((size) => `\`${size}\``).join(', ')}).`,
   );
+}
+
+/** What was said of sizes, where the file has them otherwise. */
+function contradictions(sizes: Sizes, options: LayoutOptions): string[] {
+  const said = options as Readonly<Record<string, unknown>>;
+  return Object.entries(sizes)
+    .filter(([name, size]) => said[name] !== undefined && shown(said[name]) !== shown(size))
+    .map(([name, size]) => `${name} is ${shown(size)}, expected ${shown(said[name])}`);
+}
+
+/** The sizes of the file by which it differs from an architecture that was found for it, in a sentence. */
+function sizeNotes(family: Family, arch: string, sizes: Sizes): string[] {
+  const own = differing(family, arch, sizes, {});
+  if (own.length === 0) return [];
+  return [
+    `No architecture here has these sizes: the model is called ${arch}, and has ${own.map((name) => `\`${name}\` ${listedSize(sizes[name])}`).join(' and ')} as the file has ${own.length === 1 ? 'it' : 'them'}.`,
+  ];
+}
+
+/**
+ * The sizes by which a model differs from the architecture that it is named after, as options: with them and the name its
+ * file is read the same way again.
+ */
+export function ownSizes(config: ModelConfigBase): Partial<LayoutOptions> {
+  const family = familyNamed(config);
+  const sizes = config as unknown as Sizes;
+  const names = differing(family, config.arch, sizes, {}).filter((name) =>
+    family.layout?.telling.includes(name),
+  );
+  return Object.fromEntries(names.map((name) => [name, sizes[name]]));
 }
 
 /** What to do where the file contradicts the architecture that was named. */
@@ -164,7 +207,7 @@ function asOptions(names: readonly string[], values: Readonly<Record<string, unk
   if (names.length === 0) return '';
   const said = names.map((name) => {
     const value = values[name];
-    return `\`${name}\` ${Array.isArray(value) ? value.join(',') : shown(value)}`;
+    return `\`${name}\` ${listedSize(value)}`;
   });
   return `, such as ${said.join(' ')}`;
 }
@@ -187,6 +230,10 @@ function differences(family: Family, arch: string, sizes: Sizes, options: Layout
     (name) => `${name} is ${shown(sizes[name])}, expected ${shown(said[name] ?? defaults[name])}`,
   );
 }
+
+/** As an option has it. */
+const listedSize = (value: unknown): string =>
+  Array.isArray(value) ? value.join(',') : shown(value);
 
 const shown = (value: unknown): string =>
   typeof value === 'string' ? value : JSON.stringify(value);

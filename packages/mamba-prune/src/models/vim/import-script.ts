@@ -58,13 +58,13 @@ export function refuseOtherScript(args: ScriptArguments | undefined): void {
  * Models derived from Vim may have its tensors to the last name and shape: VideoMamba's for images have, and compute with the
  * class token before the patches and the sum of both directions. Only who has the file can tell them from a Vim whose file
  * does not name its model.
- * @param arch - the architecture that has the sizes of the file
+ * @param arch - the architecture that has the sizes of the file, or the closest to them
  * @throws UsageError unless the file names a Vim, after `refuseOtherScript`
  */
 export function requireNamedVim(arch: string, args: ScriptArguments | undefined): void {
   if (scriptModelName(args).startsWith('vim_')) return;
   throw new UsageError(
-    `import: got weights with the names and shapes of ${arch}, and nothing in the file says whether they are of a Vim: models derived from it ` +
+    `import: got weights with the names and shapes of a Vim, and nothing in the file says whether they are of a Vim: models derived from it ` +
       '(VideoMamba, R-MeeTo, Famba-V and others) have the same tensors, but the class token elsewhere, the sum of both directions in place of ' +
       `their mean, or fewer tokens from layer to layer, and would give other results here than their own. If they are of a Vim, say so with \`arch\` ${arch}.`,
   );

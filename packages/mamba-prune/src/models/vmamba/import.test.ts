@@ -52,8 +52,13 @@ describe("a checkpoint of VMamba's trainer", () => {
     expect(relativeDifference(logits, expected('logits_f64'))).toBeLessThan(1e-12);
   });
 
-  it('says which architecture and sizes to name where they are of no published one', async () => {
-    await expect(importModel(checkpoint)).rejects.toThrow(/baseWidth 4, blocks \[1,1,2,1\]/);
+  it('reads sizes of no published one under the name of the closest, and says so', async () => {
+    const { model, notes } = await importModel(checkpoint);
+    expect(model.config).toMatchObject({ arch: 'vmamba_tiny', baseWidth: 4, blocks: [1, 1, 2, 1] });
+    expect(notes.join(' ')).toMatch(
+      /called vmamba_tiny, and has `baseWidth` 4 and `blocks` 1,1,2,1/,
+    );
+    model.dispose();
   });
 });
 
