@@ -157,6 +157,24 @@ describe('the tables', () => {
     expect(cells(tables, 'Refill - one-shot', '90%')).toEqual([]);
   });
 
+  it('give a dense model one row, and pair only runs that began with one model', () => {
+    const model = (dense: string, denseAccuracy: number) => ({ dense, denseAccuracy });
+    const rsst = [0.92, 0.93, 0.94];
+    const refill = [0.91, 0.925, 0.93];
+    rsst.forEach((accuracy, i) => write({ seed: i + 1, accuracy, ...model('first', 0.94) }));
+    refill.forEach((accuracy, i) => {
+      // The third seed began with another model, and the second with the first one, evaluated again.
+      const from = i === 2 ? model('second', 0.95) : model('first', i === 1 ? 0.942 : 0.94);
+      write({ method: 'refill', seed: i + 1, accuracy, learningRate: 4e-3, ...from });
+    });
+    const tables = script.tablesOf(script.readSummaries(folder));
+    expect(cells(tables, '0%', 'dense').map((row) => row[9])).toEqual(['94.10', '95.00', '–']);
+    const [difference] = cells(tables, 'RSST - Refill', '90%');
+    const of = pairedTest(rsst.slice(0, 2), refill.slice(0, 2));
+    expect(difference?.[2]).toBe('2');
+    expect(Number(difference?.[3])).toBeCloseTo(100 * of.difference, 2);
+  });
+
   it('name the method that is ahead, and say what one pair does not', () => {
     [0.9, 0.91, 0.92].forEach((accuracy, i) => {
       write({ seed: i + 1, accuracy: accuracy + 0.01 + 0.0005 * i });

@@ -24,6 +24,8 @@ const fields = {
   denseMacs: [isCount, 'a whole number above 0'],
   learningRate: [(value) => typeof value === 'number' && value > 0, 'a number above 0'],
   epochs: [isCount, 'a whole number above 0'],
+  // Several dense models of one set have a name each: that of its log. Runs are pairs if they began with one model.
+  dense: [(value) => value === undefined || (typeof value === 'string' && value !== ''), 'left out, or the name of the dense model'], // prettier-ignore
   // Where the images are not those that the name of the set stands for.
   images: [(value) => value === undefined || typeof value === 'string', 'left out, or words such as "JPEG copy"'], // prettier-ignore
 };

@@ -88,17 +88,38 @@ function rowOf(runs, rate, method, result) {
   return { rate, method, result, members, images: members[0]?.images ?? result?.images };
 }
 
-/** Of the dense runs; where there are none, of the models that the others began with. */
+/**
+ * Of the dense runs; where there are none, of the models that the others began with. One model may have been evaluated several
+ * times, each with other kernels, which differ by some images of 10,000: its accuracy is their mean.
+ */
 export function denseResults(runs) {
   const own = methodResults([0], runs);
   if (own.length > 0) return own;
-  const models = new Map(
-    runs.map((run) => [`${run.denseAccuracy} ${run.denseMacs} ${run.images}`, run]),
-  );
-  return [...models.values()].map(({ denseAccuracy, denseParams, denseMacs, images }) => ({
-    ...{ method: 'dense', rate: 0, seeds: [0], accuracy: denseAccuracy, deviation: null },
-    ...{ beforeCut: null, afterCut: null, parameters: denseParams, macs: denseMacs, images },
-  }));
+  const models = new Map();
+  for (const run of runs) {
+    const members = models.get(denseModel(run)) ?? [];
+    models.set(denseModel(run), [...members, run]);
+  }
+  return [...models.values()].map((members) => {
+    const accuracies = [...new Set(members.map(({ denseAccuracy }) => denseAccuracy))];
+    const [{ denseParams, denseMacs, images }] = members;
+    return {
+      ...{ method: 'dense', rate: 0, seeds: [0], deviation: null },
+      accuracy: accuracies.reduce((sum, value) => sum + value, 0) / accuracies.length,
+      ...{ beforeCut: null, afterCut: null, parameters: denseParams, macs: denseMacs, images },
+    };
+  });
+}
+
+/** What names the dense model of a run; without a name, what is known of it. */
+const denseModel = ({ dense, denseAccuracy, denseMacs, images }) =>
+  dense ?? `${denseAccuracy} ${denseMacs} ${images}`;
+
+/** The runs with another number for each pair of dense model and seed: only runs from one dense model are pairs. */
+function numberedByModel(runs) {
+  const keys = runs.map((run) => `${denseModel(run)} ${run.seed}`);
+  const numbers = new Map([...new Set(keys)].map((key, i) => [key, i]));
+  return runs.map((run, i) => ({ ...run, seed: numbers.get(keys[i]) }));
 }
 
 /** Of what was pruned. */
@@ -145,7 +166,7 @@ const meanText = ({ accuracy, deviation }) =>
 function differences(set, runs) {
   const rates = ratesOf(runs);
   const rows = pairs.flatMap((methods) => {
-    const tests = methodTests(methods, rates, runs);
+    const tests = methodTests(methods, rates, numberedByModel(runs));
     const tested = tests.filter(({ p }) => p !== null).length;
     return rates.flatMap((rate) => {
       const test = tests.find((one) => one.rate === rate);
@@ -165,7 +186,7 @@ function differences(set, runs) {
     { title: 'ahead', cell: known('pHolm', ahead), left: true },
   ];
   return [
-    `The differences on ${setName(set)} are over the seeds that both methods have.\n\n${markdownTable(columns, rows)}`,
+    `The differences on ${setName(set)} are over the seeds that both methods have from one dense model.\n\n${markdownTable(columns, rows)}`,
   ];
 }
 
