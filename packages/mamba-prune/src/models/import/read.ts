@@ -122,7 +122,7 @@ function certainArchitecture(
   }
   const telling = Object.keys(Object.values(family.architectures)[0] ?? {})
     .filter((name) => sizes[name] !== undefined)
-    .map((name) => `${name} ${shown(sizes[name])}`);
+    .map((name) => `\`${name}\` ${shown(sizes[name])}`);
   throw new UsageError(
     `import: the weights are of a ${family.name} of ${telling.join(', ')}, which ` +
       `${fitting.length === 0 ? 'none' : 'more than one'} of ${names.join(', ')} has. ` +
@@ -184,7 +184,8 @@ function differences(family: Family, arch: string, sizes: Sizes, options: Layout
   const said = options as Readonly<Record<string, unknown>>;
   const defaults = family.architectures[arch] ?? {};
   return differing(family, arch, sizes, options).map(
-    (name) => `${name} is ${shown(sizes[name])}, expected ${shown(said[name] ?? defaults[name])}`,
+    (name) =>
+      `\`${name}\` is ${shown(sizes[name])}, expected ${shown(said[name] ?? defaults[name])}`,
   );
 }
 

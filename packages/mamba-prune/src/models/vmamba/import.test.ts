@@ -53,7 +53,7 @@ describe("a checkpoint of VMamba's trainer", () => {
   });
 
   it('says which architecture and sizes to name where they are of no published one', async () => {
-    await expect(importModel(checkpoint)).rejects.toThrow(/baseWidth 4, blocks \[1,1,2,1\]/);
+    await expect(importModel(checkpoint)).rejects.toThrow(/`baseWidth` 4, `blocks` \[1,1,2,1\]/);
   });
 });
 
