@@ -1,6 +1,7 @@
 /**
  * A setting, name or argument that cannot be used; the message says what was given and expected. Options that
- * the command line spells as flags stand in backquotes, as `patchSize` does here: it writes `--patch` then.
+ * the command line spells as flags stand in backquotes, as `patchSize` does here: it writes `--patch` then. What
+ * stands in none is a word, but for the name before `: got`, as checks.ts writes it.
  */
 export class UsageError extends Error {
   override readonly name = 'UsageError';

@@ -55,7 +55,7 @@ const calls: Record<string, (options: never) => unknown> = {
 
 describe.each(Object.entries(calls))('%s', (_, call) => {
   it.each<[string, unknown, RegExp]>([
-    ['an option that there is not', { rat: 0.2 }, /'rat', expected some of \w+/],
+    ['an option that there is not', { rat: 0.2 }, /['`]rat['`], expected some of `?\w+/],
     ['a number in place of the options', 0.2, /got (the number )?0.2 in place of the options/],
     ['a string in place of the options', 'layer', /'?"?layer'?"? in place of the options/],
     ['an array in place of the options', [0.2], /in place of the options/],

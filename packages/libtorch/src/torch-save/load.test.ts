@@ -89,7 +89,7 @@ describe('loadTorchSave', () => {
   it('names the file in which it finds no state dict', async () => {
     const path = fixture('tensors.pt');
     await expect(loadTorchSave(path, { key: 'none' })).rejects.toThrow(
-      `readTorchSave "${path}": collectStateDict: got the key "none"`,
+      `readTorchSave "${path}": collectStateDict: got \`key\` "none"`,
     );
   });
 

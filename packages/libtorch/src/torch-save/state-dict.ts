@@ -56,7 +56,7 @@ function usual(dicts: readonly StoredStateDict[], value: PickleValue): StoredSta
   if (second !== undefined && rankOf(first.key) >= rankOf('other')) {
     throw new FormatError(
       `collectStateDict: found ${candidates.length} dicts of tensors, at ${keyList(candidates.map(({ key }) => key))}. ` +
-        'Choose one with the option key.',
+        'Choose one with the option `key`.',
     );
   }
   return first;
@@ -68,7 +68,7 @@ function named(dicts: readonly StoredStateDict[], key: string): StoredStateDict 
   const found = exact ?? within;
   if (found !== undefined) return found;
   throw new FormatError(
-    `collectStateDict: got the key ${quoted(key)}, expected one that holds tensors: ` +
+    `collectStateDict: got \`key\` ${quoted(key)}, expected one that holds tensors: ` +
       `${keyList(dicts.map((dict) => dict.key))}.`,
   );
 }

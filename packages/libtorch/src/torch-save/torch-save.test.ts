@@ -299,10 +299,10 @@ describe('collectStateDict', () => {
     );
     expect(() => keys(3)).toThrow('no dict of tensors in the number 3');
     expect(() => keys(two, 'ema')).toThrow(
-      'got the key "ema", expected one that holds tensors: "teacher", "student"',
+      'got `key` "ema", expected one that holds tensors: "teacher", "student"',
     );
     expect(() => keys(dict({ epoch: 1 }), 'epoch')).toThrow(
-      'got the key "epoch", expected one that holds tensors: (none)',
+      'got `key` "epoch", expected one that holds tensors: (none)',
     );
   });
 

@@ -1,4 +1,7 @@
-// Errors name options as the library has them; the command line names its flags.
+/**
+ * Messages of the library name its options, in backquotes or as checks.ts does; the command line names its flags. What stands
+ * in no backquotes is a word.
+ */
 import { modelOptions } from '../models/families.js';
 import { flagOf as spelled } from './options/flag-name.js';
 
@@ -12,6 +15,7 @@ const otherNames: Readonly<Record<string, readonly string[]>> = {
   out: ['expName'],
   batches: ['batch'],
   rates: ['rate'],
+  loadPlugin: ['plugin'],
   'rsst.epochs': ['regEpochs'],
   'finetune.epochs': ['finetuneEpochs'],
   'finetune.lr': ['finetuneLr'],
@@ -30,20 +34,6 @@ const modelFlags = (): Map<string, string> =>
     ),
   );
 
-/** Names that are no words, so that they mean options wherever they stand alone. */
-const unmistakable =
-  /(?<![\w./\\'"`-])(?:numClasses|imageSize|cachedSize|patchSize|dModel|dState|dConv|dropPath|baseWidth|headDim|resamplePositions|mlpRatio)(?![\w/\\'"`-]|\.\w)/g;
-
-/** Settings of several words, as the library spells them in its messages. */
-const hyphenated = /(?<![\w./\\'"`-])[a-z]+(?:-[a-z]+)+(?![\w/\\'"`-]|\.\w)/g;
-
-/** What a program calls where the command line has a flag; every command has this one. */
-const pluginCall = /\bloadPlugin\('(.+?)'\)/g;
-
-/** What a message advises of `loadPlugin`, as the command line has it. */
-const pluginsInFlags = (text: string): string =>
-  text.replaceAll(pluginCall, '--plugin $1').replaceAll('`loadPlugin`', '--plugin');
-
 /** How a program leaves groups whole, for which the command line has a flag of its own. */
 const excluding = 'a rate of 0 in `rateOf`';
 
@@ -55,32 +45,43 @@ const quotedNames = new RegExp(`${oneName}(?:, ${oneName})*`, 'g');
 const alternative = /, (?:or )?[^,.:;()`]+ \(`([\w.]+)`\)(?=, |\.)/g;
 
 /**
- * As values of options are refused: `TrainOptions: warmupEpochs: got 9`. Those of a comparison's trainings stand within
+ * As checks.ts refuses values: `TrainOptions: warmupEpochs: got 9`. Those of a comparison's trainings stand within
  * what all of its options are: `train.recipe.lr`.
  */
-const valued = new RegExp(`(?<=[:;] )(?:train\\.recipe\\.)?${within}[a-z]\\w*(?=: got )`, 'g');
-
-/** As options are refused that an architecture does not have. */
-const refused = /got the option ('\w+'(?:, '\w+')*), expected some of (\w+(?:, \w+)*)/g;
-
-/** Words that messages of libtorch, and some of importing, put before the name of an option without quotes. */
-const spokenOf =
-  /\b(option|with|got|got the|values for|in) (arch|key|heads|classes|mean|std|scan)\b(?!-)/g;
+const checked = new RegExp(`(?<=[:;] )(?:train\\.recipe\\.)?${within}[a-z]\\w*(?=: got )`, 'g');
 
 /**
  * The message of an error with the names of options as the command spells them. Where it lists several, those
  * that the command does not have are left out, as are things it advises to do with them where others remain.
  * @param flags - of the command, with their dashes: `--d-model`, `--d_model`
- * @param options.isUsage - it is about what was given, so that names which are no words mean options too
+ * @param options.isUsage - it is about what was given, and not about what a file says of itself
  */
 export function inFlags(
   message: string,
   flags: readonly string[],
   { isUsage = true }: { readonly isUsage?: boolean } = {},
 ): string {
+  const flagOf = flagsByName(flags);
+  const excluded =
+    flagOf('exclude') === undefined
+      ? message
+      : message.replaceAll(excluding, `\`exclude\`, or ${excluding}`);
+  const shown = excluded
+    .replaceAll(alternative, (all, name: string) => (flagOf(name) === undefined ? '' : all))
+    .replaceAll(quotedNames, (list) => {
+      const names = list.split(', ').map((name) => name.slice(1, -1));
+      const known = names.map(flagOf).filter((flag) => flag !== undefined);
+      return known.length > 0 ? known.join(', ') : names.join(', ');
+    });
+  if (!isUsage) return shown;
+  return shown.replaceAll(checked, (name) => flagOf(name.replace(/^train\./, '')) ?? name);
+}
+
+/** Finds the flag of an option of the library, among those of a command. */
+function flagsByName(flags: readonly string[]): (name: string) => string | undefined {
   const byName = new Map(flags.map((flag) => [plain(flag), flag]));
   const ofModels = modelFlags();
-  const flagOf = (name: string): string | undefined => {
+  return (name) => {
     const [of = '', own = name] = name.split('.');
     // A flag of that name here would be another one: `prune --resume` goes on with no training of the model.
     if (name !== own && otherCommands.includes(of)) return `${of} ${spelled(own)}`;
@@ -89,37 +90,6 @@ export function inFlags(
     const known = (name === own ? names : names.reverse()).map((each) => byName.get(plain(each)));
     return known.find((flag) => flag !== undefined);
   };
-  const isImporting = /\b(?:import\w*|collectStateDict): /.test(message);
-  const spoken = isImporting
-    ? message.replaceAll(spokenOf, (all: string, before: string, name: string) => {
-        const flag = flagOf(name);
-        return flag === undefined ? all : `${before.replace(/ the$/, '')} ${flag}`;
-      })
-    : message;
-  const excluded =
-    flagOf('exclude') === undefined
-      ? spoken
-      : spoken.replaceAll(excluding, `\`exclude\`, or ${excluding}`);
-  const shown = pluginsInFlags(excluded)
-    .replaceAll(refused, (all, got: string, known: string) => {
-      const inQuotes = got.replaceAll("'", '`');
-      return flagOf(got.split("'")[1] ?? '') === undefined
-        ? all
-        : `got the option ${inQuotes}, expected some of \`${known.replaceAll(', ', '`, `')}\``;
-    })
-    .replaceAll(alternative, (all, name: string) => (flagOf(name) === undefined ? '' : all))
-    .replaceAll(quotedNames, (list) => {
-      const names = list.split(', ').map((name) => name.slice(1, -1));
-      const known = names.map(flagOf).filter((flag) => flag !== undefined);
-      return known.length > 0 ? known.join(', ') : names.join(', ');
-    });
-  if (!isUsage) return shown;
-  // Exactly: `warm-up` is a word, and no `--warmup`.
-  const exact = new Map(flags.map((flag) => [flag.replace(/^--/, '').replaceAll('_', '-'), flag]));
-  return shown
-    .replaceAll(valued, (name) => flagOf(name.replace(/^train\./, '')) ?? name)
-    .replaceAll(unmistakable, (name) => flagOf(name) ?? name)
-    .replaceAll(hyphenated, (name) => exact.get(name) ?? name);
 }
 
 const plain = (name: string): string => name.replaceAll(/[-_]/g, '').toLowerCase();

@@ -121,7 +121,7 @@ function unknownDataset(where: string, name: string, module?: string): DataError
     `${where}: got data set "${name}", expected one of: ${names.join(', ')}.` +
       (module === undefined
         ? `${guess} If it is registered by a module, import that first (\`loadPlugin\`).`
-        : ` It is registered by ${module}: import that first, or load it with loadPlugin('${module}').`),
+        : ` It is registered by ${module}: import that first, or load it with \`loadPlugin\` ${module}.`),
     { isUsage: true },
   );
 }

@@ -88,7 +88,7 @@ export function multipleOf(family: string, name: string, factor: number, width: 
   const makes = isNumber ? `, which makes ${exact} of a width of ${width}` : '';
   throw new UsageError(
     `${family} configuration: ${name}: got ${shown(factor)}${makes}, expected a number above 0 that makes a whole number. ` +
-      `Choose ${name} and dModel together.`,
+      `Choose \`${name}\` and \`dModel\` together.`,
   );
 }
 

@@ -71,7 +71,7 @@ export function familyNamed({
   throw new UsageError(
     typeof module === 'string'
       ? `${what}, which is not registered. It was written with the module ${printableLine(module)}: ` +
-          `load it with loadPlugin('${printableLine(module)}'), or import it before.`
+          `load it with \`loadPlugin\` ${printableLine(module)}, or import it before.`
       : `${what}, ${known}. A family of one's own has to be registered first: load its module with \`loadPlugin\`, or import it.`,
   );
 }
@@ -101,15 +101,18 @@ export const modelOptionNames = (arch: string): string[] => [
   ...new Set([...Object.keys(familyOf(arch).options), ...ofImages]),
 ];
 
+/** As messages name options: see UsageError. */
+const quoted = (name: string): string => `\`${name}\``;
+
 /** @throws UsageError naming the options given that the architecture does not have */
 export function checkModelOptions(arch: string, options: ModelOptions): void {
   const known = modelOptionNames(arch);
   const foreign = Object.entries(options)
     .filter(([name, value]) => value !== undefined && !known.includes(name))
-    .map(([name]) => `'${name}'`);
+    .map(([name]) => quoted(name));
   if (foreign.length === 0) return;
   throw new UsageError(
-    `${arch}: got the option ${listed(foreign)}, expected some of ${listed(known, known.length)}. ` +
+    `${arch}: got the option ${listed(foreign)}, expected some of ${listed(known.map(quoted), known.length)}. ` +
       'Leave it out, or choose an architecture that has it.',
   );
 }

@@ -272,7 +272,9 @@ describe('weights', () => {
     const flat = { ...options, std: [0, 1, 1] };
     expect(() => importStateDict(model.stateDict(), flat)).toThrow(/expected numbers above 0/);
     const far = { ...options, mean: [1e308, 0, 0] };
-    expect(() => importStateDict(model.stateDict(), far)).toThrow(/got 1e\+308 in mean, expected/);
+    expect(() => importStateDict(model.stateDict(), far)).toThrow(
+      /got 1e\+308 in `mean`, expected/,
+    );
   });
 
   it('of other programs are compared before a model is made', () => {

@@ -73,30 +73,37 @@ export function infoProblems(
       );
     }
   }
-  return [...problems, ...rangeProblems(mean, std)];
+  const ranges = rangeProblems(mean, std).map(
+    ({ name, got, expected }) => `got ${got} in ${name}, expected ${expected}`,
+  );
+  return [...problems, ...ranges];
 }
 
 /** Room for what is off by any usual factor, 255 among them; what lies beyond overflows float32 soon. */
 const farthest = 1e4;
 const narrowest = 1e-6;
 
-/** Which means and deviations no image can be normalised with; none if all are sensible. */
-export function rangeProblems(mean: readonly number[], std: readonly number[]): string[] {
-  const problems: string[] = [];
+/** A mean or deviation that no image can be normalised with. */
+interface RangeProblem {
+  readonly name: 'mean' | 'std';
+  readonly got: number;
+  /** What it should be, `numbers above 0`. */
+  readonly expected: string;
+}
+
+/** None if all are sensible. */
+export function rangeProblems(mean: readonly number[], std: readonly number[]): RangeProblem[] {
+  const problems: RangeProblem[] = [];
+  const check = (name: 'mean' | 'std', got: number | undefined, expected: string): void => {
+    if (got !== undefined) problems.push({ name, got, expected });
+  };
+  const to = `to ${farthest}, of pixels from 0 to 1`;
   const far = mean.find((value) => !(Math.abs(value) <= farthest));
-  if (far !== undefined) {
-    problems.push(
-      `got ${far} in mean, expected numbers from -${farthest} to ${farthest}, of pixels from 0 to 1`,
-    );
-  }
   const flat = std.find((value) => !(value > 0));
   const odd = std.find((value) => value > 0 && !(value >= narrowest && value <= farthest));
-  if (flat !== undefined) problems.push(`got ${flat} in std, expected numbers above 0`);
-  if (odd !== undefined) {
-    problems.push(
-      `got ${odd} in std, expected numbers from ${narrowest} to ${farthest}, of pixels from 0 to 1`,
-    );
-  }
+  check('mean', far, `numbers from -${farthest} ${to}`);
+  check('std', flat, 'numbers above 0');
+  check('std', odd, `numbers from ${narrowest} ${to}`);
   return problems;
 }
 

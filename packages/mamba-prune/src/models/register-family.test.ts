@@ -241,7 +241,7 @@ describe('a registered family', () => {
     const wide = createModel('plain_small', options({ neurons: 8 }));
     expect(wide.numParameters() - model.numParameters()).toBe(2 * (2 * 48 + 1));
     expect(() => createModel('plain_small', { depth: 2 })).toThrow(
-      "plain_small: got the option 'depth', expected some of neurons, numClasses, imageSize, channels.",
+      'plain_small: got the option `depth`, expected some of `neurons`, `numClasses`, `imageSize`, `channels`.',
     );
     expect(() => createModel('plain_small', { imageSize: 0 })).toThrow('plain configuration: ');
   });
@@ -309,7 +309,7 @@ it('names what has to be loaded for a file of a family that is not registered', 
   for (const read of [loadModel, checkModelFile]) {
     expect(() => read(known)).toThrow(
       "absent.safetensors: model: got family 'absent', which is not registered. It was written with the module ./absent.js: " +
-        "load it with loadPlugin('./absent.js'), or import it before.",
+        'load it with `loadPlugin` ./absent.js, or import it before.',
     );
   }
   expect(() => loadModel(written({}))).toThrow(

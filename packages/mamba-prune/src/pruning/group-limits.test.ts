@@ -130,7 +130,7 @@ describe('the least width', () => {
     for (const minWidth of [0, 1.5, '120%', 'x%'] as const) {
       expect(() =>
         widths(two, { rate: 0.5, ranking: 'layer', minWidth: minWidth as number }),
-      ).toThrow(/min-width: got .*, expected a number of units of at least 1, or a share/);
+      ).toThrow(/`minWidth`: got .*, expected a number of units of at least 1, or a share/);
     }
   });
 });

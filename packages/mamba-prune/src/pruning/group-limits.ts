@@ -56,7 +56,7 @@ export function checkGroupLimits({ rateOf = {}, minWidth = 1 }: GroupLimits): vo
       : share !== undefined && share <= 1;
   if (isWidth) return;
   throw new UsageError(
-    `min-width: got ${shown(minWidth)}, expected a number of units of at least 1, or a share of the first width ` +
+    `\`minWidth\`: got ${shown(minWidth)}, expected a number of units of at least 1, or a share of the first width ` +
       'from 0% to 100% such as 10%',
   );
 }

@@ -49,7 +49,7 @@ export function poolsOf(
   }
   if (cost === undefined) {
     throw new UsageError(
-      'rank-by score-per-cost: got no cost, expected what a model of given widths costs. Give a budget, or cost.',
+      '`rankBy` score-per-cost: got no cost, expected what a model of given widths costs. Give a budget, or cost.',
     );
   }
   const saved = relativeCosts(groups, cost);

@@ -37,10 +37,10 @@ export function checkKindSelection(
 ): void {
   const { rates, costBudget, rankBy = 'score' } = options;
   for (const rate of Object.values(rates)) checkSelection({ ...options, rate });
-  checkChoice('rank-by', rankBy, rankMeasures);
+  checkChoice('`rankBy`', rankBy, rankMeasures);
   if (rankBy === 'score-per-cost' && options.ranking === 'layer') {
     throw new UsageError(
-      'rank-by score-per-cost: got ranking layer, expected global: all units of a group cost the same, so that it ' +
+      '`rankBy` score-per-cost: got ranking layer, expected global: all units of a group cost the same, so that it ' +
         'would change nothing.',
     );
   }

@@ -58,8 +58,8 @@ describe('chooseUnits', () => {
     for (const [wrong, message] of [
       [{ rates: { heads: 0.5 } }, /pruning target: got 'heads', expected one of ssm, state/],
       [{ rates: { ssm: 0.5, mlp: 1 } }, /rate: got 1, expected the fraction to remove/],
-      [{ roundTo: 0 }, /round-to: got 0/],
-      [{ maxRate: 2 }, /max-rate: got 2/],
+      [{ roundTo: 0 }, /`roundTo`: got 0/],
+      [{ maxRate: 2 }, /`maxRate`: got 2/],
       [{ score: 'activation' }, /score activation: got importance taylor/],
     ] as const) {
       await expect(attempt(wrong)).rejects.toThrow(UsageError);

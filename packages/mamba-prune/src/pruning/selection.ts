@@ -213,10 +213,10 @@ export function checkSelection({
   checkChoice('ranking', ranking, rankings);
   checkChoice('normalize', normalize, normalizations);
   if (!Number.isInteger(roundTo) || roundTo < 1) {
-    throw new UsageError(`round-to: got ${roundTo}, expected a positive integer such as 8`);
+    throw new UsageError(`\`roundTo\`: got ${roundTo}, expected a positive integer such as 8`);
   }
   if (!(maxRate > 0 && maxRate <= 1)) {
-    throw new UsageError(`max-rate: got ${maxRate}, expected a fraction over 0 and up to 1`);
+    throw new UsageError(`\`maxRate\`: got ${maxRate}, expected a fraction over 0 and up to 1`);
   }
   checkGroupLimits({ rateOf, minWidth });
 }

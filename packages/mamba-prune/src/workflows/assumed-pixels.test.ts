@@ -18,11 +18,11 @@ function noted(...[info, data]: [Parameters<typeof noteAssumedPixels>[0], typeof
 describe('a normalisation that was assumed', () => {
   const assumed = ['imageSize 32', 'mean 0.485/0.456/0.406', 'std 0.229/0.224/0.225'];
 
-  it('is held against that of the data, whose flags are named', () => {
+  it('is held against that of the data, whose values are named', () => {
     expect(noted(imported(assumed), cifar)).toEqual([
-      "How the model's pixels are normalised was assumed, and is not as usual for cifar10: give --mean 0.4914,0.4822,0.4465 --std 0.247,0.2435,0.2616 where its weights are imported if it was trained so.",
+      "How the model's pixels are normalised was assumed, and is not as usual for cifar10: give `mean` 0.4914,0.4822,0.4465 `std` 0.247,0.2435,0.2616 where its weights are imported if it was trained so.",
     ]);
-    expect(noted(imported(assumed.slice(2)), cifar)[0]).toContain('give --std 0.247,');
+    expect(noted(imported(assumed.slice(2)), cifar)[0]).toContain('give `std` 0.247,');
   });
 
   it('goes without a word where it is that of the data, or nothing was assumed', () => {

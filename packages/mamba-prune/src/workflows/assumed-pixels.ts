@@ -21,7 +21,7 @@ export function noteAssumedPixels(
       String(info[entry]) !== String(entry === 'mean' ? mean : std),
   );
   if (others.length === 0) return;
-  const own = others.map((entry) => `--${entry} ${(entry === 'mean' ? mean : std).join(',')}`);
+  const own = others.map((entry) => `\`${entry}\` ${(entry === 'mean' ? mean : std).join(',')}`);
   onNote?.(
     `How the model's pixels are normalised was assumed, and is not as usual for ${name}: give ${own.join(' ')} where its weights are imported if it was trained so.`,
   );

@@ -87,7 +87,7 @@ function misfit(
   const values = card[name] ?? [];
   const [problem] = name === 'mean' ? rangeProblems(values, []) : rangeProblems([], values);
   return values.length === channels && problem !== undefined
-    ? problem.replace(/^got (\S+) in \w+, /, 'it has a $1, ')
+    ? `it has a ${problem.got}, expected ${problem.expected}`
     : `the model has ${channels} channels`;
 }
 

@@ -47,7 +47,7 @@ describe('checkNewModel', () => {
     }).not.toThrow();
     expect(() => {
       checkNewModel({ ...small, model: { heads: 2 } }, 'cpu');
-    }).toThrow("picky_small: got the option 'heads'");
+    }).toThrow('picky_small: got the option `heads`');
   });
 
   it('counts weights, gradients and what the optimizer keeps', () => {

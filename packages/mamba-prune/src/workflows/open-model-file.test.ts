@@ -226,7 +226,7 @@ describe('openModelFile', () => {
       [{ heads: 6 }, '`heads` 3, asked for 6'],
       [{ std: [1, 1, 1] }, '`std` 0.2,0.2,0.2, asked for 1,1,1'],
       [{ classes: ['a'] }, 'got 1 values for `classes`, expected 2'],
-      [{ scan: 'bi' }, "vit_tiny: got the option 'scan'"],
+      [{ scan: 'bi' }, 'vit_tiny: got the option `scan`'],
       [{ key: 'ema' }, "got `key` 'ema' for"],
     ] as const) {
       await expect(opened(at('ours.safetensors'), said)).rejects.toThrow(message);

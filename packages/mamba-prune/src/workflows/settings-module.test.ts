@@ -56,7 +56,7 @@ it('names the module that the run recorded', async () => {
   writeFileSync(path, config.replaceAll('"recorded"', '"elsewhere"'));
   expect(() => storedSettings(out, 'train')).toThrow(
     `resume: ${out}: model: got family 'elsewhere', which is not registered. It was written with the module ./recorded.js: ` +
-      "load it with loadPlugin('./recorded.js'), or import it before.",
+      'load it with `loadPlugin` ./recorded.js, or import it before.',
   );
 
   const ofCut = join(cut, 'config.json');

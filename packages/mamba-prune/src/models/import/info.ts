@@ -49,13 +49,19 @@ export function infoOf(
   for (const [name, list, expected] of lengths) {
     if (list && list.length !== expected) {
       throw new UsageError(
-        `import: got ${list.length} values for ${name}, expected ${expected}, as many as the model has ` +
+        `import: got ${list.length} values for \`${name}\`, expected ${expected}, as many as the model has ` +
           (name === 'classes' ? 'classes' : 'channels'),
       );
     }
   }
-  const problem = preprocessingProblem(said) ?? rangeProblems(said.mean ?? [], said.std ?? [])[0];
+  const problem = preprocessingProblem(said);
   if (problem !== undefined) throw new UsageError(`import: ${problem}`);
+  const [range] = rangeProblems(said.mean ?? [], said.std ?? []);
+  if (range) {
+    throw new UsageError(
+      `import: got ${range.got} in \`${range.name}\`, expected ${range.expected}`,
+    );
+  }
   const usual = channels === 3 ? imagenet : { mean: [0.5], std: [0.5] };
   const of = (name: 'mean' | 'std'): number[] =>
     Array.from({ length: channels }, (_, i) => (said[name] ?? usual[name])[i] ?? 0.5);

@@ -299,7 +299,7 @@ describe('importStateDict', () => {
   it('refuses an architecture that the shapes contradict', () => {
     const small = tensorsOf('vit_small', { depth: 2 });
     expect(() => importStateDict(small, { arch: 'vit_tiny' })).toThrow(
-      /not those of vit_tiny as asked for: dModel is 384, expected 192; depth is 2, expected 12.*such as `dModel` 384 `depth` 2\.$/,
+      /not those of vit_tiny as asked for: `dModel` is 384, expected 192; `depth` is 2, expected 12.*such as `dModel` 384 `depth` 2\.$/,
     );
     expect(() => importStateDict(tensorsOf('resnet20'), { arch: 'resnet50' })).toThrow(
       /not those of resnet50 as asked for.*They are those of resnet20: name it, or leave `arch` out\.$/,
@@ -318,15 +318,15 @@ describe('importStateDict', () => {
   it('refuses options that contradict the shapes or that the family does not have', () => {
     const state = tensorsOf('resnet20');
     const give = (said: ImportOptions) => () => importStateDict(state, said);
-    expect(give({ arch: 'resnet20', numClasses: 100 })).toThrow(/numClasses is 10, expected 100/);
-    expect(give({ arch: 'resnet20', heads: 3 })).toThrow(/resnet20: got the option 'heads'/);
+    expect(give({ arch: 'resnet20', numClasses: 100 })).toThrow(/`numClasses` is 10, expected 100/);
+    expect(give({ arch: 'resnet20', heads: 3 })).toThrow(/resnet20: got the option `heads`/);
     // What is wrong is what was said, and not that no architecture has the file's sizes.
     expect(give({ stem: 'imagenet' })).toThrow(
-      /those of resnet20, are not as asked for: stem is cifar, expected imagenet/,
+      /those of resnet20, are not as asked for: `stem` is cifar, expected imagenet/,
     );
     expect(give({ pooling: 'mean' })).toThrow(/the option `pooling` for the weights of a resnet/);
-    expect(give({ classes: ['a', 'b'] })).toThrow(/got 2 values for classes, expected 10/);
-    expect(give({ mean: [0] })).toThrow(/got 1 values for mean, expected 3/);
+    expect(give({ classes: ['a', 'b'] })).toThrow(/got 2 values for `classes`, expected 10/);
+    expect(give({ mean: [0] })).toThrow(/got 1 values for `mean`, expected 3/);
     expect(give({ mean: [0] })).toThrow(UsageError);
     expect(() => importStateDict(tensorsOf('vit_tiny'), { heads: 5 })).toThrow(
       /5 heads for a width of 192/,
@@ -366,12 +366,12 @@ describe('importModel', () => {
     expect(found.model.config).toEqual(model.config);
     await expect(
       importModel(at('own.safetensors'), { arch: 'vit_tiny', numClasses: 100 }),
-    ).rejects.toThrow(/arch "resnet20", asked for "vit_tiny", numClasses 10, asked for 100/);
+    ).rejects.toThrow(/`arch` "resnet20", asked for "vit_tiny", `numClasses` 10, asked for 100/);
     const vit = createModel('vit_tiny', { dModel: 24, depth: 1, heads: 3 });
     saveModel(at('own-vit.safetensors'), vit, info);
     await expect(
       importModel(at('own-vit.safetensors'), { pooling: 'mean', eps: 1e-12 }),
-    ).rejects.toThrow(/pooling "token", asked for "mean", eps 0.000001, asked for 1e-12/);
+    ).rejects.toThrow(/`pooling` "token", asked for "mean", `eps` 0.000001, asked for 1e-12/);
   });
 
   it('takes a safetensors file for one whatever the bytes of its length are', async () => {

@@ -260,7 +260,7 @@ function checkSaid(path: string, config: ModelConfigBase, options: ImportOptions
     .map(([name, value]) => [name, JSON.stringify(has[name]), JSON.stringify(value)] as const)
     .filter(([, there, said]) => there !== said);
   if (wrong.length === 0) return;
-  const list = wrong.map(([name, there, said]) => `${name} ${there}, asked for ${said}`);
+  const list = wrong.map(([name, there, said]) => `\`${name}\` ${there}, asked for ${said}`);
   throw new UsageError(
     `${path}: got a model of ${listed(list)}. Leave these options out: the file describes itself.`,
   );

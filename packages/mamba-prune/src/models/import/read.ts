@@ -137,7 +137,7 @@ function closestArchitecture(
   if (closest !== undefined) return closest.arch;
   const telling = Object.keys(Object.values(family.architectures)[0] ?? {})
     .filter((name) => sizes[name] !== undefined)
-    .map((name) => `${name} ${shown(sizes[name])}`);
+    .map((name) => `\`${name}\` ${shown(sizes[name])}`);
   throw new UsageError(
     `import: the weights are of a ${family.name} of ${telling.join(', ')}, which none of ${names.join(', ')} has. ` +
       `Say which with \`arch\`, and give the sizes that differ from it (${layout.telling.map((size) => `\`${size}\``).join(', ')}).`,
@@ -227,7 +227,8 @@ function differences(family: Family, arch: string, sizes: Sizes, options: Layout
   const said = options as Readonly<Record<string, unknown>>;
   const defaults = family.architectures[arch] ?? {};
   return differing(family, arch, sizes, options).map(
-    (name) => `${name} is ${shown(sizes[name])}, expected ${shown(said[name] ?? defaults[name])}`,
+    (name) =>
+      `\`${name}\` is ${shown(sizes[name])}, expected ${shown(said[name] ?? defaults[name])}`,
   );
 }
 

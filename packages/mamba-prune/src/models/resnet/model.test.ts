@@ -172,7 +172,7 @@ describe('ResNet', () => {
 
   it('refuses options of other families, sizes that do not fit, and images of another size', () => {
     expect(() => createModel('resnet20', { patchSize: 4 })).toThrow(
-      /resnet20: got the option 'patchSize', expected some of .*stem, baseWidth, blocks/,
+      /resnet20: got the option `patchSize`, expected some of .*`stem`, `baseWidth`, `blocks`/,
     );
     expect(() => resnet20({ blocks: [] })).toThrow(UsageError);
     expect(() => resnet20({ blocks: [2, 0] })).toThrow(UsageError);

@@ -121,7 +121,7 @@ describe('VisionTransformer', () => {
 
   it('refuses options of other families by name', () => {
     expect(() => createModel('vit_tiny', { scan: 'bi', dState: 8 })).toThrow(
-      /vit_tiny: got the option 'scan', 'dState', expected some of patchSize.*heads.*numClasses/,
+      /vit_tiny: got the option `scan`, `dState`, expected some of `patchSize`.*`heads`.*`numClasses`/,
     );
     expect(() => createModel('mamba_nano', { heads: 2 })).toThrow(UsageError);
     expect(createModel('vit_tiny', { ...small, scan: undefined }).config.arch).toBe('vit_tiny');

@@ -178,7 +178,7 @@ export function checkVMambaConfig(value: unknown): VMambaConfig {
   }
   if (baseWidth % 2 !== 0) {
     throw new UsageError(
-      `vmamba configuration: got baseWidth ${baseWidth}, expected an even number: the first convolution has half as many channels.`,
+      `vmamba configuration: got \`baseWidth\` ${baseWidth}, expected an even number: the first convolution has half as many channels.`,
     );
   }
   return config;

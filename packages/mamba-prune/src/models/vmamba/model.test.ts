@@ -170,7 +170,7 @@ describe('a configuration', () => {
 
   it.each([
     [{ stemStride: 3 }, /stemStride/],
-    [{ baseWidth: 7 }, /baseWidth 7, expected an even number/],
+    [{ baseWidth: 7 }, /`baseWidth` 7, expected an even number/],
     [{ dtRanks: [1] }, /dtRanks of 1 stages, expected 2/],
     [{ blocks: [1] }, /with the width of layers\.1\.blocks\.0\.ssm/],
     [{ dState: 0 }, /dState/],

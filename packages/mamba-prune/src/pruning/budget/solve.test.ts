@@ -201,7 +201,7 @@ describe('the solution of a budget', () => {
     const growing = { targets: [{ ...target, limit: least }], final };
     expect(() => {
       checkKindSelection(groups, { ...options, rates, costBudget: growing });
-    }).toThrow('or cut deeper for the units that refill gives back (refill-budget keep).');
+    }).toThrow('or cut deeper for the units that refill gives back (`refillBudget` keep).');
   });
 
   it.each([
@@ -262,7 +262,7 @@ describe('score per cost', () => {
     const options = { rates, rankBy: 'score-per-cost' } as const;
     expect(() => {
       checkKindSelection(groups, { ...options, ranking: 'layer' });
-    }).toThrow('rank-by score-per-cost: got ranking layer, expected global');
+    }).toThrow('`rankBy` score-per-cost: got ranking layer, expected global');
     const scores = new Map(groups.map(({ name }) => [name, [1, 1, 1, 1]]));
     expect(() => selectKinds(groups, scores, { ...options, ranking: 'global' })).toThrow(
       'got no cost, expected what a model of given widths costs',

@@ -292,7 +292,7 @@ function outOfReach(
     'Raise the budget',
     'let more groups or kinds be cut',
     ...(limits.length > 0 ? [`ask less of what keeps units: ${limits.join(', ')}`] : []),
-    ...(isGrowing ? ['cut deeper for the units that refill gives back (refill-budget keep)'] : []),
+    ...(isGrowing ? ['cut deeper for the units that refill gives back (`refillBudget` keep)'] : []),
   ];
   const last = ways.pop() as string;
   return new UsageError(

@@ -48,7 +48,7 @@ export function unitsOverNearZero(
   const { norm, targets, nearZero, exclude = [] } = options;
   if (!(nearZero >= 0 && nearZero < 1)) {
     throw new UsageError(
-      `near-zero: got ${nearZero}, expected a share of the group's largest norm, from 0 up to but not including 1`,
+      `\`nearZero\`: got ${nearZero}, expected a share of the group's largest norm, from 0 up to but not including 1`,
     );
   }
   const chosen = regularizedGroups(groups, { norm, targets });

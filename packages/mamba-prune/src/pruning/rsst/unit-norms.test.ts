@@ -109,7 +109,7 @@ describe('unitsOverNearZero', () => {
   });
 
   it('refuses a share out of range, and norms that are no numbers', () => {
-    expect(() => kept([1], 1)).toThrow(/near-zero: got 1, expected/);
+    expect(() => kept([1], 1)).toThrow(/`nearZero`: got 1, expected/);
     expect(() => kept([1], -0.1)).toThrow(UsageError);
     expect(() => kept([1, NaN], 0.1)).toThrow(/norm of unit 1 is NaN.*diverged/);
   });

@@ -130,8 +130,8 @@ export function ratesFromSensitivity(
     const least = costOf(widthsAfter(steps.length));
     // Which of the two holds groups back: what it would be without the least width.
     const isWidth = minWidth !== undefined && least > costOf(widthsAfter(steps.length, 0, 1));
-    const cause = isWidth ? `, or keeps the least that it may (min-width ${minWidth})` : '';
-    const remedy = isWidth ? 'Lower min-width, measure' : 'Measure';
+    const cause = isWidth ? `, or keeps the least that it may (\`minWidth\` ${minWidth})` : '';
+    const remedy = isWidth ? 'Lower `minWidth`, measure' : 'Measure';
     throw new UsageError(
       `${where}: got a budget of ${shownCost(most)} ${metric}, expected at least ${shownCost(least)}, which are left when every group loses ` +
         `${Math.min(maxRate, largest)} of its units, the most that was measured or allowed${cause}. ${remedy} higher rates, or cut less.`,

@@ -69,12 +69,12 @@ export function checkCostBudget({ costBudget, rates, perRound, rsst }: BudgetCon
   }
   if (perRound) {
     throw new UsageError(
-      'prune: got per-round with a budget, expected rates: the last of the rounds ends at the budget. Leave per-round out.',
+      'prune: got `perRound` with a budget, expected rates: the last of the rounds ends at the budget. Leave `perRound` out.',
     );
   }
   if (rsst?.nearZero == null) return;
   throw new UsageError(
-    'prune: got near-zero with a budget, expected one of the two: near-zero deletes as many units as there are. ' +
+    'prune: got `nearZero` with a budget, expected one of the two: `nearZero` deletes as many units as there are. ' +
       'Leave one of them out.',
   );
 }

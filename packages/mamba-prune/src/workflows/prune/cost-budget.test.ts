@@ -195,9 +195,9 @@ describe('a budget', () => {
     refuse({ macs: '0.5x' }, { rates: { ssm: 0.5 } }).toThrow(
       'got the rate 0.5 of ssm and a budget',
     );
-    refuse({ macs: '0.5x' }, { perRound: true }).toThrow('got per-round with a budget');
+    refuse({ macs: '0.5x' }, { perRound: true }).toThrow('got `perRound` with a budget');
     refuse({ macs: '0.5x' }, { method: 'rsst', rsst: { nearZero: 0.1 }, recipe: trained }).toThrow(
-      'got near-zero with a budget',
+      'got `nearZero` with a budget',
     );
     refuse({}).toThrow('got a budget without an amount');
     refuse({ macs: '50%' as '0.5x' }).toThrow("budget: MACs: got '50%', expected a number above 0");
@@ -256,7 +256,7 @@ describe('groups that stay whole', () => {
       resolvePruneSettings(
         settings({ rates: { mlp: 0 }, rateOf: { a: 0.5 }, rsst: { epochs: 1, nearZero: 0.9 } }),
       ),
-    ).toThrow('got the rate 0.5 of a with near-zero');
+    ).toThrow('got the rate 0.5 of a with `nearZero`');
   });
 });
 

@@ -112,7 +112,7 @@ export function resolveRsst(
     apply,
     epochs: integer('rsst epochs', regEpochs, { min: 1 }),
     // 1 would delete the largest too.
-    nearZero: nearZero === null ? null : number('near-zero', nearZero, { min: 0, below: 1 }),
+    nearZero: nearZero === null ? null : number('nearZero', nearZero, { min: 0, below: 1 }),
     lrThrough,
     rechoose,
     ...resolveThrough(given, others),

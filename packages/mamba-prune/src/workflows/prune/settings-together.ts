@@ -27,19 +27,19 @@ export function checkTogether(settings: ResolvedPruneSettings): void {
     }
     if (distill) throw needsTraining('distillation', 'the teacher is heard in training only');
     if (rsst?.lrThrough) {
-      throw needsTraining('lr-through', 'the learning rate goes on where it was before the cut');
+      throw needsTraining('`lrThrough`', 'the learning rate goes on where it was before the cut');
     }
   }
   if (rsst?.lrThrough && rewind !== 'none') {
     throw new UsageError(
-      `prune: got lr-through with rewind ${rewind}, expected rewind none: the optimizer's state that goes on belongs to ` +
+      `prune: got \`lrThrough\` with rewind ${rewind}, expected rewind none: the optimizer's state that goes on belongs to ` +
         'the weights as they are. Leave one of the two out.',
     );
   }
   if (rsst?.units === 'doomed' && rsst.nearZero !== null) {
     throw new UsageError(
-      'prune: got near-zero with the units doomed, expected rates: they say which units are doomed. ' +
-        'Leave near-zero out, or regularise all units.',
+      'prune: got `nearZero` with the units doomed, expected rates: they say which units are doomed. ' +
+        'Leave `nearZero` out, or regularise all units.',
     );
   }
   checkLimits(settings);
@@ -49,10 +49,10 @@ function checkLimits(settings: ResolvedPruneSettings): void {
   const { rateOf, minWidth, rsst, rankBy, ranking } = settings;
   checkGroupLimits({ rateOf, minWidth });
   checkCostBudget(settings);
-  if (rankBy !== undefined) oneOf('rank-by', rankBy, rankMeasures);
+  if (rankBy !== undefined) oneOf('rankBy', rankBy, rankMeasures);
   if (rankBy === 'score-per-cost' && ranking === 'layer') {
     throw new UsageError(
-      'prune: got rank-by score-per-cost with ranking layer, expected global: all units of a group cost the same. ' +
+      'prune: got `rankBy` score-per-cost with ranking layer, expected global: all units of a group cost the same. ' +
         'Leave one of the two out.',
     );
   }
@@ -60,8 +60,8 @@ function checkLimits(settings: ResolvedPruneSettings): void {
   const own = Object.entries(rateOf ?? {}).find(([, rate]) => rate > 0);
   if (own === undefined && minWidth === undefined) return;
   throw new UsageError(
-    `prune: got ${own ? `the rate ${own[1]} of ${own[0]}` : 'min-width'} with near-zero, expected none: it deletes as ` +
-      'many units as there are. Leave near-zero out, or exclude whole groups (a rate of 0 in `rateOf`).',
+    `prune: got ${own ? `the rate ${own[1]} of ${own[0]}` : '`minWidth`'} with \`nearZero\`, expected none: it deletes as ` +
+      'many units as there are. Leave `nearZero` out, or exclude whole groups (a rate of 0 in `rateOf`).',
   );
 }
 

@@ -106,19 +106,19 @@ describe('the settings of a pruning', () => {
     [{ method: 'rsst', rsst: { epochs: 1, strength: -1 } }, /rsst strength: got -1/],
     [
       { method: 'rsst', rsst: { epochs: 1, nearZero: 1 } },
-      /near-zero: got 1, expected a number of at least 0 and below 1/,
+      /nearZero: got 1, expected a number of at least 0 and below 1/,
     ],
     [
       { method: 'rsst', rsst: { epochs: 1, nearZero: 0.1, units: 'doomed' } },
-      /near-zero with the units doomed/,
+      /`nearZero` with the units doomed/,
     ],
     [
       { method: 'rsst', rsst: { epochs: 2, lrThrough: true } },
-      /got lr-through with 0 epochs, expected training after the cut: the learning rate goes on/,
+      /got `lrThrough` with 0 epochs, expected training after the cut: the learning rate goes on/,
     ],
     [
       { method: 'rsst', rsst: { lrThrough: true }, recipe: trained, rewind: 'init' },
-      /got lr-through with rewind init, expected rewind none/,
+      /got `lrThrough` with rewind init, expected rewind none/,
     ],
     [
       { method: 'rsst', rsst: { epochs: 0, lrThrough: true }, recipe: trained },
@@ -151,7 +151,7 @@ describe('the settings of a pruning', () => {
     ],
     [
       { method: 'rsst', rsst: { cutAtZero: true, lrThrough: true }, recipe: trained },
-      /got cut-at-zero with the units all and the application loss/,
+      /got `cutAtZero` with the units all and the application loss/,
     ],
     [
       { method: 'rsst', rsst: { apply: 'shrink' }, recipe: trained },

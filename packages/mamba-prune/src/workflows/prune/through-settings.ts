@@ -53,14 +53,14 @@ export function resolveThrough(
 function checkCutAtZero({ units, apply, lrThrough }: Others): void {
   if (!lrThrough) {
     throw new UsageError(
-      'prune: got cut-at-zero without lr-through, expected both: the epochs that are left then belong to the ' +
-        'training after the cut. Add lr-through, or leave cut-at-zero out.',
+      'prune: got `cutAtZero` without `lrThrough`, expected both: the epochs that are left then belong to the ' +
+        'training after the cut. Add `lrThrough`, or leave `cutAtZero` out.',
     );
   }
   if (units === 'doomed' && apply === 'proximal') return;
   throw new UsageError(
-    `prune: got cut-at-zero with the units ${units} and the application ${apply}, expected doomed and proximal: others ` +
-      'are not at zero before the last epoch. Leave cut-at-zero out.',
+    `prune: got \`cutAtZero\` with the units ${units} and the application ${apply}, expected doomed and proximal: others ` +
+      'are not at zero before the last epoch. Leave `cutAtZero` out.',
   );
 }
 
@@ -68,7 +68,7 @@ function checkCuts(cuts: number, { units, lrThrough, epochs, rechoose, rounds }:
   const got = `prune: got ${cuts} cuts`;
   if (!lrThrough) {
     throw new UsageError(
-      `${got} without lr-through, expected both: they are cuts within one training. Add lr-through, or give rounds, each with a training of its own.`,
+      `${got} without \`lrThrough\`, expected both: they are cuts within one training. Add \`lrThrough\`, or give rounds, each with a training of its own.`,
     );
   }
   if (units !== 'doomed') {

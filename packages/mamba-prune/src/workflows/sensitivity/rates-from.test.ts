@@ -102,7 +102,7 @@ describe('the rates of a file', () => {
     const file = await fileOf();
     const asked = { rates: { ssm: 0.7 }, isSaid: true };
     expect(() => ratesFrom('f', file, model, { ...asked, minWidth: '50%' })).toThrow(
-      'the most that was measured or allowed, or keeps the least that it may (min-width 50%). Lower min-width, measure higher',
+      'the most that was measured or allowed, or keeps the least that it may (`minWidth` 50%). Lower `minWidth`, measure higher',
     );
     expect(() => ratesFrom('f', file, model, { ...asked, maxRate: 0.5, minWidth: 2 })).toThrow(
       'the most that was measured or allowed. Measure higher rates',
@@ -125,7 +125,7 @@ describe('the rates of a file', () => {
     const asked = { rates: both, isSaid: false };
     expect(ratesFrom('f', file, model, { ...asked, maxRate: 0.75 }).rateOf).toEqual(rates);
     expect(() => ratesFrom('f', file, model, { ...asked, maxRate: 0.5 })).toThrow(
-      'f: got max-rate 0.5, but its search takes 0.75 of blocks.0.ssm.',
+      'f: got `maxRate` 0.5, but its search takes 0.75 of blocks.0.ssm.',
     );
   });
 

@@ -107,8 +107,8 @@ function checkLargest(where: string, rates: Readonly<Record<string, number>>, ma
   const over = Object.entries(rates).find(([, rate]) => rate > maxRate + 1e-9);
   if (!over) return;
   throw new UsageError(
-    `${where}: got max-rate ${maxRate}, but its search takes ${Number(over[1].toPrecision(3))} of ${over[0]}. Search again ` +
-      'with a lower rate (`sensitivity.maxRate`), give a rate or a budget to take the measured curves, or leave max-rate out.',
+    `${where}: got \`maxRate\` ${maxRate}, but its search takes ${Number(over[1].toPrecision(3))} of ${over[0]}. Search again ` +
+      'with a lower rate (`sensitivity.maxRate`), give a rate or a budget to take the measured curves, or leave `maxRate` out.',
   );
 }
 

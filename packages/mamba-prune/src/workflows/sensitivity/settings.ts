@@ -150,7 +150,7 @@ export function resolveSensitivity(
     images: integer('images', given.images ?? 2000, { min: 1 }),
     by: oneOf('by', given.by ?? 'group', sensitivityParts),
     rates: [...new Set(rates)].sort((a, b) => a - b),
-    roundTo: integer('round-to', given.roundTo ?? 1, { min: 1 }),
+    roundTo: integer('roundTo', given.roundTo ?? 1, { min: 1 }),
     importance,
     score,
     scoreBatches: integer('score batches', given.scoreBatches ?? 8, { min: 1 }),
@@ -165,7 +165,7 @@ export function resolveSensitivity(
 function checkedSearch(where: string, { method, target, maxRate }: SearchSettings): SearchSettings {
   const { number, oneOf } = checksOf(where);
   oneOf('search', method, searchMethods);
-  if (maxRate !== undefined) number('max-rate', maxRate, { above: 0, below: 1 });
+  if (maxRate !== undefined) number('maxRate', maxRate, { above: 0, below: 1 });
   oneOf('target: metric', target.metric, costMetrics);
   checkAmount(target.metric, target.amount);
   return { method, target, maxRate };
