@@ -180,7 +180,7 @@ describe('openModelFile', () => {
     rmSync(at('config.json'));
     expect((await opened(path, options)).config).toEqual(config);
     // What a person says is another matter, and so is a card of another width.
-    await expect(opened(path, { arch: 'vit_tiny' })).rejects.toThrow(/depth is 1, expected 12/);
+    await expect(opened(path, { arch: 'vit_tiny' })).rejects.toThrow(/`depth` is 1, expected 12/);
     const other = write({ architecture: 'vit_small_patch4_8' }, 'vit_tiny', shallow);
     await expect(opened(other, {})).rejects.toThrow(/arch vit_small .*so says the config\.json/);
   });

@@ -55,9 +55,12 @@ describe('openModel', () => {
       'Took the weights at "model_ema"; the file holds others at "model": `key` chooses.',
     );
     const messages = await Promise.all(
-      [{ ...vim, key: 'teacher' }, { ...vim, imageSize: 60 }, { ...vim, stride: 17 }, {}].map(
-        (options) => openModel(fixture, options).catch(String),
-      ),
+      [
+        { ...vim, key: 'teacher' },
+        { ...vim, imageSize: 60 },
+        { ...vim, stride: 17 },
+        { arch: 'vim_tiny' },
+      ].map((options) => openModel(fixture, options).catch(String)),
     );
     for (const text of [...notes, ...messages]) expect(text).not.toMatch(/--[a-z]/);
     expect(messages[0]).toMatch(/import: `key`: got "teacher", expected one that holds tensors/);

@@ -292,7 +292,7 @@ describe('importStateDict', () => {
   it('refuses what is said of sizes where the file has others', () => {
     const shallow = tensorsOf('vit_small', { depth: 2 });
     expect(() => importStateDict(shallow, { depth: 3 })).toThrow(
-      /^import: the weights are not as asked for: depth is 2, expected 3\. Leave out/,
+      /^import: the weights are not as asked for: `depth` is 2, expected 3\. Leave out/,
     );
   });
 

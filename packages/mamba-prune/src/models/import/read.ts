@@ -149,7 +149,7 @@ function contradictions(sizes: Sizes, options: LayoutOptions): string[] {
   const said = options as Readonly<Record<string, unknown>>;
   return Object.entries(sizes)
     .filter(([name, size]) => said[name] !== undefined && shown(said[name]) !== shown(size))
-    .map(([name, size]) => `${name} is ${shown(size)}, expected ${shown(said[name])}`);
+    .map(([name, size]) => `\`${name}\` is ${shown(size)}, expected ${shown(said[name])}`);
 }
 
 /** The sizes of the file by which it differs from an architecture that was found for it, in a sentence. */
