@@ -30,7 +30,7 @@ export function printSensitivity(context: Context, file: SensitivityFile): void 
   context.print();
   printParts(context, file);
   // One that has not begun has nothing to show.
-  if (search && search.evaluations.length > 0) printSearch(context, file, search);
+  if (search && search.candidates.length > 0) printSearch(context, file, search);
 }
 
 /** Accuracy in points: what is lost at each rate. */
