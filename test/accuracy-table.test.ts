@@ -161,7 +161,9 @@ describe('the tables', () => {
     const model = (dense: string, denseAccuracy: number) => ({ dense, denseAccuracy });
     const rsst = [0.92, 0.93, 0.94];
     const refill = [0.91, 0.925, 0.93];
-    rsst.forEach((accuracy, i) => { write({ seed: i + 1, accuracy, ...model('first', 0.94) }); });
+    rsst.forEach((accuracy, i) => {
+      write({ seed: i + 1, accuracy, ...model('first', 0.94) });
+    });
     refill.forEach((accuracy, i) => {
       // The third seed began with another model, and the second with the first one, evaluated again.
       const from = i === 2 ? model('second', 0.95) : model('first', i === 1 ? 0.942 : 0.94);
