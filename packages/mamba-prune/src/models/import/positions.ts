@@ -13,6 +13,11 @@ export interface PositionQuestion {
   readonly before: number;
   /** Numbers of those tokens that may have positions, beside all of them. */
   readonly alternatives: readonly number[];
+  /**
+   * Whether the positions could also be those of images that are no squares, so that fewer tokens than all have positions only
+   * where the size of the images was said: n² positions with one more token are those of a square of n, or of (n - 1) x (n + 1).
+   */
+  readonly asks?: boolean;
   readonly patchSize: number;
   readonly dModel: number;
 }
@@ -39,6 +44,7 @@ export function readPositions(
   }
   const rows = positionedTokens(length, question, resamplePositions ? undefined : wanted);
   const side = Math.sqrt(length - rows);
+  if (question.asks && rows < before && wanted === undefined) throw notToldApart(length, question);
   if (rows < before) addRows(state, rows, before - rows);
   const imageSize = side * patchSize;
   if (wanted === undefined || wanted === imageSize) return imageSize;
@@ -86,6 +92,17 @@ function positionedTokens(
   throw new UsageError(
     `import: got ${length} positions, which are for images of ${sizes.join(' or ')}: with positions for ${first} or ${second} of ` +
       'the tokens before the patches. Say which with `imageSize`.',
+  );
+}
+
+function notToldApart(length: number, { before, patchSize }: PositionQuestion): UsageError {
+  const side = Math.sqrt(length);
+  const tall = (side - 1) * patchSize;
+  const wide = (side + 1) * patchSize;
+  return new UsageError(
+    `import: got ${length} positions with ${before} token${before === 1 ? '' : 's'} before the patches, which are those of images of ` +
+      `${side * patchSize} px whose class token has no position, or of ${tall}x${wide} px, expected to know. If it is the former, ` +
+      `give \`imageSize\` ${side * patchSize}; only square images are supported.`,
   );
 }
 

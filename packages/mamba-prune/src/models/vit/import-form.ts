@@ -50,6 +50,7 @@ export function convertVit(state: StateDict, source: VitSource, options: LayoutO
   requireLastNorm(state);
   const blocks = Array.from({ length: depth }, (_, block) => `blocks.${block}`);
   joinProjections(state, blocks);
+  const isScaled = state.has('blocks.0.ls1.gamma');
   foldLayerScale(state, blocks);
   addBiases(state, blocks);
   const tokens = readTokens(state, dModel);
@@ -59,6 +60,8 @@ export function convertVit(state: StateDict, source: VitSource, options: LayoutO
     before,
     // timm's no_embed_class has positions for patches alone, and DINOv2 with registers for the class token too.
     alternatives: tokens.classToken && before > 1 ? [0, 1] : [0],
+    // DeiT III has no position for its class token, and is told by its LayerScale.
+    asks: before === 1 && !isScaled,
     family: 'vit',
     patchSize,
     dModel,

@@ -169,9 +169,36 @@ describe('forms of other programs', () => {
     noGrad(() => position.narrow(1, kept, before - kept).zero_());
     const rows = position.narrow(1, before, 9);
     given.set('pos_embed', kept === 0 ? rows : cat([position.narrow(1, 0, kept), rows], 1));
-    expect(expectSame(given, model).join(' ')).toMatch(
+    const size = before === 1 ? { imageSize: model.config.imageSize } : {};
+    expect(expectSame(given, model, { ...said, ...size }).join(' ')).toMatch(
       /no position in the file and got one of zeros/,
     );
+  });
+
+  it('are no squares where a class token without a position would make them some, unless the size is said', () => {
+    // 24 patches and a class token: 4 x 6 patches, or 5 x 5 without a position for the token.
+    const given = trained().stateDict();
+    const stored = given.get('pos_embed') as Tensor;
+    const [, , width = 0] = stored.shape;
+    given.set('pos_embed', randn([1, 25, width]));
+    const { patchSize } = trained().config;
+    const side = 5 * patchSize;
+    expect(() => importStateDict(given, said)).toThrow(
+      `got 25 positions with 1 token before the patches, which are those of images of ${side} px whose class token has no position, ` +
+        `or of ${4 * patchSize}x${6 * patchSize} px, expected to know. If it is the former, give \`imageSize\` ${side}; only square`,
+    );
+    const { model, notes } = importStateDict(given, { ...said, imageSize: side });
+    expect(model.config.imageSize).toBe(side);
+    expect(notes.join()).toMatch(/1 of the tokens before the patches has no position/);
+    // DeiT III has such models, and a LayerScale.
+    for (const [block, scale] of [
+      [0, 'ls1'],
+      [0, 'ls2'],
+      [1, 'ls1'],
+      [1, 'ls2'],
+    ] as const)
+      given.set(`blocks.${block}.${scale}.gamma`, ones([width]));
+    expect(importStateDict(given, said).model.config.imageSize).toBe(side);
   });
 
   it('have another pooling, which name of the norm, tokens or width of the classifier tell', () => {
