@@ -8,6 +8,7 @@ import {
   wideEnough,
 } from '../workflows/prune/narrow-groups.js';
 import type { PruningRecord } from '../workflows/prune/record.js';
+import type { UnitNorms } from '../pruning/rsst/index.js';
 import type { HeldBack } from '../workflows/prune/reached-rates.js';
 import { grouped, percent } from '../format.js';
 
@@ -26,17 +27,38 @@ const unitsOf = (kind: string, count: number): string => {
   return count === 1 ? noun : `${noun}s`;
 };
 
+/** Doomed units with a larger share of the norm of those that stay are no longer called near zero. */
+const nearZeroShare = 0.05;
+
+/**
+ * Of RSST: that the doomed units had not come to zero when they were cut, so that the cut costs more than it needs to.
+ * @param norms - of the last regularised epoch
+ */
+export function shortOfZero({ kinds }: UnitNorms, { regApply }: FlagNames): string[] {
+  const short = Object.entries(kinds).flatMap(([kind, { kept, doomed }]) => {
+    const share = doomed && kept.mean > 0 ? doomed.mean / kept.mean : 0;
+    return share > nearZeroShare ? [`${percent(share, 0)} (${kind})`] : [];
+  });
+  if (short.length === 0) return [];
+  return [
+    `The units that were cut had not come to zero: on average they still had ${short.join(' and ')} of the norm of those that stay. ` +
+      `More regularised epochs bring them there${regApply === undefined ? '' : `, and ${regApply} shrink does in any number of epochs`}.`,
+  ];
+}
+
 /** What the flags of the command are called; undefined where it has none. */
 export interface FlagNames {
   readonly byLayer: string;
   readonly target?: string;
   readonly maxRate?: string;
+  readonly regApply?: string;
 }
 
 export const pruneFlags: FlagNames = {
   byLayer: '--ranking layer',
   target: '--target',
   maxRate: '--max-rate',
+  regApply: '--reg-apply',
 };
 
 export const impFlags: FlagNames = { byLayer: '--sorting_mode layerwise' };
