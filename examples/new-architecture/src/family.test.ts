@@ -101,7 +101,10 @@ describe('a mixer', () => {
   it.each([
     [{ imageSize: 10 }, 'got patch size 4 for images of 10 px, expected a divisor'],
     [{ depth: 1001 }, 'mixer configuration: '],
-    [{ heads: 2 }, "mixer_nano: got the option 'heads', expected some of patchSize, dModel, depth"],
+    [
+      { heads: 2 },
+      'mixer_nano: got the option `heads`, expected some of `patchSize`, `dModel`, `depth`',
+    ],
   ])('refuses %o', (options, message) => {
     expect(() => createModel('mixer_nano', options)).toThrow(message);
   });
