@@ -181,7 +181,7 @@ describe('forms of other programs', () => {
     const stored = given.get('pos_embed') as Tensor;
     const [, , width = 0] = stored.shape;
     given.set('pos_embed', randn([1, 25, width]));
-    const { patchSize } = trained().config;
+    const patchSize = (given.get('patch_embed.proj.weight') as Tensor).size(3);
     const side = 5 * patchSize;
     expect(() => importStateDict(given, said)).toThrow(
       `got 25 positions with 1 token before the patches, which are those of images of ${side} px whose class token has no position, ` +
