@@ -162,6 +162,16 @@ Pool& pool() {
   return *only;
 }
 
+// A result that cannot be made is an answer too.
+void give(Napi::Env env, Job& job) {
+  if (!job.error.empty()) return job.done.Reject(Napi::Error::New(env, job.error).Value());
+  try {
+    job.done.Resolve(job.task->result(env));
+  } catch (const Napi::Error& error) {
+    job.done.Reject(error.Value());
+  }
+}
+
 void settle(napi_env raw, napi_value, void*, void* data) {
   std::unique_ptr<Job> job(static_cast<Job*>(data));
   if (raw == nullptr) {
@@ -170,10 +180,14 @@ void settle(napi_env raw, napi_value, void*, void* data) {
     return;
   }
   const Napi::Env env(raw);
-  const Napi::HandleScope scope(env);
   job->room->end();
-  if (job->error.empty()) job->done.Resolve(job->task->result(env));
-  else job->done.Reject(Napi::Error::New(env, job->error).Value());
+  try {
+    const Napi::HandleScope scope(env);
+    give(env, *job);
+  } catch (const Napi::Error&) {
+    // A worker that is being terminated runs no JavaScript any more, and nobody waits for the answer. Nothing above
+    // this function would catch the error.
+  }
 }
 
 }  // namespace

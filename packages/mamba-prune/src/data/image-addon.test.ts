@@ -232,6 +232,35 @@ describe('the threads for images', () => {
     expect(ended).toMatchObject({ status: 7, stdout: 'still here\n', stderr: '' });
   });
 
+  it('let workers end while answers come in', () => {
+    const images = fileURLToPath(
+      new URL('../../../libtorch/dist/images/index.js', import.meta.url),
+    );
+    const program = `
+      import { Worker, isMainThread, parentPort } from 'node:worker_threads';
+      import { pixelsSquare, setImageThreads } from ${JSON.stringify(pathToFileURL(images).href)};
+      const square = { width: 60, height: 60, size: 24, channels: 3, interpolation: 'bicubic',
+        part: { left: 0, top: 0, width: 60, height: 60 }, frame: { left: 0, top: 0, width: 24, height: 24 } };
+      const pixels = new Uint8Array(60 * 60 * 3);
+      const one = () => pixelsSquare(pixels, 3, square, new Uint8Array(3 * 24 * 24));
+      setImageThreads(3);
+      if (isMainThread) {
+        for (let k = 0; k < 20; k++) {
+          const worker = new Worker(new URL(import.meta.url));
+          await new Promise((done) => worker.once('message', done));
+          await new Promise((done) => setTimeout(done, k % 10));
+          await worker.terminate();
+        }
+        console.log('still here');
+      } else {
+        parentPort.postMessage('begun');
+        for (;;) await Promise.all(Array.from({ length: 300 }, one));
+      }`;
+    const path = join(dir, 'workers-end.mjs');
+    writeFileSync(path, program);
+    expect(execFileSync(process.execPath, [path], { encoding: 'utf8' })).toBe('still here\n');
+  });
+
   it('are not missed in silence: a note says once what decodes JPEG files instead', () => {
     const notes: string[] = [];
     const note = (text: string) => notes.push(text);
