@@ -3,7 +3,6 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { hasTurboJpeg, pixelsSquare, setImageThreads } from '@mamba-prune/libtorch/images';
 import sharp from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -192,35 +191,56 @@ describe('the threads for images', () => {
     expect(attempt({ width: 0.5 })).toThrow(/width: got .*0\.5.*expected an integer from 1/);
   });
 
-  it('let a process and its workers end while pictures are under way', () => {
-    // A worker is stopped in the middle of its pictures, and the process ends in the middle of others.
-    const images = fileURLToPath(
-      new URL('../../../libtorch/dist/images/index.js', import.meta.url),
-    );
-    const program = `
-      import { Worker, isMainThread } from 'node:worker_threads';
-      import { pixelsSquare, setImageThreads } from ${JSON.stringify(pathToFileURL(images).href)};
-      const square = { width: 1500, height: 1500, size: 224, channels: 3, interpolation: 'bicubic',
-        part: { left: 0, top: 0, width: 1500, height: 1500 }, frame: { left: 0, top: 0, width: 224, height: 224 } };
-      const pixels = new Uint8Array(1500 * 1500 * 3);
-      const one = () => pixelsSquare(pixels, 3, square, new Uint8Array(3 * 224 * 224));
+  /**
+   * Writes a program with a worker: `one()` makes a square of `size` of a picture of `side` on three threads of the addon.
+   * @returns its path
+   */
+  function writeProgram(
+    name: string,
+    { side, size }: { readonly side: number; readonly size: number },
+    { main, worker }: { readonly main: string; readonly worker: string },
+  ): string {
+    const images = new URL('../../../libtorch/dist/images/index.js', import.meta.url).href;
+    const path = join(dir, name);
+    writeFileSync(
+      path,
+      `
+      import { Worker, isMainThread, parentPort } from 'node:worker_threads';
+      import { pixelsSquare, setImageThreads } from ${JSON.stringify(images)};
+      const square = { width: ${side}, height: ${side}, size: ${size}, channels: 3, interpolation: 'bicubic',
+        part: { left: 0, top: 0, width: ${side}, height: ${side} },
+        frame: { left: 0, top: 0, width: ${size}, height: ${size} } };
+      const pixels = new Uint8Array(${side} * ${side} * 3);
+      const one = () => pixelsSquare(pixels, 3, square, new Uint8Array(3 * ${size} * ${size}));
       setImageThreads(3);
-      if (isMainThread) {
+      const begunWorker = async () => {
         const worker = new Worker(new URL(import.meta.url));
         await new Promise((done) => worker.once('message', done));
+        return worker;
+      };
+      if (isMainThread) {
+        ${main}
+      } else {
+        ${worker}
+      }`,
+    );
+    return path;
+  }
+
+  it('let a process and its workers end while pictures are under way', () => {
+    // A worker is stopped in the middle of its pictures, and the process ends in the middle of others.
+    const main = `
+        const worker = await begunWorker();
         await worker.terminate();
         await one();
         console.log('still here');
         for (let i = 0; i < 40; i++) one();
-        process.exit(7);
-      } else {
-        const { parentPort } = await import('node:worker_threads');
+        process.exit(7);`;
+    const worker = `
         const all = Array.from({ length: 40 }, one);
         parentPort.postMessage('begun');
-        await Promise.all(all);
-      }`;
-    const path = join(dir, 'ends.mjs');
-    writeFileSync(path, program);
+        await Promise.all(all);`;
+    const path = writeProgram('ends.mjs', { side: 1500, size: 224 }, { main, worker });
     const ended = ((): { status: number | null; stdout: string; stderr: string } => {
       try {
         const stdout = execFileSync(process.execPath, [path], { encoding: 'utf8', stdio: 'pipe' });
@@ -233,31 +253,17 @@ describe('the threads for images', () => {
   });
 
   it('let workers end while answers come in', () => {
-    const images = fileURLToPath(
-      new URL('../../../libtorch/dist/images/index.js', import.meta.url),
-    );
-    const program = `
-      import { Worker, isMainThread, parentPort } from 'node:worker_threads';
-      import { pixelsSquare, setImageThreads } from ${JSON.stringify(pathToFileURL(images).href)};
-      const square = { width: 60, height: 60, size: 24, channels: 3, interpolation: 'bicubic',
-        part: { left: 0, top: 0, width: 60, height: 60 }, frame: { left: 0, top: 0, width: 24, height: 24 } };
-      const pixels = new Uint8Array(60 * 60 * 3);
-      const one = () => pixelsSquare(pixels, 3, square, new Uint8Array(3 * 24 * 24));
-      setImageThreads(3);
-      if (isMainThread) {
+    const main = `
         for (let k = 0; k < 20; k++) {
-          const worker = new Worker(new URL(import.meta.url));
-          await new Promise((done) => worker.once('message', done));
+          const worker = await begunWorker();
           await new Promise((done) => setTimeout(done, k % 10));
           await worker.terminate();
         }
-        console.log('still here');
-      } else {
+        console.log('still here');`;
+    const worker = `
         parentPort.postMessage('begun');
-        for (;;) await Promise.all(Array.from({ length: 300 }, one));
-      }`;
-    const path = join(dir, 'workers-end.mjs');
-    writeFileSync(path, program);
+        for (;;) await Promise.all(Array.from({ length: 300 }, one));`;
+    const path = writeProgram('workers-end.mjs', { side: 60, size: 24 }, { main, worker });
     expect(execFileSync(process.execPath, [path], { encoding: 'utf8' })).toBe('still here\n');
   });
 
