@@ -1,6 +1,12 @@
 // --precision beside ONNX files, which say themselves what they compute in.
 import type { OnnxPrecision } from '../export/onnx-model.js';
-import type { InferencePrecision } from '../precision.js';
+import type { InferencePrecision, ResolvedInferencePrecision } from '../precision.js';
+import type { Context } from './context.js';
+import { type ModelFacts, sayAssumptions } from './open-model.js';
+import type { CommonOptions } from './options/common.js';
+
+/** An ONNX file may have been written in another format than models compute in here. */
+export type ComputedIn = ResolvedInferencePrecision | OnnxPrecision;
 
 /** How to come to a file that computes in what was asked for, or in something near. */
 const advice = {
@@ -16,4 +22,16 @@ export function onnxPrecisionNote(
 ): string | undefined {
   if (asked === undefined || asked === 'auto' || asked === computed) return undefined;
   return `onnxruntime computes in what the file says, which is ${computed}, whatever --precision is. ${advice[asked]}`;
+}
+
+/** What there is to say of an ONNX file, which is said too: that it computes in something else than was asked for. */
+export function onnxFacts(
+  context: Context<CommonOptions & { readonly precision?: InferencePrecision }>,
+  path: string,
+  computed: OnnxPrecision,
+): ModelFacts {
+  const note = onnxPrecisionNote(context.options.precision, computed);
+  const facts = { model: path, assumed: [], notes: note === undefined ? [] : [note] };
+  sayAssumptions(context, facts);
+  return facts;
 }

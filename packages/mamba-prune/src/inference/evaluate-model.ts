@@ -78,6 +78,13 @@ export class NotFiniteError extends Error {
   }
 }
 
+/** For `catch`: the same error, where it is of a loss that is no number with another beginning. */
+export const namingNotFinite =
+  (where: string) =>
+  (error: unknown): never => {
+    throw error instanceof NotFiniteError ? error.of(where) : error;
+  };
+
 /** What an evaluation sees of a data set, in the order it does. */
 export interface EvaluatedPart {
   readonly split?: 'train' | 'test' | undefined;

@@ -5,8 +5,8 @@ import type { OnnxPrecision } from '../../export/onnx-model.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel, modelLabels } from '../model-argument.js';
 import { isOnnx } from '../../workflows/model-path.js';
-import { onnxPrecisionNote } from '../onnx-precision.js';
-import { type ModelFacts, openFile, sayAssumptions } from '../open-model.js';
+import { onnxFacts } from '../onnx-precision.js';
+import { type ModelFacts, openFile } from '../open-model.js';
 import type { PassProfile } from '../../bench/profile-model.js';
 import { UsageError } from '../../errors.js';
 import type { ImageModel } from '../../models/image-model.js';
@@ -246,9 +246,7 @@ async function candidates(
       sameInfo(path, model, info, typed);
     }
     const onnx = await benchOnnx(name, path, getNumThreads());
-    const note = onnxPrecisionNote(context.options.precision, onnx.precision);
-    const facts = { model: path, assumed: [], notes: note === undefined ? [] : [note] };
-    sayAssumptions(context, facts);
+    const facts = onnxFacts(context, path, onnx.precision);
     found.push({ ...onnx, path, facts });
     if (!context.options.webgpu) continue;
     try {

@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { trainLimits } from '../../limits.js';
 import type { Dataset } from '../../data/types.js';
-import type { OnnxPrecision } from '../../export/onnx-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import type { ModelEvaluation } from '../../inference/evaluate-model.js';
 import type { openDataFor } from '../../workflows/fit.js';
@@ -10,8 +9,8 @@ import type { ResolvedInferencePrecision } from '../../precision.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { isOnnx } from '../../workflows/model-path.js';
-import { onnxPrecisionNote } from '../onnx-precision.js';
-import { type ModelFacts, openFile, sayAssumptions } from '../open-model.js';
+import { type ComputedIn, onnxFacts } from '../onnx-precision.js';
+import { type ModelFacts, openFile } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
 import {
@@ -100,9 +99,6 @@ export function addEvalCommand(program: Command, cli: Cli): void {
   });
 }
 
-/** An ONNX file may have been written in another format than models compute in here. */
-type ComputedIn = ResolvedInferencePrecision | OnnxPrecision;
-
 type EvalContext = Context<EvalOptions>;
 
 interface Evaluated {
@@ -119,22 +115,22 @@ async function evaluateFile(
   precision: ResolvedInferencePrecision,
 ): Promise<Evaluated> {
   const { options } = context;
-  const { NotFiniteError, evaluateModel } = await import('../../inference/evaluate-model.js');
+  const { evaluateModel, namingNotFinite } = await import('../../inference/evaluate-model.js');
   const { model, info, facts } = await openFile(context, path);
   const dataset = await datasetFor(context, path, model.config, info);
   model.to(device);
-  const result = await interruptible(context, (signal) =>
-    evaluateModel(model, dataset, {
-      ...measurement(context, 'batches'),
-      perClass: options.perClass === true,
-      device,
-      precision,
-      signal,
-    }),
-  ).catch((error: unknown) => {
+  const result = await interruptible(
+    context,
+    (signal) =>
+      evaluateModel(model, dataset, {
+        ...measurement(context, 'batches'),
+        perClass: options.perClass === true,
+        device,
+        precision,
+        signal,
+      }),
     // Which file it is only the command knows.
-    throw error instanceof NotFiniteError ? error.of(`eval: ${path}`) : error;
-  });
+  ).catch(namingNotFinite(`eval: ${path}`));
   return { result, dataset, facts, computedIn: precision };
 }
 
@@ -146,9 +142,7 @@ async function evaluateOnnx(context: EvalContext, path: string): Promise<Evaluat
   const { model, ...info } = onnx.description;
   const same = sameInfo(path, model, info, await importOptionsOf(context.given));
   const { precision: computedIn } = onnx;
-  const note = onnxPrecisionNote(context.options.precision, computedIn);
-  const facts: ModelFacts = { model: path, assumed: [], notes: note === undefined ? [] : [note] };
-  sayAssumptions(context, facts);
+  const facts = onnxFacts(context, path, computedIn);
   const dataset = await datasetFor(context, path, model, same);
   const classify = async (pixels: Uint8Array) => (await onnx.classify(pixels)).logits;
   const [measured] = await interruptible(context, (signal) =>

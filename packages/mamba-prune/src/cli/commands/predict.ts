@@ -1,14 +1,12 @@
 import type { Command } from 'commander';
 import { formatNames } from '../../data/image-formats.js';
-import type { OnnxPrecision } from '../../export/onnx-model.js';
 import { modelLimits } from '../../limits.js';
 import type { PredictOptions, Prediction } from '../../inference/predict.js';
 import { type Cli, type Context, IncompleteError, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { isOnnx } from '../../workflows/model-path.js';
-import { onnxPrecisionNote } from '../onnx-precision.js';
-import { type ModelFacts, openFile, sayAssumptions } from '../open-model.js';
-import type { ResolvedInferencePrecision } from '../../precision.js';
+import { type ComputedIn, onnxFacts } from '../onnx-precision.js';
+import { type ModelFacts, openFile } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import {
   type ImportFlags,
@@ -85,7 +83,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
 
 interface Predictor {
   readonly facts: ModelFacts;
-  readonly precision: ResolvedInferencePrecision | OnnxPrecision;
+  readonly precision: ComputedIn;
   predict(paths: readonly string[], options: PredictOptions): Promise<Prediction[]>;
   release?(): Promise<void>;
 }
@@ -117,11 +115,8 @@ async function onnxPredictor(context: PredictContext, path: string): Promise<Pre
   const { model, ...info } = onnx.description;
   const { classes } = sameInfo(path, model, info, await importOptionsOf(context.given));
   const { precision } = onnx;
-  const note = onnxPrecisionNote(context.options.precision, precision);
-  const facts = { model: path, assumed: [], notes: note === undefined ? [] : [note] };
-  sayAssumptions(context, facts);
   return {
-    facts,
+    facts: onnxFacts(context, path, precision),
     precision,
     predict: (paths, more) => predictImagesOnnx(onnx, paths, { ...more, classes }),
     release: () => onnx.release(),

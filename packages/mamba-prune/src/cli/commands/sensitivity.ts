@@ -102,8 +102,7 @@ export function addSensitivityCommand(program: Command, cli: Cli): void {
     context.json({ ...file, finished, out: path });
     printSensitivity(context, file);
     if (finished && out !== undefined) {
-      const { plugin = [] } = context.given;
-      const { dataset, data } = context.given;
+      const { dataset, data, plugin = [] } = context.given;
       const line = shellCommand([
         'mamba-prune',
         'prune',

@@ -11,7 +11,7 @@ import type { Context } from '../context.js';
 import { type CompareFlags, type CompareOptions, compareDefaults } from './compare.js';
 import { partsOf } from './compare-parts.js';
 import { flagOf } from './flag-name.js';
-import { methodFlags } from './method-flags.js';
+import { methodFlags, ofFillback } from './method-flags.js';
 import { typedModelOptions } from './model.js';
 import { targetKinds } from './rates.js';
 import { type RecipeOptions, checkMomentum, defined, recipeOf, typedRecipe } from './recipe.js';
@@ -170,9 +170,7 @@ function checkIgnored(given: Partial<CompareOptions>): void {
     );
   }
   if (given.fillback === 0 && given.refillScore !== undefined) {
-    throw new UsageError(
-      'got --refill-score, which belongs to --fillback above 0: no unit returns without it. Leave it out.',
-    );
+    throw new UsageError(`got --refill-score, which ${ofFillback}. Leave it out.`);
   }
   if (!dense || (methods.includes('scratch') && !dense.every(isRun))) return;
   const ofDense = (['lr', 'warmupEpochs', 'epochs'] as const).find(

@@ -7,3 +7,6 @@ export const methodFlags = {
     ...(['cutAtZero', 'cuts'] as const),
   ],
 } as const;
+
+/** Why `refillScore` and `refillBudget` are refused where `fillback` is 0. */
+export const ofFillback = 'belongs to --fillback above 0: no unit returns without it';

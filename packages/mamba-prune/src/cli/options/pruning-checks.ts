@@ -5,7 +5,7 @@ import { refillScores } from '../../pruning/refill-choices.js';
 import { defaultSchedule } from '../../pruning/rsst/schedule.js';
 import type { PruneSettings } from '../../workflows/prune/settings.js';
 import { flagOf } from './flag-name.js';
-import { methodFlags } from './method-flags.js';
+import { methodFlags, ofFillback } from './method-flags.js';
 import { type PruningFlags, budgetFlags } from './pruning.js';
 import type { RecipeOptions } from './recipe.js';
 import { rateFlagNames } from './rates.js';
@@ -32,8 +32,7 @@ export function checkPruningFlags(given: Flags, settings: PruneSettings): void {
     if (owner !== method) refuse(given, flags, `belongs to --method ${owner}, not ${method}`);
   }
   if (method === 'refill' && !refill?.fillback) {
-    const why = 'belongs to --fillback above 0: no unit returns without it';
-    refuse(given, ['refillScore', 'refillBudget'], why);
+    refuse(given, ['refillScore', 'refillBudget'], ofFillback);
   }
   const { nearZero = null, units = 'all', apply = 'loss' } = rsst ?? {};
   const { schedule = defaultSchedule(apply) } = rsst ?? {};

@@ -1,7 +1,7 @@
 // What is done with a cut before it is measured, and the measuring: compensation, batch normalisation, accuracy.
 import type { ImageModel } from '../../models/image-model.js';
 import type { KeptUnits } from '../../models/groups.js';
-import { NotFiniteError, evaluateModel } from '../../inference/evaluate-model.js';
+import { evaluateModel, namingNotFinite } from '../../inference/evaluate-model.js';
 import { pruneModel } from '../../pruning/surgery.js';
 import { reestimateBatchNorm } from '../../training/reestimate-bn.js';
 import { compensateCut } from './compensation.js';
@@ -29,10 +29,9 @@ export async function measure(
     seed: seed ?? 0,
     ...(control.signal && { signal: control.signal }),
     onProgress: (done, total) => hooks.onEvaluate?.(what, done, total),
-  }).catch((error: unknown) => {
-    const when = what === 'before' ? 'before the cut' : what;
-    throw error instanceof NotFiniteError ? error.of(`prune: ${settings.model}, ${when}`) : error;
-  });
+  }).catch(
+    namingNotFinite(`prune: ${settings.model}, ${what === 'before' ? 'before the cut' : what}`),
+  );
   return evaluation?.accuracy;
 }
 

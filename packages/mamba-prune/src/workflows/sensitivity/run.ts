@@ -1,7 +1,7 @@
 // Measures how sensitive the parts of a model are, and searches for rates: from a model's file to sensitivity.json.
 import type { Dataset } from '../../data/types.js';
 import { UsageError } from '../../errors.js';
-import { NotFiniteError, evaluateModel } from '../../inference/evaluate-model.js';
+import { evaluateModel, namingNotFinite } from '../../inference/evaluate-model.js';
 import { familyNamed } from '../../models/families.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { inspectModel } from '../../models/inspect.js';
@@ -194,10 +194,7 @@ function evaluator(
       precision,
       asInTraining: true,
       ...(signal && { signal }),
-    }).catch((error: unknown) => {
-      const what = cut === model ? path : `${path}, after a cut`;
-      throw error instanceof NotFiniteError ? error.of(`sensitivity: ${what}`) : error;
-    });
+    }).catch(namingNotFinite(`sensitivity: ${path}${cut === model ? '' : ', after a cut'}`));
     if (found) return found;
     signal?.throwIfAborted();
     throw new Error('sensitivity: the evaluation was stopped.');
