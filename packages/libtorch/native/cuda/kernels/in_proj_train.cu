@@ -61,8 +61,6 @@ constexpr int kDeep = 3;  // groups of 64 columns of the gradient that are on th
 
 __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const Rows& rows, const Kept& kept,
                                               const CopiedRows& x_rows, const CopiedRows& dout_rows, int tile) {
-  // What the normalisation's pass back reads, behind all products.
-  x_rows.copy(a.x, rows), dout_rows.copy(a.dout, rows);
   float acc[4 * kBlocks];
 #pragma unroll
   for (int i = 0; i < 4 * kBlocks; i++) acc[i] = 0.0f;
@@ -77,6 +75,9 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
   };
 #pragma unroll
   for (int j = 0; j < kDeep; j++) read(j, j);
+  // What the normalisation's pass back reads, behind all products, and therefore behind what the first of them wait
+  // for.
+  x_rows.copy(a.x, rows), dout_rows.copy(a.dout, rows);
   u32 left[4][4];
   keep(acc);
   for (int c0 = 0; c0 < a.unit_count; c0 += kDeep) {
@@ -107,6 +108,9 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
       ring.step();
     }
   }
+  // Memory brings what the next tile begins with while this one's normalisation has nothing to read.
+  const Rows next_rows = rows.of_next_tile();
+  next_rows.announce(a.xz, a.width), next_rows.announce(a.x), next_rows.announce(a.dout);
   CopiedRows::wait();
   norm_backward_rows(
       acc, rows, x_rows, RowScale(x_rows.read<MODEL / 32>(0), a.eps),

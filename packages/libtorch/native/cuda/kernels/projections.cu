@@ -181,27 +181,34 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_forward(c
   w.wait();
 }
 
+// The gradients of B and C: a lane's numbers of its two rows, summed over the blocks of the scan.
+__device__ __forceinline__ void sum_states(float (&sum)[kStates], const Args& a, const Rows& rows) {
+#pragma unroll
+  for (int i = 0; i < kStates; i++) sum[i] = 0.0f;
+#pragma unroll 3
+  for (int b = 0; b < a.blocks; b++)
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+#pragma unroll
+      for (int r = 0; r < 2; r++) {
+        const i64 row = min(rows.first + 8 * r, a.rows - 1);
+        const float2 v = *reinterpret_cast<const float2*>(a.states + ((i64)b * a.rows + row) * (2 * kStates) + 8 * j +
+                                                          2 * (threadIdx.x & 3));
+        sum[4 * j + 2 * r] += v.x, sum[4 * j + 2 * r + 1] += v.y;
+      }
+}
+
 extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_backward(const Args a) {
   extern __shared__ unsigned char memory[];
   Weights w(a, memory);
   for_tiles(a, [&](const Rows& rows) {
     announce(a.delta, rows, a.width);
     float p[kRank / 2], bc[kStates];
-#pragma unroll
-    for (int i = 0; i < kStates; i++) bc[i] = 0.0f;
-#pragma unroll 3
-    for (int b = 0; b < a.blocks; b++)
-#pragma unroll
-      for (int j = 0; j < 4; j++)
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-          const i64 row = min(rows.first + 8 * r, a.rows - 1);
-          const float2 v = *reinterpret_cast<const float2*>(a.states + ((i64)b * a.rows + row) * (2 * kStates) + 8 * j +
-                                                            2 * (threadIdx.x & 3));
-          bc[4 * j + 2 * r] += v.x, bc[4 * j + 2 * r + 1] += v.y;
-        }
-    announce(a.du, rows, a.width);
+    // What is announced is read next: all blocks together announce as much as the L2 cache holds, and rows that wait
+    // for others there are driven out and read twice.
     multiply_channels(p, a.delta, a, rows, w.dt, kRank * kRowBytes, [&] { w.wait(); });
+    announce(a.du, rows, a.width);
+    sum_states(bc, a, rows);
     u32 left[3][4];
 #pragma unroll
     for (int j = 0; j < kColumns / 8; j++)

@@ -114,16 +114,17 @@ struct Rows {
   __device__ __forceinline__ void take(float (&v)[8], const scalar* from, int which, int i) const {
     apart(v, read(from, which, i));
   }
-  // Has the L2 cache take rows of MODEL numbers that are read soon: a lane asks for 128 bytes of each.
-  __device__ __forceinline__ void announce(const scalar* from) const {
+  // Has the L2 cache take what is read soon of rows of `width` numbers: a lane asks for 128 bytes of each, and so four
+  // for all of MODEL numbers, and for the first 256 of wider ones.
+  __device__ __forceinline__ void announce(const scalar* from, int width = MODEL) const {
     constexpr int kLine = 64;
     static_assert(MODEL % kLine == 0 && MODEL / kLine <= 4, "four lanes ask for a row");
     const int column = kLine * (threadIdx.x & 3);
-    if (column >= MODEL) return;
+    if (column >= width) return;
 #pragma unroll
     for (int r = 0; r < 2; r++)
       if (first + 8 * r < rows)
-        asm volatile("prefetch.global.L2 [%0];" ::"l"(from + (i64)(first + 8 * r) * MODEL + column));
+        asm volatile("prefetch.global.L2 [%0];" ::"l"(from + (i64)(first + 8 * r) * width + column));
   }
   // v: results of a product, from the first of the 32 columns on.
   __device__ __forceinline__ void write(scalar* to, int which, int i, int width, const float* v) const {
