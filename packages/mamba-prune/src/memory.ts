@@ -32,6 +32,20 @@ export function isOutOfMemory(error: unknown): boolean {
   );
 }
 
+/**
+ * Running out of memory where no batch is to blame: a model that moves to a GPU, say.
+ * @returns a sentence in place of libtorch's words, or undefined for another error
+ */
+export function memorySentence(error: unknown): string | undefined {
+  if (error instanceof OutOfMemoryError || !isOutOfMemory(error)) return undefined;
+  const { message } = error as Error;
+  const found = amounts(message);
+  const facts = found.length > 0 ? ` (${found.join(', ')})` : '';
+  return message.includes('DefaultCPUAllocator')
+    ? `The machine's memory does not suffice${facts}. See what else runs, or take fewer images at a time.`
+    : `The GPU's memory does not suffice${facts}. See by nvidia-smi who else uses it and wait for them, or take fewer images at a time.`;
+}
+
 export interface MemoryUse {
   /** The command or function, as its messages begin. */
   readonly where: string;

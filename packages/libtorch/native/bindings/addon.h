@@ -27,6 +27,10 @@ void init_signals();
 // Where libtorch has CUDA.
 void init_cuda(Napi::Env env, Napi::Object exports);
 
+// What libtorch says of an error, without its stack and without the advice for those who debug libtorch, which it adds
+// to every error of CUDA.
+std::string message_of(const c10::Error& error);
+
 // Runs `body` and turns every C++ exception into a JavaScript Error whose message begins with `where`.
 // Nothing native may cross the boundary: an uncaught C++ exception ends the process.
 template <typename Body> auto guarded(Napi::Env env, const std::string& where, Body&& body) -> decltype(body()) {
@@ -35,7 +39,7 @@ template <typename Body> auto guarded(Napi::Env env, const std::string& where, B
   } catch (const Napi::Error&) {
     throw;
   } catch (const c10::Error& error) {
-    throw Napi::Error::New(env, where + ": " + error.what_without_backtrace());
+    throw Napi::Error::New(env, where + ": " + message_of(error));
   } catch (const std::bad_alloc&) {
     throw Napi::Error::New(env, where + ": out of memory");
   } catch (const std::exception& error) {

@@ -219,8 +219,7 @@ Napi::Value call(const Napi::CallbackInfo& info) {
   } catch (const Napi::Error& error) {
     throw Napi::TypeError::New(env, op.name + ": " + error.Message());
   } catch (const c10::Error& error) {
-    throw Napi::Error::New(
-        env, op.name + ": " + error.what_without_backtrace() + (given.empty() ? "" : "\n  given: " + given));
+    throw Napi::Error::New(env, op.name + ": " + message_of(error) + (given.empty() ? "" : "\n  given: " + given));
   } catch (const std::bad_alloc&) {
     throw Napi::Error::New(env, op.name + ": out of memory" + (given.empty() ? "" : "\n  given: " + given));
   } catch (const std::exception& error) {

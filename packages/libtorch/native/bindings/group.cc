@@ -63,7 +63,7 @@ void Group::open(const MonitorOptions& at, const c10::Device& device) {
     close(true);
     throw;
   } catch (const c10::Error& error) {
-    monitor->fail(error.what_without_backtrace());
+    monitor->fail(message_of(error));
     close(true);
     throw;
   } catch (const std::exception& error) {

@@ -9,6 +9,7 @@ import {
   setNumThreads,
 } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
+import { isOutOfMemory } from '../memory.js';
 import type { CommonOptions } from './options/common.js';
 
 /**
@@ -22,14 +23,36 @@ export function prepareDevice(options: CommonOptions, onNote: (note: string) => 
   return chooseDevice(options.device, onNote);
 }
 
-export function chooseDevice(name: string, onNote: (note: string) => void): string {
+/** What is known of the GPUs, which tests stand in for. */
+interface Gpus {
+  readonly count: () => number;
+  /** What the first throws when a kernel of ours is run on it. */
+  readonly problem: () => unknown;
+}
+
+/**
+ * @throws UsageError for a GPU that is not there, and under `auto` for one that has no memory left: whoever waits for it would
+ *   rather wait than compute on the CPU, which takes a hundred times as long
+ */
+export function chooseDevice(
+  name: string,
+  onNote: (note: string) => void,
+  gpus: Gpus = { count: cudaDeviceCount, problem: cudaProblem },
+): string {
   if (name === 'cpu') return name;
-  const count = cudaDeviceCount();
+  const count = gpus.count();
   if (name === 'auto') {
     if (count === 0) return 'cpu';
-    const problem = cudaProblem();
+    const problem = gpus.problem();
     if (problem === undefined) return 'cuda:0';
-    onNote(`The GPU cannot run the models (${problem}); computing on the CPU.`);
+    if (isOutOfMemory(problem)) {
+      throw new UsageError(
+        '--device: got auto, but no memory is left on the GPU. See by nvidia-smi who uses it and wait for them, ' +
+          'choose another by --device cuda:N, or compute on the CPU by --device cpu, which takes far longer.',
+      );
+    }
+    const [reason] = (problem as Error).message.split('\n');
+    onNote(`The GPU cannot run the models (${reason}); computing on the CPU.`);
     return 'cpu';
   }
   const index = name === 'cuda' ? 0 : Number(name.slice('cuda:'.length));
@@ -64,7 +87,7 @@ export function chooseWorkerDevice(
 }
 
 /** A scan of one position tells whether all kernels are there. */
-function cudaProblem(): string | undefined {
+function cudaProblem(): unknown {
   try {
     scope(() =>
       noGrad(() => {
@@ -75,6 +98,6 @@ function cudaProblem(): string | undefined {
     );
     return undefined;
   } catch (error) {
-    return (error as Error).message.split('\n')[0];
+    return error;
   }
 }

@@ -5,6 +5,7 @@ import { isUsageError } from '../errors.js';
 import { type Cli, IncompleteError, InterruptedError, addExamples } from './context.js';
 import { inFlags } from './flag-spelling.js';
 import { WorkersEndedError } from './launch.js';
+import { memorySentence } from '../memory.js';
 import { loadPlugins } from './plugin-flags.js';
 import { checkCurrentFolder } from './surroundings.js';
 import { guardedIo } from './terminal/guarded-io.js';
@@ -187,10 +188,11 @@ function report(argv: readonly string[], cli: Cli, error: unknown): number {
 }
 
 /** In the flags' spelling. */
-const messageOf = ({ flags }: Cli, error: unknown): string =>
-  error instanceof Error
-    ? inFlags(error.message, flags, { isUsage: isUsageError(error) })
-    : String(error);
+function messageOf({ flags }: Cli, error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const message = memorySentence(error) ?? error.message;
+  return inFlags(message, flags, { isUsage: isUsageError(error) });
+}
 
 /** Machines get their one object also when something went wrong. */
 function reportJson(

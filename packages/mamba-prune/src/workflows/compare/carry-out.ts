@@ -1,6 +1,7 @@
 // Carries out the runs of a comparison that are not done.
 import { join } from 'node:path';
 import { UsageError } from '../../errors.js';
+import { memorySentence } from '../../memory.js';
 import { RunFolder } from '../../training/run-folder.js';
 import type { RunState } from '../run-state.js';
 import { EpochSum } from './epoch-sum.js';
@@ -78,7 +79,7 @@ export async function carryOut(
       return await running.ended;
     } catch (error) {
       throw new Error(
-        `compare: the run ${run.name} failed: ${(error as Error).message}\n` +
+        `compare: the run ${run.name} failed: ${memorySentence(error) ?? (error as Error).message}\n` +
           `The other runs are kept. The same command tries again; delete ${join(path, run.name)} to do this run anew.`,
         { cause: error },
       );
