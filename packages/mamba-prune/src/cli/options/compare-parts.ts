@@ -8,6 +8,7 @@ import { type CompareMethod } from '../../workflows/compare/methods.js';
 import type { TuneRequest } from '../../workflows/compare/tune.js';
 import { throughInWords } from '../../workflows/prune/lr-through.js';
 import { checkOnce, integerOption, numberOption, numbersOption } from './parse.js';
+import { distillThroughOption } from './pruning.js';
 import { defined } from './recipe.js';
 import { flagOf } from './flag-name.js';
 
@@ -17,6 +18,7 @@ export interface ComparePartFlags {
   readonly seedsAt?: { readonly rates: readonly number[]; readonly seeds: number };
   readonly dense?: readonly string[];
   readonly distill?: number;
+  readonly distillThrough?: true;
   readonly temperature?: number;
   readonly lrThrough?: boolean;
   readonly tuneLr?: readonly number[];
@@ -53,13 +55,14 @@ export const methodOptions = (): Option[] => [
   ).argParser(lrOf),
   numberOption(
     '--distill <x>',
-    'weight of the dense model, as a teacher, in the loss after the cut; regularised epochs learn from the labels (default: 0)',
+    'weight of the dense model, as a teacher, in the loss after the cut (default: 0)',
     { min: 0, max: 1 },
   ),
   numberOption('--temperature <t>', 'softmax temperature of teacher and student (default: 1)', {
     above: 0,
     max: pruneLimits.temperature,
   }),
+  distillThroughOption(),
   new Option(
     '--lr-through',
     `RSST: use one learning rate schedule for all its epochs, and keep the optimizer state of kept units (default: ${throughInWords()})`,
@@ -162,9 +165,12 @@ export function partsOf(
   given: ComparePartFlags,
   seed: number,
 ): Pick<CompareRequest, 'methods' | 'lrOf' | 'seedsAt' | 'distill'> {
-  const { methods: typed, seedsAt: at, distill = 0, temperature } = given;
-  if (distill === 0 && temperature !== undefined) {
-    throw new UsageError('got --temperature, which belongs to --distill. Leave it out.');
+  const { methods: typed, seedsAt: at, distill = 0, temperature, distillThrough: through } = given;
+  const ofTeacher = (['temperature', 'distillThrough'] as const).find(
+    (flag) => given[flag] !== undefined,
+  );
+  if (distill === 0 && ofTeacher !== undefined) {
+    throw new UsageError(`got ${flagOf(ofTeacher)}, which belongs to --distill. Leave it out.`);
   }
   const isUsual =
     typed?.length === usualMethods.length && typed.every((m) => usualMethods.includes(m));
@@ -176,7 +182,7 @@ export function partsOf(
         seeds: Array.from({ length: at.seeds }, (_, i) => seed + i),
       })),
     }),
-    ...(distill > 0 && { distill: { weight: distill, ...defined({ temperature }) } }),
+    ...(distill > 0 && { distill: { weight: distill, ...defined({ temperature, through }) } }),
   };
 }
 

@@ -4,7 +4,7 @@ export const methodFlags = {
   rsst: [
     ...(['regEpochs', 'regSchedule', 'regStrength', 'exponents'] as const),
     ...(['regNorm', 'regUnits', 'regApply', 'nearZero', 'lrThrough', 'rechoose'] as const),
-    ...(['cutAtZero', 'cuts'] as const),
+    ...(['cutAtZero', 'cuts', 'distillThrough'] as const),
   ],
 } as const;
 

@@ -72,7 +72,7 @@ export function checkPruningFlags(given: Flags, settings: PruneSettings): void {
   if ((rsst?.cuts ?? 1) > 1 && given.rounds !== 1)
     refuse(given, ['rounds'], 'has no say beside --cuts: every cut is a round');
   if ((settings.rounds ?? 1) === 1) refuse(given, ['perRound'], 'belongs to several --rounds');
-  if (!settings.distill) refuse(given, ['temperature'], 'belongs to --distill');
+  if (!settings.distill) refuse(given, ['temperature', 'distillThrough'], 'belongs to --distill');
 }
 
 /** Every choice that looks at images: `--importance taylor or --score activation`. */

@@ -70,11 +70,18 @@ describe('the flags of prune', () => {
       { lr: 1e-3 },
       /got --lr, which is of a training, and without --epochs there is none after the cut\. Leave it out/,
     ],
-    [{ method: 'refill', warmupEpochs: 1 }, /got --warmup-epochs, which is of a training/],
+    [
+      { method: 'refill', fillback: 0.1, warmupEpochs: 1 },
+      /got --warmup-epochs, which is of a training/,
+    ],
     [{ augment: 'strong', batchSize: 8 }, /got --augment, which is of a training/],
     [
-      { method: 'refill', refillScore: 'gradient' },
+      { method: 'refill', fillback: 0, refillScore: 'gradient' },
       /got --refill-score, which belongs to --fillback above 0/,
+    ],
+    [
+      { method: 'refill', refillScore: 'gradient' },
+      /got --method refill without --fillback, expected the share .* Give --fillback 0\.1 .* or --method oneshot/,
     ],
     [
       { method: 'refill', fillback: 0, refillBudget: 'keep' },
@@ -86,17 +93,23 @@ describe('the flags of prune', () => {
       /got --refill-score, which belongs to --method refill, not rsst/,
     ],
     [
-      { method: 'refill', regStrength: 1 },
+      { method: 'refill', fillback: 0.1, regStrength: 1 },
       /got --reg-strength, which belongs to --method rsst, not refill/,
     ],
     [{ lrThrough: true }, /got --lr-through, which belongs to --method rsst, not oneshot/],
     [
-      { method: 'refill', lrThrough: true },
+      { method: 'refill', fillback: 0.1, lrThrough: true },
       /got --lr-through, which belongs to --method rsst, not refill/,
     ],
-    [{ method: 'refill', rechoose: 2 }, /got --rechoose, which belongs to --method rsst/],
-    [{ method: 'refill', cutAtZero: true }, /got --cut-at-zero, which belongs to --method rsst/],
-    [{ method: 'refill', cuts: 2 }, /got --cuts, which belongs to --method rsst/],
+    [
+      { method: 'refill', fillback: 0.1, rechoose: 2 },
+      /got --rechoose, which belongs to --method rsst/,
+    ],
+    [
+      { method: 'refill', fillback: 0.1, cutAtZero: true },
+      /got --cut-at-zero, which belongs to --method rsst/,
+    ],
+    [{ method: 'refill', fillback: 0.1, cuts: 2 }, /got --cuts, which belongs to --method rsst/],
     [
       { method: 'rsst', regUnits: 'doomed', lrThrough: true, cuts: 2, rounds: 2 },
       /got --rounds, which has no say beside --cuts/,
@@ -105,7 +118,10 @@ describe('the flags of prune', () => {
       { method: 'rsst', regUnits: 'doomed', regApply: 'shrink', exponents: 2 },
       /got --exponents, which has no effect under --reg-schedule cosine/,
     ],
-    [{ method: 'refill', nearZero: 0.1 }, /got --near-zero, which belongs to --method rsst/],
+    [
+      { method: 'refill', fillback: 0.1, nearZero: 0.1 },
+      /got --near-zero, which belongs to --method rsst/,
+    ],
     [{ method: 'rsst', importance: 'l2' }, /got --importance, which belongs to --reg-units doomed/],
     [
       { method: 'rsst', nearZero: 0.1, ssmRate: 0.5 },

@@ -48,6 +48,7 @@ export interface PruningFlags
   readonly roundTo?: number;
   readonly maxRate?: number;
   readonly distill?: number;
+  readonly distillThrough?: true;
   readonly temperature?: number;
   readonly bnBatches?: number;
 }
@@ -97,13 +98,14 @@ export function addTeacherOptions(command: Command): void {
   add(command, [
     numberOption(
       '--distill <x>',
-      'weight of the unpruned model, as a teacher, in the loss after a cut; regularised epochs learn from the labels (default: 0)',
+      'weight of the unpruned model, as a teacher, in the loss after a cut (default: 0)',
       share,
     ),
     numberOption('--temperature <t>', 'softmax temperature of teacher and student (default: 1)', {
       above: 0,
       max: pruneLimits.temperature,
     }),
+    distillThroughOption(),
     integerOption(
       '--bn-batches <n>',
       'batches to measure batch normalisation with again after a cut, where there is any (default: 16; without images 0)',
@@ -111,6 +113,13 @@ export function addTeacherOptions(command: Command): void {
     ),
   ]);
 }
+
+/** Of `prune` and `compare`. */
+export const distillThroughOption = (): Option =>
+  new Option(
+    '--distill-through',
+    'RSST: let the teacher of --distill teach in the regularised epochs too, which learn from the labels otherwise',
+  );
 
 function rewindOption(): Option {
   return new Option(
@@ -155,7 +164,11 @@ export function pruningOf(given: PruningFlags, stored?: PruneSettings) {
     ...(method === 'rsst' && { rsst: rsstOf(given, stored?.rsst) }),
     ...compensateOf(given, stored?.compensate),
     ...(weight > 0 && {
-      distill: { ...stored?.distill, weight, ...defined({ temperature: given.temperature }) },
+      distill: {
+        ...stored?.distill,
+        weight,
+        ...defined({ temperature: given.temperature, through: given.distillThrough }),
+      },
     }),
   };
 }

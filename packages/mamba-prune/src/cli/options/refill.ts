@@ -1,6 +1,7 @@
 // Refill's flags.
 import type { Option } from 'commander';
 import { refillBudgets, refillScores } from '../../pruning/refill-choices.js';
+import { UsageError } from '../../errors.js';
 import type { RefillSettings } from '../../workflows/prune/settings.js';
 import { choiceOption, numberOption } from './parse.js';
 import { defined } from './recipe.js';
@@ -12,10 +13,14 @@ export interface RefillFlags {
 }
 
 export const refillOptions = (): Option[] => [
-  numberOption('--fillback <x>', 'share of the removed units that is given back (default: 0)', {
-    min: 0,
-    max: 1,
-  }),
+  numberOption(
+    '--fillback <x>',
+    'share of the removed units that is given back; refill wants it, and 0 is a one-shot cut',
+    {
+      min: 0,
+      max: 1,
+    },
+  ),
   choiceOption(
     '--refill-score <name>',
     'how the units to give back are chosen',
@@ -32,6 +37,12 @@ export const refillOptions = (): Option[] => [
 
 /** What was typed over what the run has. */
 export function refillOf(given: RefillFlags, stored: RefillSettings | undefined): RefillSettings {
-  const { fillback, refillScore: score, refillBudget: budget } = given;
-  return { fillback: 0, ...stored, ...defined({ fillback, score, budget }) };
+  const { fillback = stored?.fillback, refillScore: score, refillBudget: budget } = given;
+  if (fillback === undefined) {
+    throw new UsageError(
+      'got --method refill without --fillback, expected the share of the removed units that returns. Give ' +
+        '--fillback 0.1 --refill-score gradient --refill-budget keep, as compare does, or --method oneshot, where none returns.',
+    );
+  }
+  return { ...stored, fillback, ...defined({ score, budget }) };
 }

@@ -79,8 +79,8 @@ export function remarks(settings: CompareSettings): string[] {
       : []),
     ...(distill
       ? [
-          `The dense model teaches (weight ${distill.weight}, temperature ${distill.temperature ?? 1}) after the cut, and ` +
-            `where it is trained on itself${hasScratch ? '; it does not teach scratch' : ''}.`,
+          `The dense model teaches (weight ${distill.weight}, temperature ${distill.temperature ?? 1}) after the cut, ` +
+            `${distill.through ? "in RSST's regularised epochs, " : ''}and where it is trained on itself${hasScratch ? '; it does not teach scratch' : ''}.`,
         ]
       : []),
     ...ratesText(settings),

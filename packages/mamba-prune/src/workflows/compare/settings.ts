@@ -180,6 +180,12 @@ const sizeName = ({ budget }: Pick<CompareSettings, 'budget'>, rate: number): st
 /** 0.7 is 70, 0.125 is 12.5: as people say it, and free of rounding. */
 export const percentName = (rate: number): string => String(Number((100 * rate).toFixed(6)));
 
+/** Only RSST has epochs before the cut. */
+function distillOf(method: PrunedMethod, distill: DistillSettings): DistillSettings {
+  const { through, ...everywhere } = distill;
+  return method === 'rsst' && through !== undefined ? { ...everywhere, through } : everywhere;
+}
+
 function pruneSettings(
   { train, finetune, targets, cut, refill, rsst, lrOf = {}, distill, budget }: CompareSettings,
   {
@@ -209,7 +215,7 @@ function pruneSettings(
     ...(method === 'refill' && { refill }),
     // Said where it would be taken by default: a comparison keeps what it began with.
     ...(method === 'rsst' && { rsst: lrThroughDefault ? { lrThrough: false, ...rsst } : rsst }),
-    ...(distill && { distill }),
+    ...(distill && { distill: distillOf(method, distill) }),
     recipe: {
       ...finetune,
       ...(lrOf[method] !== undefined && { lr: lrOf[method] }),

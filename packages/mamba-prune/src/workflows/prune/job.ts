@@ -15,7 +15,7 @@ import { groupsOfKinds } from '../../pruning/select-units.js';
 import { checkSelection } from '../../pruning/selection.js';
 import type { BatchSource } from '../../training/batches.js';
 import { resolveTrainOptions } from '../../training/options.js';
-import type { TrainOptions } from '../../training/types.js';
+import type { TrainHooks, TrainOptions } from '../../training/types.js';
 import { accuracyImages } from './accuracy-images.js';
 import { calibrationOf } from './calibration.js';
 import { type CompensationJob, compensationImages } from './compensation.js';
@@ -134,6 +134,16 @@ export async function openJob(
     onLatency: hooks.onLatency,
     teacher: distill && trains ? await loadTeacher(settings, device) : undefined,
   };
+}
+
+/** What a training of the job has where the dense model teaches it. */
+export function teachingHooks({
+  settings: { distill },
+  teacher,
+}: Pick<PruneJob, 'settings' | 'teacher'>): Pick<TrainHooks, 'distillation'> {
+  if (!teacher || !distill) return {};
+  const { weight, temperature } = distill;
+  return { distillation: { teacher, weight, temperature } };
 }
 
 /** What the file that units are rewound to does not tell: those of a training are ours. */

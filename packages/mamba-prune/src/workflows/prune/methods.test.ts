@@ -216,6 +216,45 @@ describe('distillation', () => {
   });
 });
 
+describe('distillation through the cut', () => {
+  const rsst: Partial<PruneSettings> = {
+    method: 'rsst',
+    rsst: { epochs: 1 },
+    rates: { mlp: 0.5 },
+    recipe,
+  };
+
+  it('teaches in the regularised epochs too', async () => {
+    await prune('through-not', { ...rsst, distill: { weight: 1 } });
+    await prune('through', { ...rsst, distill: { weight: 1, through: true } });
+    const [not = [], through = []] = ['through-not', 'through'].map((run) =>
+      RunFolder.open(at(run)).readMetrics(),
+    );
+    expect(through.map(({ phase }) => phase)).toEqual(['rsst-1', 'round-1']);
+    // The teacher is the model itself at first: there is hardly anything to learn from it, and there is from labels.
+    const [task, ofLabels] = [through, not].map(([first]) =>
+      first?.type === 'epoch' ? (first.terms?.['task'] ?? first.loss) : NaN,
+    );
+    expect(task).toBeLessThan((ofLabels ?? NaN) / 2);
+  });
+
+  it('teaches where there is no training after the cut', async () => {
+    const changes = { ...rsst, recipe: { ...recipe, epochs: 0 } };
+    const distill = { weight: 1, through: true };
+    const { record } = await prune('through-alone', { ...changes, distill });
+    expect(record.rounds).toHaveLength(1);
+    await expect(prune('alone', { ...changes, distill: { weight: 1 } })).rejects.toThrow(
+      /the teacher is heard in training only/,
+    );
+  });
+
+  it('is of rsst alone', async () => {
+    await expect(
+      prune('through-oneshot', { recipe, distill: { weight: 1, through: true } }),
+    ).rejects.toThrow(/got `distill.through` with the method oneshot, expected method rsst/);
+  });
+});
+
 describe('other families', () => {
   it('lose attention heads and neurons in rounds', async () => {
     const changes = { rates: { heads: 0.5, mlp: 0.5 }, rounds: 2, recipe };

@@ -26,7 +26,7 @@ import { cutPath, roundPath } from './files.js';
 import { finetuneStep } from './history-steps.js';
 import { phaseEpochs } from './phase-epochs.js';
 import type { PhaseHooks, PruneHooks, PrunePhase } from './hooks.js';
-import type { PruneJob } from './job.js';
+import { type PruneJob, teachingHooks } from './job.js';
 import { type Portion, goesOnToNextCut, portionOf } from './portions.js';
 import { pullingHooks } from './pulling.js';
 import type { Standing } from './source.js';
@@ -120,7 +120,7 @@ export class Rounds {
     const job = this.#job;
     const standing = this.#standing;
     const folder = this.#folder;
-    const { rsst } = job.settings;
+    const { rsst, distill } = job.settings;
     if (!rsst || !job.regularizing) return true;
     const round = standing.record.rounds.length + 1;
     const phase = { name: `rsst-${round}`, kind: 'regularize', round } as const;
@@ -130,7 +130,10 @@ export class Rounds {
     const choices = { epochs, every: rechoose ?? epochs, done: epochsDone(folder, phase.name) };
     const continues = cuts > 1 && round > 1 ? this.#cutFrom(round - 1) : undefined;
     // Its end is in the last checkpoint, from which the cut can be made again; no file of its own.
-    const own = { saveModel: (): void => undefined };
+    const own = {
+      saveModel: (): void => undefined,
+      ...(distill?.through && teachingHooks(job)),
+    };
     for (const { from, until } of remainingParts(standing.record, round, choices)) {
       const added = await this.#pull(round, from, portion);
       const endsWhen = cutAtZero ? added?.isAtZero : undefined;
@@ -187,7 +190,7 @@ export class Rounds {
     const folder = this.#folder;
     const standing = this.#standing;
     const { round } = lastRound(standing.record);
-    const { tuning, teacher, settings } = job;
+    const { tuning, settings } = job;
     if (!tuning) return true;
     const target = this.#modelPath(round);
     let { info } = standing;
@@ -200,11 +203,8 @@ export class Rounds {
       if (isResult) info = trained;
       saveModel(isResult ? target : path, model as ImageModel, trained);
     };
-    const { distill, rsst } = settings;
-    const own = {
-      saveModel: saveTrained,
-      ...(teacher && distill && { distillation: { teacher, ...distill } }),
-    };
+    const { rsst } = settings;
+    const own = { saveModel: saveTrained, ...teachingHooks(this.#job) };
     const phase = { name: `round-${round}`, kind: 'finetune', round } as const;
     const part = rsst?.lrThrough ? { continues: this.#cutFrom(round) } : undefined;
     const result = await this.#train(phase, tuning, { own, part });

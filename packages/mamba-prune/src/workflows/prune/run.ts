@@ -18,7 +18,7 @@ import type { TrainResult } from '../../training/types.js';
 import { todaysSettings } from './earlier-names.js';
 import type { PruneHooks } from './hooks.js';
 import { decideThrough } from './lr-through.js';
-import { type PruneJob, openJob } from './job.js';
+import { type PruneJob, openJob, teachingHooks } from './job.js';
 import { usualBnBatches, withBnBatches } from './norm-batches.js';
 import { goOn } from './resume.js';
 import { type Standing, fileFacts, openSource } from './source.js';
@@ -161,7 +161,7 @@ const isSettings = (begun: unknown): begun is PruneSettings =>
 
 /**
  * Tried with the model before the cut, which takes most: the regularised training with what pulls on its units, and
- * the training after a cut with its teacher.
+ * the training after a cut, each with its teacher.
  */
 function fitBatch(
   { control, settings, regularizing, tuning, dataset, device, teacher }: PruneJob,
@@ -170,10 +170,14 @@ function fitBatch(
   if (control.autoBatch !== true || !dataset) return undefined;
   model.to(device);
   const onNote = control.data?.onNote ?? control.hooks?.onNote;
-  const { distill } = settings;
+  const pulling = pullingHooks(settings, model, someDoomed(settings, model));
+  const teaching = teachingHooks({ settings, teacher });
   const trainings = [
-    { options: regularizing, hooks: pullingHooks(settings, model, someDoomed(settings, model)) },
-    { options: tuning, hooks: teacher && distill && { distillation: { teacher, ...distill } } },
+    {
+      options: regularizing,
+      hooks: settings.distill?.through ? composeHooks(pulling, teaching) : pulling,
+    },
+    { options: tuning, hooks: teaching },
   ];
   let fitted: FittedBatch | undefined;
   for (const { options, hooks: own } of trainings) {

@@ -25,7 +25,8 @@ export function checkTogether(settings: ResolvedPruneSettings): void {
         'weights of an earlier time are there to be trained on',
       );
     }
-    if (distill) throw needsTraining('distillation', 'the teacher is heard in training only');
+    if (distill && !distill.through)
+      throw needsTraining('distillation', 'the teacher is heard in training only');
     if (rsst?.lrThrough) {
       throw needsTraining('`lrThrough`', 'the learning rate goes on where it was before the cut');
     }

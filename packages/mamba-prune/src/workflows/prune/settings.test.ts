@@ -29,7 +29,7 @@ describe('the settings of a pruning', () => {
       rsst: undefined,
       distill: undefined,
     });
-    expect(resolve({ method: 'refill' }).refill).toEqual({
+    expect(resolve({ method: 'refill', refill: { fillback: 0 } }).refill).toEqual({
       fillback: 0,
       score: 'magnitude',
       budget: 'add',
@@ -54,6 +54,7 @@ describe('the settings of a pruning', () => {
     expect(resolve({ distill: { weight: 0.5 }, recipe: trained }).distill).toEqual({
       weight: 0.5,
       temperature: 1,
+      through: false,
     });
   });
 
@@ -125,6 +126,7 @@ describe('the settings of a pruning', () => {
       /0 epochs of regularised training/,
     ],
     [{ method: 'refill', rsst: { lrThrough: true } }, /got rsst settings with the method refill/],
+    [{ method: 'refill' }, /got the method refill without `refill`, expected what returns/],
     [
       { method: 'rsst', rsst: { lrThrough: 'yes' as unknown as true }, recipe: trained },
       /prune: rsst: .*lrThrough/,

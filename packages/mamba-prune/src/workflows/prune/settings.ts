@@ -64,12 +64,14 @@ export interface RefillSettings {
   readonly budget?: RefillBudget;
 }
 
-/** The dense model teaches during the fine-tuning. Regularised epochs before a cut learn from the labels. */
+/** The dense model teaches during the fine-tuning. */
 export interface DistillSettings {
   /** Share of the teacher in the loss, above 0 up to 1. */
   readonly weight: number;
   /** Default `1`. */
   readonly temperature?: number;
+  /** Whether it teaches in RSST's regularised epochs too. Default `false`: these learn from the labels. */
+  readonly through?: boolean;
 }
 
 export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
@@ -214,9 +216,9 @@ export function resolvePruneSettings(given: PruneSettings): ResolvedPruneSetting
     ranking: oneOf('ranking', settings.ranking, rankings),
     normalize: oneOf('normalize', settings.normalize, normalizations),
     bnBatches: integer('bn batches', settings.bnBatches ?? 0, { min: 0 }),
-    refill: method === 'refill' ? resolveRefill(refill ?? { fillback: 0 }) : undefined,
+    refill: method === 'refill' ? resolveRefill(refill) : undefined,
     rsst: method === 'rsst' ? resolveRsst(rsst ?? {}, settings.recipe, settings.rounds) : undefined,
-    distill: distill && resolveDistill(distill),
+    distill: distill && resolveDistill(distill, method),
     compensate: compensate && resolveCompensate(compensate),
   };
   checkTogether(resolved);
@@ -237,7 +239,14 @@ export function scoresUnits({ rsst }: ResolvedPruneSettings): boolean {
   return rsst === undefined || rsst.units === 'doomed';
 }
 
-function resolveRefill({ fillback, score, budget }: RefillSettings): Whole<RefillSettings> {
+function resolveRefill(refill: RefillSettings | undefined): Whole<RefillSettings> {
+  if (refill === undefined) {
+    throw new UsageError(
+      'prune: got the method refill without `refill`, expected what returns, such as ' +
+        "{ fillback: 0.1, score: 'gradient', budget: 'keep' }. The method oneshot gives nothing back.",
+    );
+  }
+  const { fillback, score, budget } = refill;
   return {
     fillback: number('fillback', fillback, { min: 0, max: 1 }),
     score: oneOf('refill score', score ?? 'magnitude', refillScores),
@@ -245,8 +254,17 @@ function resolveRefill({ fillback, score, budget }: RefillSettings): Whole<Refil
   };
 }
 
-function resolveDistill({ weight, temperature = 1 }: DistillSettings): Whole<DistillSettings> {
+function resolveDistill(
+  { weight, temperature = 1, through = false }: DistillSettings,
+  method: PruneMethod,
+): Whole<DistillSettings> {
+  if (through && method !== 'rsst') {
+    throw new UsageError(
+      `prune: got \`distill.through\` with the method ${method}, expected method rsst: the others have no epochs before the cut. Leave it out.`,
+    );
+  }
   return {
+    through,
     weight: number('distill', weight, { above: 0, max: 1 }),
     temperature: number('temperature', temperature, { above: 0 }),
   };
