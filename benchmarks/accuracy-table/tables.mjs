@@ -9,6 +9,7 @@ const plannedMethods = ['oneshot', 'refill', 'rsst'];
 const pairs = [
   ['rsst', 'refill'],
   ['refill', 'oneshot'],
+  ['rsst', 'oneshot'],
 ];
 const setNames = { cifar10: 'CIFAR-10', cifar100: 'CIFAR-100' };
 const none = '–';
