@@ -1,9 +1,10 @@
 // How to train: the flags of train, and of the fine-tuning of prune.
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { mostThreads, trainLimits } from '../../limits.js';
 import { augmentPresetNames } from '../../data/augment/options.js';
 import { usualAugment } from '../../data/datasets.js';
+import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
+import { mostThreads, trainLimits } from '../../limits.js';
 import type { Precision } from '../../precision.js';
 import {
   type PresetName,
@@ -11,9 +12,8 @@ import {
   presetNames,
   presetRecipe,
 } from '../../training/presets.js';
-import { type OptimizerName, optimizerNames } from '../../training/types.js';
+import { type OptimizerName, optimizerNames } from '../../training/train-options.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
-import { defined } from '../../defined.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
 
 export { defined };

@@ -1,10 +1,11 @@
 /** The regulariser as a part of training. */
 import { type Tensor, type nn, noGrad, ops, scope, zerosLike } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
-import type { LossTerm, StepContext, StepNumbers, TrainHooks } from '../../training/types.js';
 import type { PruningGroup } from '../../models/groups.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
+import type { LossTerm, TrainHooks } from '../../training/hooks.js';
+import type { StepContext, StepNumbers } from '../../training/step-context.js';
 import { todaysStrength } from '../earlier-names.js';
 import { type RegApplication, regApplications } from './choices.js';
 import { NormShares } from './norm-shares.js';
