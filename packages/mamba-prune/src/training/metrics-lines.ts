@@ -1,4 +1,5 @@
 /** The lines of metrics.jsonl that a training writes. */
+
 /** One line of metrics.jsonl per epoch. Numbers of 0..1 for accuracies, seconds for times. */
 export interface EpochMetrics {
   readonly type: 'epoch';

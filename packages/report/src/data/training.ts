@@ -1,7 +1,8 @@
 // How a run was trained after what it began with, as far as it decides whether two runs were trained alike.
 import type { RunConfig } from 'mamba-prune/training';
 import type { PruningRecord } from 'mamba-prune/workflows';
-import type { PhaseData, TrainingData } from './types.js';
+import type { PhaseData } from '../page-data/epochs.js';
+import type { TrainingData } from '../page-data/run.js';
 
 /** What changes no weight, and what is compared by itself. */
 const ignored = new Set([
