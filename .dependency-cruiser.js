@@ -47,7 +47,7 @@ const exceptions = [
   // RSST works inside of the training loop: it names the types of the loop's hooks, and nothing else of it.
   [
     'pruning',
-    'rsst/(span|term|unit-norms)\\.ts',
+    'rsst/(hooks|rsst|span|unit-norms)\\.ts',
     'training/(hooks|metrics-lines|step-context)\\.ts',
   ],
   // Entries gather for users what belongs together; nothing in the package imports these two.
