@@ -17,6 +17,7 @@ import { RunFolder, createModel, trainModel } from 'mamba-prune';
 import { MemorySplit } from 'mamba-prune/data';
 import { aboveZero, listOf, readFlags, whole } from '../scripts/script-flags.mjs';
 import { classNames } from './bench/random-info.mjs';
+import { median } from './bench/summary.mjs';
 
 const { values: args } = readFlags({
   gpus: { type: 'string', value: listOf(whole()) },
@@ -150,7 +151,7 @@ async function compare() {
     for (const gpus of counts) {
       const result = await measure(gpus, batch, join(folder, `${gpus}-${batch}`));
       console.log(`| ${cells(gpus, batch, result, one).join(' | ')} |`);
-      if (gpus === 1) one = result.rates && middle(result.rates);
+      if (gpus === 1) one = result.rates && median(result.rates);
     }
   }
   rmSync(folder, { recursive: true, force: true });
@@ -160,14 +161,9 @@ function cells(gpus, batch, { rates, graph, problem }, one) {
   if (problem !== undefined)
     return [batch, gpus, '', '', '', problem.replaceAll('|', '/').slice(0, 160)];
   const text = (rate) => Math.round(rate).toLocaleString('en');
-  const rate = middle(rates);
+  const rate = median(rates);
   const share = one === undefined ? '' : `${((100 * rate) / (gpus * one)).toFixed(0)}%`;
   return [batch, gpus, text(rate), rates.map(text).join(' '), share, graph ?? ''];
-}
-
-function middle(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
 }
 
 await (args.worker === undefined ? compare() : work());

@@ -19,6 +19,7 @@ import {
 import { createModel } from 'mamba-prune';
 import { oneOf, readFlags } from '../scripts/script-flags.mjs';
 import { measurementFlags } from './bench/measurement-flags.mjs';
+import { medianMs } from './bench/timed-runs.mjs';
 import { narrowModel } from './narrow-model.mjs';
 
 const { values: args } = readFlags({
@@ -97,13 +98,7 @@ function scanInputs() {
 setNumThreads(Number(args.threads));
 manualSeed(0);
 const step = steps[args.what]();
-const times = [];
-for (let run = -2; run < Number(args.runs); run++) {
-  const started = performance.now();
-  scope(() => void step());
-  if (run >= 0) times.push(performance.now() - started);
-}
-const ms = times.sort((a, b) => a - b)[times.length >> 1];
+const ms = await medianMs(Number(args.runs), () => scope(() => void step()));
 // In KiB.
 const peakBytes = process.resourceUsage().maxRSS * 1024;
 console.log(

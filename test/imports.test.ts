@@ -78,7 +78,7 @@ describe('the check of imports', () => {
     },
     {
       what: 'the loop from RSST',
-      from: `${core}/pruning/rsst/term.ts`,
+      from: `${core}/pruning/rsst/hooks.ts`,
       to: `${core}/training/trainer.ts`,
       rule: 'pruning-imports-down',
     },
@@ -131,7 +131,7 @@ describe('the check of imports', () => {
   });
 
   it('finds an import of types', async () => {
-    const files = one(`${core}/models/modes.ts`, `${core}/training/types.ts`, 'import type');
+    const files = one(`${core}/models/modes.ts`, `${core}/training/hooks.ts`, 'import type');
     expect(await broken(files)).toEqual(['models-imports-down']);
   });
 
@@ -152,7 +152,7 @@ describe('the check of imports', () => {
     const files = {
       ...one(`${core}/training/ema.ts`, `${core}/models/modes.ts`),
       ...one(`${core}/cli/main.ts`, `${core}/workflows/imp.ts`),
-      ...one(`${core}/pruning/rsst/term.ts`, `${core}/training/types.ts`, 'import type'),
+      ...one(`${core}/pruning/rsst/hooks.ts`, `${core}/training/hooks.ts`, 'import type'),
       ...one(`${core}/models/families.ts`, `${core}/models/vit/family.ts`),
       ...one('packages/report/src/runs.ts', `${core}/models/index.ts`),
     };

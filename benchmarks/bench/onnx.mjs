@@ -14,6 +14,7 @@ import { readFlags } from '../../scripts/script-flags.mjs';
 import { narrowModel } from '../narrow-model.mjs';
 import { measurementFlags } from './measurement-flags.mjs';
 import { randomInfo } from './random-info.mjs';
+import { medianMs } from './timed-runs.mjs';
 
 const { values: args } = readFlags({
   folder: { type: 'string', required: 'the folder of the files' },
@@ -31,13 +32,7 @@ if (!existsSync(file)) {
 
 const candidate = await benchOnnx('onnxruntime', file, Number(args.threads));
 const step = await candidate.prepare(Number(args.batch), 0);
-const times = [];
-for (let run = -2; run < Number(args.runs); run++) {
-  const started = performance.now();
-  await step();
-  if (run >= 0) times.push(performance.now() - started);
-}
+const ms = await medianMs(Number(args.runs), step);
 await candidate.release();
-const ms = times.sort((a, b) => a - b)[times.length >> 1];
 const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json');
 console.log(JSON.stringify({ peer: `onnxruntime ${version}`, what: 'infer', ms }));

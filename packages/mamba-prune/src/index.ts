@@ -75,7 +75,10 @@ export {
 } from './training/errors.js';
 export { RunFolder } from './training/run-folder.js';
 export { train as trainModel } from './training/trainer.js';
-export type { TrainControl, TrainHooks, TrainOptions, TrainResult } from './training/types.js';
+export type { TrainHooks } from './training/hooks.js';
+export type { TrainControl } from './training/train-control.js';
+export type { TrainOptions } from './training/train-options.js';
+export type { TrainResult } from './training/train-result.js';
 
 export { type OnnxExport, type OnnxExportOptions, exportOnnx } from './export/export-onnx.js';
 export {

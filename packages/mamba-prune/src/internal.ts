@@ -27,6 +27,7 @@ export type {
   StudioOptions,
 } from './report-package.js';
 export { shellCommand } from './shell.js';
+export { stableJson } from './training/options.js';
 export { compareMethods, methodLabel } from './workflows/compare/methods.js';
 export { methodResults, methodTests } from './workflows/compare/outcomes.js';
 export { pText, pointsText } from './workflows/compare/test-text.js';

@@ -1,4 +1,11 @@
-// Statistics of measured numbers: quantiles, and the spread that stands beside a median.
+// Sums, and statistics of measured numbers: quantiles, and the spread that stands beside a median.
+
+/** Added in their order, from 0. */
+export function sum(values: Iterable<number>): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}
 
 /** The value below which a share `q` of the sorted values lies, interpolated linearly. */
 export function quantile(sorted: ArrayLike<number>, q: number): number {

@@ -1,15 +1,13 @@
 // The page: what stands around the sections, and what the reader has chosen.
 import type { FunctionComponent } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import type { ReportData, RunData } from '../src/data/types.js';
+import type { ReportData } from '../src/page-data/report.js';
+import type { RunData } from '../src/page-data/run.js';
 import { useHighlight } from './charts/highlight.js';
 import { runColours } from './colours.js';
 import { PageContext, type PageState, type Theme, usePage } from './context.js';
 import { type Language, type TextKey, preferredLanguage, translator } from './i18n/index.js';
-import { sensitivitiesOf } from './sensitivities.js';
 import { Prose } from './prose.js';
-import { useStored } from './stored.js';
-import { Sidebar } from './sidebar.js';
 import { Curves } from './sections/curves.js';
 import { Images } from './sections/images.js';
 import { Importance, importanceRuns } from './sections/importance.js';
@@ -21,6 +19,9 @@ import { Repeat } from './sections/repeat.js';
 import { Sensitivity } from './sections/sensitivity.js';
 import { Tradeoff } from './sections/tradeoff.js';
 import { TryOut, triableRuns } from './sections/try-out.js';
+import { sensitivitiesOf } from './sensitivities.js';
+import { Sidebar } from './sidebar.js';
+import { useStored } from './stored.js';
 import type { Models } from './try-out/models.js';
 
 /** Of the studio's connection; a report in a file has none. */

@@ -1,5 +1,5 @@
 // Which colour a run has. The values are CSS variables, so that a change of theme needs no redrawing.
-import type { RunData } from '../src/data/types.js';
+import type { RunData } from '../src/page-data/run.js';
 
 const palette = Array.from({ length: 7 }, (_, i) => `var(--series-${i + 1})`);
 

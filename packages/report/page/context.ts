@@ -1,7 +1,8 @@
 // What every part of the page knows: the data, the language, and what the reader has chosen.
 import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
-import type { ReportData, RunData } from '../src/data/types.js';
+import type { ReportData } from '../src/page-data/report.js';
+import type { RunData } from '../src/page-data/run.js';
 import type { Language, Translate } from './i18n/index.js';
 import type { Models } from './try-out/models.js';
 import { rateText } from './words.js';

@@ -1,4 +1,5 @@
-import type { LatencyData, ReportData } from '../src/data/types.js';
+import type { LatencyData } from '../src/page-data/latency.js';
+import type { ReportData } from '../src/page-data/report.js';
 
 /** The batch sizes that were timed, the smallest first. */
 export const timedBatches = ({ latency }: ReportData): number[] =>

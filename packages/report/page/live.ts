@@ -1,6 +1,6 @@
 // The studio's data: everything once, then what changes.
 import { useEffect, useState } from 'preact/hooks';
-import type { ReportData, StudioUpdate } from '../src/data/types.js';
+import type { ReportData, StudioUpdate } from '../src/page-data/report.js';
 
 export interface Live {
   readonly data: ReportData | undefined;

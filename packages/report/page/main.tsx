@@ -1,11 +1,11 @@
 // Starts the page: with the data that lies in it, or with those of the studio that serves it.
 import { render } from 'preact';
-import type { ReportData } from '../src/data/types.js';
+import type { ReportData } from '../src/page-data/report.js';
 import { App } from './app.js';
 import { useLive } from './live.js';
+import './style/index.css';
 import { fileModels } from './try-out/file-models.js';
 import { studioModels } from './try-out/studio-models.js';
-import './style/index.css';
 
 function Studio() {
   const { data, isConnected } = useLive();

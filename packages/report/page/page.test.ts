@@ -2,7 +2,8 @@
 import * as Plot from '@observablehq/plot';
 import { DOMParser } from 'linkedom';
 import { describe, expect, it } from 'vitest';
-import type { ReportData, RunData } from '../src/data/types.js';
+import type { ReportData } from '../src/page-data/report.js';
+import type { RunData } from '../src/page-data/run.js';
 import { fateAfter } from './charts/fate.js';
 import { runColours } from './colours.js';
 import { bytes, count, digits, points, tick, tickFormat, tickTexts } from './format.js';

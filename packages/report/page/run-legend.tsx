@@ -1,5 +1,5 @@
 // Legends of runs whose entries hide and show what they stand for.
-import type { RunData } from '../src/data/types.js';
+import type { RunData } from '../src/page-data/run.js';
 import { methodColour } from './colours.js';
 import { useMatchingRuns, usePage } from './context.js';
 import { RunMark } from './run-mark.js';

@@ -1,5 +1,5 @@
 // The sign of a run: a colour, and the shape of its method, which tells runs apart without colours.
-import type { RunData } from '../src/data/types.js';
+import type { RunData } from '../src/page-data/run.js';
 
 type SymbolName = 'square' | 'triangle' | 'circle' | 'diamond' | 'cross';
 

@@ -1,5 +1,5 @@
 // The scores that a cut went by, as the page draws them.
-import type { GroupScoresData, ScoresData } from '../src/data/types.js';
+import type { GroupScoresData, ScoresData } from '../src/page-data/pruning.js';
 
 /** What became of a unit: kept, removed, given back. */
 export type UnitFate = 'k' | 'x' | 'r';

@@ -1,5 +1,6 @@
 // The measurements that a page has.
-import type { ReportData, SensitivityData } from '../src/data/types.js';
+import type { ReportData } from '../src/page-data/report.js';
+import type { SensitivityData } from '../src/page-data/sensitivity.js';
 
 /** Those of runs, and those of files. */
 export function sensitivitiesOf({ runs, sensitivities = [] }: ReportData): SensitivityData[] {

@@ -1,5 +1,7 @@
 // Names of groups, kinds and runs.
-import type { GroupData, ReportData, RunData } from '../src/data/types.js';
+import type { GroupData } from '../src/page-data/pruning.js';
+import type { ReportData } from '../src/page-data/report.js';
+import type { RunData } from '../src/page-data/run.js';
 import { grouped } from './format.js';
 import type { Language, TextKey, Translate } from './i18n/index.js';
 

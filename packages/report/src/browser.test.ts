@@ -11,7 +11,7 @@ import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeBoxedModels } from '../../mamba-prune/src/cli/testing/boxed-models.js';
 import { drawComparison } from './comparison-picture.js';
-import type { PicturedComparison } from './data/types.js';
+import type { PicturedComparison } from './page-data/comparison.js';
 import { startStudio } from './studio/start-studio.js';
 import {
   type OpenedPage,

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { defaultCacheDir } from 'mamba-prune/data';
 import { type ComparisonPicture, makeFolder } from 'mamba-prune/internal';
-import type { PictureHeading, PicturedComparison } from './data/types.js';
+import type { PictureHeading, PicturedComparison } from './page-data/comparison.js';
 import { assetPath } from './report-html.js';
 
 /** What `scripts/build-page.mjs` makes of `page/comparison/file.ts`. */

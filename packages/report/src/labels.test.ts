@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { guessedWidth } from '../page/charts/guessed-width.js';
-import type { ReportData } from './data/types.js';
+import type { ReportData } from './page-data/report.js';
 import { reportHtml } from './report-html.js';
 import { noBrowser, openBrowser, openPage, seriousBarriers } from './testing/browser.js';
 import { manyRuns } from './testing/many-runs.js';

@@ -5,8 +5,9 @@ import { getNumThreads } from '@mamba-prune/libtorch';
 import { benchmarkModels } from 'mamba-prune';
 import type { NoteHandler } from 'mamba-prune/data';
 import { benchModel } from 'mamba-prune/workflows';
-import type { LatencyData, RunData } from './data/types.js';
 import { loadOrNote } from './load-or-note.js';
+import type { LatencyData } from './page-data/latency.js';
+import type { RunData } from './page-data/run.js';
 
 export interface TimeRunsOptions {
   readonly batches: readonly number[];

@@ -3,7 +3,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import type { ReportData, TryOutModel } from './data/types.js';
+import type { ReportData } from './page-data/report.js';
+import type { TryOutModel } from './page-data/try-out.js';
 import { generatorTag } from './report-file.js';
 
 /**

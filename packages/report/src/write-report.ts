@@ -11,10 +11,11 @@ import {
 } from 'mamba-prune/internal';
 import { collect } from './data/collect.js';
 import { findRuns } from './data/find-runs.js';
-import type { EvaluationData, RunData } from './data/types.js';
 import { evaluateRuns, isAboutData } from './images/evaluate-runs.js';
 import { timeRuns } from './latency.js';
 import { isAboutFile } from './load-or-note.js';
+import type { EvaluationData } from './page-data/evaluation.js';
+import type { RunData } from './page-data/run.js';
 import { checkWritable } from './report-file.js';
 import { type EmbeddedModel, reportHtml } from './report-html.js';
 import { canTry, onnxOf, tryOutModel } from './try-out/models.js';

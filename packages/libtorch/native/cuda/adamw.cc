@@ -3,8 +3,7 @@
 #include <c10/core/DeviceGuard.h>
 #include <torch/library.h>
 
-#include <algorithm>
-
+#include "items.h"
 #include "kernel.h"
 #include "kernels/adamw_interface.h"
 #include "launch.h"
@@ -48,21 +47,17 @@ void step(TensorList params, TensorList grads, TensorList average, TensorList sq
   check(params, grads, average, square, counts, rate, skip);
   const c10::DeviceGuard guard(params[0].device());
   const Kernel& kernel = find_kernel("adamw.cu", "adamw", {});
-  for (size_t begin = 0; begin < params.size(); begin += adamw_kernel::kMostTensors) {
-    AdamWArgs a{};
-    a.rate = float_pointer(rate), a.skip = float_pointer(skip);
-    a.beta1 = beta1, a.beta2 = beta2, a.decay = weight_decay, a.eps = static_cast<float>(eps);
-    int64_t blocks = 0;
-    for (size_t i = begin; i < std::min<size_t>(params.size(), begin + adamw_kernel::kMostTensors); i++) {
-      if (params[i].numel() == 0) continue;
-      adamw_kernel::Parameter& p = a.of[a.count++];
-      p.param = float_pointer(params[i]), p.grad = float_pointer(grads[i]), p.count = float_pointer(counts[i]);
-      p.average = float_pointer(average[i]), p.square = float_pointer(square[i]);
-      p.size = static_cast<int>(params[i].numel()), p.first_block = static_cast<int>(blocks);
-      blocks += ceil_div(params[i].numel(), adamw_kernel::kPerBlock);
-    }
-    if (blocks > 0) kernel.launch({u32(blocks)}, adamw_kernel::kThreads, 0, a);
-  }
+  AdamWArgs common{};
+  common.rate = float_pointer(rate), common.skip = float_pointer(skip);
+  common.beta1 = beta1, common.beta2 = beta2, common.decay = weight_decay, common.eps = static_cast<float>(eps);
+  const auto fill = [&](adamw_kernel::Parameter& p, size_t i) {
+    p.param = float_pointer(params[i]), p.grad = float_pointer(grads[i]), p.count = float_pointer(counts[i]);
+    p.average = float_pointer(average[i]), p.square = float_pointer(square[i]);
+    p.size = static_cast<int>(params[i].numel());
+    return ceil_div(params[i].numel(), adamw_kernel::kPerBlock);
+  };
+  launch_items(params.size(), common, fill,
+               [&](const AdamWArgs& a, int64_t blocks) { kernel.launch({u32(blocks)}, adamw_kernel::kThreads, 0, a); });
   for (const TensorList list : {params, average, square})
     for (const Tensor& t : list) written(t);
 }

@@ -7,8 +7,8 @@
 //   static constexpr const char* kName
 #pragma once
 #include <c10/core/DeviceGuard.h>
-#include <torch/csrc/autograd/custom_function.h>
 
+#include "../kernels/branch_saved.h"
 #include "aside.h"
 #include "layer_util.h"
 
@@ -18,8 +18,6 @@ template <class Branch> struct BranchFunction : public torch::autograd::Function
   using Tensor = at::Tensor;
   using variable_list = torch::autograd::variable_list;
   using Context = torch::autograd::AutogradContext;
-  // x, norm weight, norm bias, scale: saved in front of the lists.
-  static constexpr size_t kFirst = 4;
 
   static Tensor forward(Context* ctx, const Tensor& x, const Tensor& norm_weight, const OptionalTensor& norm_bias_,
                         double eps, at::TensorList weights, at::TensorList packed, const OptionalTensor& scale) {
@@ -29,36 +27,21 @@ template <class Branch> struct BranchFunction : public torch::autograd::Function
     typename Branch::Kept kept;
     const Tensor out = Branch::read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec())
                            .forward(x, defined_or_empty(scale), &kept);
-    variable_list saved = {x, norm_weight, norm_bias, defined_or_empty(scale)};
-    saved.insert(saved.end(), weights.begin(), weights.end());
-    saved.insert(saved.end(), packed.begin(), packed.end());
-    const variable_list more = kept.list();
-    saved.insert(saved.end(), more.begin(), more.end());
-    ctx->save_for_backward(saved);
-    ctx->saved_data["eps"] = eps;
-    ctx->saved_data["weights"] = static_cast<int64_t>(weights.size());
-    ctx->saved_data["packed"] = static_cast<int64_t>(packed.size());
+    BranchSaved{x, norm_weight, norm_bias, defined_or_empty(scale), eps, weights.vec(), packed.vec(), kept.list()}.save(
+        ctx);
     return out;
   }
 
   static variable_list backward(Context* ctx, const variable_list& grads) {
     TORCH_CHECK(!at::GradMode::is_enabled(), Branch::kName,
                 ": got backward with create_graph, expected first derivatives only.");
-    const variable_list saved = ctx->get_saved_variables();
-    const auto weights = ctx->saved_data["weights"].toInt(), packed = ctx->saved_data["packed"].toInt();
-    // One for every tensor and every other argument of forward; eps, the packed copies and scale get none.
-    variable_list result(static_cast<size_t>(4 + weights + packed + 1));
-    if (!grads[0].defined()) return result;
+    const BranchSaved saved = BranchSaved::of(ctx);
+    if (!grads[0].defined()) return saved.of_arguments({});
     at::AutoDispatchBelowADInplaceOrView below;
-    const c10::DeviceGuard guard(saved[0].device());
-    const auto first = saved.begin() + kFirst, middle = first + weights, last = middle + packed;
-    const Branch branch =
-        Branch::read(saved[0], saved[1], saved[2], ctx->saved_data["eps"].toDouble(), {first, middle}, {middle, last});
-    const variable_list g =
-        branch.backward(saved[0], saved[3], Branch::Kept::of({last, saved.end()}), aligned(grads[0]));
-    for (size_t i = 0; i < 3; i++) result[i] = g[i];
-    for (size_t i = 3; i < g.size(); i++) result[i + 1] = g[i];
-    return result;
+    const c10::DeviceGuard guard(saved.x.device());
+    return saved.of_arguments(
+        Branch::read(saved.x, saved.norm_weight, saved.norm_bias, saved.eps, saved.weights, saved.packed)
+            .backward(saved.x, saved.scale, Branch::Kept::of(saved.kept), aligned(grads[0])));
   }
 };
 

@@ -3,8 +3,7 @@
 #include <c10/core/DeviceGuard.h>
 #include <torch/library.h>
 
-#include <algorithm>
-
+#include "items.h"
 #include "kernel.h"
 #include "kernels/copy_parts_interface.h"
 #include "launch.h"
@@ -37,25 +36,20 @@ void copy_parts(at::TensorList to, at::TensorList from) {
   TORCH_CHECK(to.size() == from.size(), "copy_parts: got ", to.size(), " parts and ", from.size(), " to copy.");
   if (to.empty()) return;
   const c10::DeviceGuard guard(to[0].device());
-  for (size_t begin = 0; begin < to.size(); begin += kMostParts) {
-    PartsArgs<void> a{};
-    int64_t blocks = 0;
-    for (size_t i = begin; i < std::min(to.size(), begin + kMostParts); i++) {
-      check(to[i], from[i], to[0]);
-      if (to[i].numel() == 0) continue;
-      const bool whole = dense(to[i], from[i]);
-      const Mat target = rows_of(to[i], whole), source = rows_of(from[i], whole);
-      Part<void>& p = a.of[a.count++];
-      p.from = float_pointer(from[i]), p.to = pointer(to[i]);
-      p.rows = static_cast<int>(target.rows), p.columns = static_cast<int>(target.columns);
-      p.from_row = static_cast<int>(source.stride), p.to_row = static_cast<int>(target.stride);
-      p.first_block = static_cast<int>(blocks);
-      blocks += ceil_div(to[i].numel(), kPerBlock);
-    }
-    if (blocks == 0) continue;
+  const auto fill = [&](Part<void>& p, size_t i) -> int64_t {
+    check(to[i], from[i], to[0]);
+    if (to[i].numel() == 0) return 0;
+    const bool whole = dense(to[i], from[i]);
+    const Mat target = rows_of(to[i], whole), source = rows_of(from[i], whole);
+    p.from = float_pointer(from[i]), p.to = pointer(to[i]);
+    p.rows = static_cast<int>(target.rows), p.columns = static_cast<int>(target.columns);
+    p.from_row = static_cast<int>(source.stride), p.to_row = static_cast<int>(target.stride);
+    return ceil_div(to[i].numel(), kPerBlock);
+  };
+  launch_items(to.size(), PartsArgs<void>{}, fill, [&](const PartsArgs<void>& a, int64_t blocks) {
     find_kernel("copy_parts.cu", "copy_parts", {{"SCALAR", scalar_code(to[0].scalar_type())}})
         .launch({u32(blocks)}, kThreads, 0, a);
-  }
+  });
 }
 
 }  // namespace

@@ -3,8 +3,7 @@
 #include <c10/core/DeviceGuard.h>
 #include <torch/library.h>
 
-#include <algorithm>
-
+#include "items.h"
 #include "kernel.h"
 #include "kernels/lists_interface.h"
 #include "launch.h"
@@ -37,23 +36,20 @@ int64_t blocks_of(const Tensor& t) { return ceil_div(t.numel(), lists_kernel::kP
 void run(const char* function, TensorList to, TensorList from, const Tensor& number, const Tensor& partial) {
   const TensorList all = to.empty() ? from : to;
   const Kernel& kernel = find_kernel("lists.cu", function, {});
+  ListArgs common{};
+  common.number = float_pointer(number);
+  const auto fill = [&](lists_kernel::Item& item, size_t i) {
+    if (!to.empty()) item.to = float_pointer(to[i]);
+    if (!from.empty()) item.from = float_pointer(from[i]);
+    item.size = static_cast<int>(all[i].numel());
+    return blocks_of(all[i]);
+  };
   int64_t before = 0;  // blocks of the launches before
-  for (size_t begin = 0; begin < all.size(); begin += lists_kernel::kMostTensors) {
-    ListArgs a{};
-    a.number = float_pointer(number);
+  launch_items(all.size(), common, fill, [&](ListArgs& a, int64_t blocks) {
     if (partial.defined()) a.partial = float_pointer(partial) + before;
-    int64_t blocks = 0;
-    for (size_t i = begin; i < std::min<size_t>(all.size(), begin + lists_kernel::kMostTensors); i++) {
-      if (all[i].numel() == 0) continue;
-      lists_kernel::Item& item = a.of[a.count++];
-      if (!to.empty()) item.to = float_pointer(to[i]);
-      if (!from.empty()) item.from = float_pointer(from[i]);
-      item.size = static_cast<int>(all[i].numel()), item.first_block = static_cast<int>(blocks);
-      blocks += blocks_of(all[i]);
-    }
-    if (blocks > 0) kernel.launch({u32(blocks)}, lists_kernel::kThreads, 0, a);
+    kernel.launch({u32(blocks)}, lists_kernel::kThreads, 0, a);
     before += blocks;
-  }
+  });
   for (const Tensor& t : to) written(t);
 }
 

@@ -5,10 +5,9 @@
 #include <c10/core/DeviceGuard.h>
 #include <torch/library.h>
 
-#include <algorithm>
-
 #include "fused_mlp.h"
 #include "in_proj_train.h"
+#include "items.h"
 #include "kernel.h"
 #include "launch.h"
 #include "launch_util.h"
@@ -45,18 +44,15 @@ void TrainUnits::projections(const Tensor& x_proj, const Tensor& dt_proj, const 
 }
 
 void TrainUnits::pack() const {
-  for (size_t begin = 0; begin < items_.size(); begin += kMostItems) {
-    ItemsArgs<void> a{};
-    int64_t blocks = 0;
-    for (size_t i = begin; i < std::min(items_.size(), begin + kMostItems); i++) {
-      train_units_kernel::Item<void>& p = a.of[a.count++];
-      p = items_[i].of, p.first_block = static_cast<int>(blocks);
-      blocks += items_[i].blocks * kShares;
-    }
+  const auto fill = [&](train_units_kernel::Item<void>& p, size_t i) {
+    p = items_[i].of;
+    return items_[i].blocks * kShares;
+  };
+  launch_items(items_.size(), ItemsArgs<void>{}, fill, [&](const ItemsArgs<void>& a, int64_t blocks) {
     find_kernel("train_units.cu", "train_units",
                 {{"SCALAR", scalar_code(type_)}, {"MODEL", model_}, {"GROUPS", 1}, {"CLUSTER", 1}, {"STAGES", 1}})
         .launch({u32(blocks)}, train_units_kernel::kThreads, 0, a);
-  }
+  });
 }
 
 namespace {

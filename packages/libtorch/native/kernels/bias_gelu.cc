@@ -1,7 +1,6 @@
 // mamba_prune::bias_gelu: gelu(x + bias) in one pass, and its backward pass with the bias gradient. Keeps x, not the
 // output. Device code registers bias_gelu_forward and bias_gelu_backward; the CPU's are here, on gelu_kernel.h.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -11,6 +10,7 @@
 
 #include "kernel_table.h"
 #include "op_util.h"
+#include "row_chunks.h"
 #include "training_parts.h"
 
 namespace mamba_prune::bias_gelu_op {
@@ -20,18 +20,14 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Rows are cut into chunks by the shape alone, so the bias gradient is the same for any number of threads.
 template <class T> GeluArgs<T> args_of(const Tensor& x, const Tensor& bias, Tensor& out) {
   GeluArgs<T> a{};
   a.columns = bias.numel();
   a.rows = x.numel() / std::max<int64_t>(1, a.columns);
   a.x = data_or_null<T>(x), a.bias = data_or_null<T>(bias), a.out = data_or_null<T>(out);
-  // Chunks of at least 16384 elements, at most 64 of them (the partial sums of the bias gradient).
-  const int64_t least = (16384 + a.columns - 1) / std::max<int64_t>(1, a.columns);
-  a.rows_per_chunk = std::max<int64_t>({1, least, (a.rows + 63) / 64});
+  a.rows_per_chunk = rows_per_chunk(a.rows, a.columns);
   return a;
 }
-int64_t chunks_of(int64_t rows, int64_t rows_per_chunk) { return (rows + rows_per_chunk - 1) / rows_per_chunk; }
 
 }  // namespace
 
@@ -40,9 +36,7 @@ Tensor cpu_forward(const Tensor& x_, const Tensor& bias_) {
   Tensor y = at::empty(x.sizes(), x.options());
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "bias_gelu_forward", [&] {
     const auto a = args_of<scalar_t>(x, bias, y);
-    const auto kernel = kernels<scalar_t>().gelu_forward;
-    at::parallel_for(0, chunks_of(a.rows, a.rows_per_chunk), 1,
-                     [&](int64_t begin, int64_t end) { kernel(a, begin, end); });
+    run_chunks(a, kernels<scalar_t>().gelu_forward);
   });
   return y;
 }
@@ -52,11 +46,9 @@ std::tuple<Tensor, Tensor> cpu_backward(const Tensor& grad, const Tensor& x_, co
   Tensor dx = at::empty(x.sizes(), x.options()), sums;
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "bias_gelu_backward", [&] {
     auto a = args_of<scalar_t>(x, bias, dx);
-    const int64_t chunks = chunks_of(a.rows, a.rows_per_chunk);
-    sums = at::zeros({chunks, a.columns}, x.options());
+    sums = at::zeros({chunks_of(a), a.columns}, x.options());
     a.grad_y = data_or_null<scalar_t>(dy), a.sums = data_or_null<scalar_t>(sums);
-    const auto kernel = kernels<scalar_t>().gelu_backward;
-    at::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) { kernel(a, begin, end); });
+    run_chunks(a, kernels<scalar_t>().gelu_backward);
   });
   return {dx, sums.sum(0)};
 }

@@ -77,7 +77,7 @@ inline void conv_stage(const BlockArgs& a, const Team& team, float* scratch) {
 }
 
 // Rows of samples in the order of a direction.
-MP_INLINE Rows<const float> samples(const float* data, int64_t length, int64_t stride, int64_t direction) {
+template <class T> MP_INLINE Rows<T> in_order(T* data, int64_t length, int64_t stride, int64_t direction) {
   if (direction == 0) return {data, length * stride, stride};
   return {data + (length - 1) * stride, length * stride, -stride};
 }
@@ -89,10 +89,11 @@ inline ScanForward<float> scan_of(const BlockArgs& a, int64_t d) {
   const int64_t projected = s.rank + 2 * s.states;
   ScanForward<float> scan{};
   scan.batch = a.batch, scan.length = s.length, scan.channels = s.inner, scan.states = s.states, scan.tiles = p.tiles;
-  scan.u = samples(b.u[d], s.length, s.inner, d), scan.delta = samples(b.delta, s.length, s.inner, d);
-  scan.z = samples(b.xz + s.inner, s.length, 2 * s.inner, d);
-  scan.B = samples(b.projected[d] + s.rank, s.length, projected, d);
-  scan.C = samples(b.projected[d] + s.rank + s.states, s.length, projected, d);
+  const auto rows = [&](const float* data, int64_t stride) { return in_order(data, s.length, stride, d); };
+  scan.u = rows(b.u[d], s.inner), scan.delta = rows(b.delta, s.inner);
+  scan.z = rows(b.xz + s.inner, 2 * s.inner);
+  scan.B = rows(b.projected[d] + s.rank, projected);
+  scan.C = rows(b.projected[d] + s.rank + s.states, projected);
   scan.A = p.A, scan.A_peak = p.A_peak, scan.skip = p.skip, scan.delta_bias = p.dt_bias;
   scan.softplus = true;
   scan.y = b.scanned, scan.sum_scale = a.sum_scale;

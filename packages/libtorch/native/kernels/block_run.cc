@@ -2,7 +2,6 @@
 #include "block_run.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "low_precision.h"
 #include "scratch.h"
 #include "stage_times.h"
+#include "team_size.h"
 
 namespace mamba_prune {
 namespace {
@@ -22,8 +22,6 @@ using at::Tensor;
 // Rows that a thread works on at a time when it has samples of its own: their intermediate results stay in L2, and
 // a panel of weights, once packed, is used for all of them.
 constexpr int64_t kRowsAtATime = 128;
-// Multiply-adds of a block below which a second thread costs more than it saves.
-constexpr int64_t kSmallWork = 200'000;
 
 // Working memory of the packed forms of a direction's parameters, one float array.
 struct Packing {
@@ -197,8 +195,7 @@ void run_block(BlockArgs a) {
   for (int64_t d = 0; d < s.directions; d++) a.packed[d] = packing.in(memory + d * packing.total, s, tile);
   const int64_t scratch = a.low ? low_block_scratch(s, tile)
                                 : std::max({kPanelDepth * tile, scan_forward_scratch(s.states, tile), kConvBlock});
-  const bool alone = at::in_parallel_region() || a.batch * multiply_adds(s) < kSmallWork;
-  const int threads = alone ? 1 : at::get_num_threads();
+  const int threads = team_size(a.batch * multiply_adds(s));
   // In low precision more is gained from the cache: a thread alone takes samples one after the other whatever their
   // size.
   const bool fits = threads == 1 && (a.low ? a.batch == 1 : a.batch * s.length <= kRowsAtATime);

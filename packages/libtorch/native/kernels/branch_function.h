@@ -7,11 +7,9 @@
 //   struct Kept { variable_list list() const; static Kept of(list) }
 //   static constexpr const char* kName
 #pragma once
-#include <torch/csrc/autograd/custom_function.h>
-
-#include <algorithm>
 #include <vector>
 
+#include "branch_saved.h"
 #include "op_util.h"
 #include "stage_times.h"
 
@@ -28,8 +26,6 @@ inline void check_scale(const char* op, const at::Tensor& scale, const at::Tenso
 template <class Branch> struct BranchFunction : public torch::autograd::Function<BranchFunction<Branch>> {
   using Tensor = at::Tensor;
   using Context = torch::autograd::AutogradContext;
-  // x, norm weight, norm bias, scale: saved in front of the lists.
-  static constexpr size_t kFirst = 4;
 
   static Tensor forward(Context* ctx, const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
                         at::TensorList weights, const OptionalTensor& scale_) {
@@ -38,13 +34,7 @@ template <class Branch> struct BranchFunction : public torch::autograd::Function
     const Branch branch = Branch::read(x, norm_weight, norm_bias, eps, weights.vec());
     typename Branch::Kept kept;
     const Tensor out = branch.forward(x, scale, &kept);
-    variable_list saved = {x, norm_weight, norm_bias, scale};
-    saved.insert(saved.end(), weights.begin(), weights.end());
-    const variable_list more = kept.list();
-    saved.insert(saved.end(), more.begin(), more.end());
-    ctx->save_for_backward(saved);
-    ctx->saved_data["eps"] = eps;
-    ctx->saved_data["weights"] = static_cast<int64_t>(weights.size());
+    BranchSaved{x, norm_weight, norm_bias, scale, eps, weights.vec(), {}, kept.list()}.save(ctx);
     return out;
   }
 
@@ -52,22 +42,14 @@ template <class Branch> struct BranchFunction : public torch::autograd::Function
     TORCH_CHECK(!at::GradMode::is_enabled(), Branch::kName,
                 ": got backward with create_graph, expected first derivatives only. Second derivatives are not "
                 "implemented; call backward without create_graph.");
-    const variable_list saved = ctx->get_saved_variables();
-    const auto weights = ctx->saved_data["weights"].toInt();
-    // One for every tensor and every other argument of forward; eps and scale get none.
-    variable_list result(static_cast<size_t>(4 + weights + 1));
-    if (!grads[0].defined()) return result;
+    const BranchSaved saved = BranchSaved::of(ctx);
+    if (!grads[0].defined()) return saved.of_arguments({});
     at::AutoDispatchBelowADInplaceOrView below;
-    const auto first = saved.begin() + kFirst, last = first + weights;
-    const variable_list given(first, last);
     std::vector<bool> needed;
-    for (const Tensor& weight : given) needed.push_back(weight.requires_grad());
-    const Branch branch = Branch::read(saved[0], saved[1], saved[2], ctx->saved_data["eps"].toDouble(), given);
-    const variable_list g =
-        branch.backward(saved[0], saved[3], Branch::Kept::of({last, saved.end()}), grads[0].contiguous(), needed);
-    for (size_t i = 0; i < 3; i++) result[i] = g[i];
-    for (size_t i = 3; i < g.size(); i++) result[i + 1] = g[i];
-    return result;
+    for (const Tensor& weight : saved.weights) needed.push_back(weight.requires_grad());
+    return saved.of_arguments(
+        Branch::read(saved.x, saved.norm_weight, saved.norm_bias, saved.eps, saved.weights)
+            .backward(saved.x, saved.scale, Branch::Kept::of(saved.kept), grads[0].contiguous(), needed));
   }
 };
 

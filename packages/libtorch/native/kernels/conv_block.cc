@@ -1,7 +1,6 @@
 // mamba_prune::conv_block: convolutions in a row, each with ReLU, around them a shortcut; without gradients, float32 on
 // the CPU, channels last. The arithmetic is in image_conv_kernel.h; here are the checks, the memory and the threads.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <omp.h>
 #include <torch/library.h>
 
@@ -12,14 +11,13 @@
 #include "kernel_table.h"
 #include "op_util.h"
 #include "packed.h"
+#include "team_size.h"
 
 namespace mamba_prune::conv_block_op {
 namespace {
 
 using at::Tensor;
 
-// Multiply-adds of a block below which a second thread costs more than it saves.
-constexpr int64_t kSmallWork = 200'000;
 // Sizes beyond these are refused, so that no product of them leaves 64 bits.
 constexpr int64_t kMostSize = int64_t{1} << 20, kMostKernel = 31;
 
@@ -132,8 +130,7 @@ Tensor forward(const Tensor& x_, at::TensorList weights, at::TensorList biases, 
   const Tensor y = at::empty({b.batch, tail.out_height(), tail.out_width(), tail.out}, x.options());
   if (y.numel() == 0) return y;
   b.x = data_or_null<float>(x), b.y = data_or_null<float>(y);
-  const bool alone = at::in_parallel_region() || b.batch * work < kSmallWork;
-  const int threads = alone ? 1 : at::get_num_threads();
+  const int threads = team_size(b.batch * work);
   if (b.batch < threads) run_together(b, threads);
   else run_apart(b, threads);
   return y;

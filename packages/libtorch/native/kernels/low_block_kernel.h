@@ -99,12 +99,6 @@ inline void low_conv_stage(const BlockArgs& a, const Team& team, const LowRows* 
   }
 }
 
-// Rows of samples in the order of a direction.
-template <class T> MP_INLINE Rows<T> in_order(T* data, int64_t length, int64_t stride, int64_t direction) {
-  if (direction == 0) return {data, length * stride, stride};
-  return {data + (length - 1) * stride, length * stride, -stride};
-}
-
 // `result`: where the sum over the directions goes in bfloat16; null for b.scanned.
 inline LowScan low_scan_of(const BlockArgs& a, int64_t d, uint8_t* result) {
   const BlockSizes& s = a.sizes;

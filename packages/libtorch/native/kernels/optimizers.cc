@@ -26,14 +26,18 @@ struct Chunk {
   int64_t first, count;
 };
 
-// Chunks of all tensors; an undefined tensor of `skip_if_missing` (a parameter without gradient) leaves its index out.
-std::vector<Chunk> split(TensorList tensors, TensorList skip_if_missing) {
+// Calls body(i) for every tensor that is there and whose partner is, too: a parameter without gradient is left out.
+template <class Body> void for_present(TensorList tensors, TensorList partners, const Body& body) {
+  for (size_t i = 0; i < tensors.size(); i++)
+    if (tensors[i].defined() && partners[i].defined()) body(i);
+}
+
+std::vector<Chunk> split(TensorList tensors, TensorList partners) {
   std::vector<Chunk> chunks;
-  for (size_t i = 0; i < tensors.size(); i++) {
-    if (!tensors[i].defined() || !skip_if_missing[i].defined()) continue;
+  for_present(tensors, partners, [&](size_t i) {
     for (int64_t at = 0; at < tensors[i].numel(); at += kChunk)
       chunks.push_back({i, at, std::min(kChunk, tensors[i].numel() - at)});
-  }
+  });
   return chunks;
 }
 
@@ -55,7 +59,7 @@ void check_item(const char* op, const char* name, size_t i, const Tensor& t, con
               ", expected a contiguous tensor. Call contiguous() first.");
 }
 
-// Calls body(chunk, typed null pointer) for every chunk, in parallel.
+// Calls body(index, chunk, typed null pointer) for every chunk, in parallel.
 template <class Body> void for_chunks(TensorList tensors, const std::vector<Chunk>& chunks, const Body& body) {
   at::parallel_for(0, static_cast<int64_t>(chunks.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
@@ -65,8 +69,8 @@ template <class Body> void for_chunks(TensorList tensors, const std::vector<Chun
     }
   });
 }
-template <class T> T* at_chunk(const Tensor& t, const Chunk& chunk) {
-  return static_cast<T*>(t.data_ptr()) + chunk.first;
+template <class T> T* at_chunk(TensorList tensors, const Chunk& chunk) {
+  return static_cast<T*>(tensors[chunk.tensor].data_ptr()) + chunk.first;
 }
 
 void adamw_(TensorList params, TensorList grads, TensorList exp_avg, TensorList exp_avg_sq, double lr, double beta1,
@@ -76,11 +80,10 @@ void adamw_(TensorList params, TensorList grads, TensorList exp_avg, TensorList 
   check_list(op, "exp_avg_sq", exp_avg_sq, params);
   TORCH_CHECK(step >= 1, op, ": got step ", step, ", expected 1 for the first update.");
   const std::vector<Chunk> chunks = split(params, grads);
-  for (size_t i = 0; i < params.size(); i++) {
-    if (!params[i].defined() || !grads[i].defined()) continue;
+  for_present(params, grads, [&](size_t i) {
     check_item(op, "params", i, params[i], params[i]), check_item(op, "grads", i, grads[i], params[i]);
     check_item(op, "exp_avg", i, exp_avg[i], params[i]), check_item(op, "exp_avg_sq", i, exp_avg_sq[i], params[i]);
-  }
+  });
   for_chunks(params, chunks, [&](int64_t, const Chunk& chunk, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     const double n = static_cast<double>(step);
@@ -92,12 +95,10 @@ void adamw_(TensorList params, TensorList grads, TensorList exp_avg, TensorList 
                          static_cast<T>(1 - beta2),
                          static_cast<T>(lr / (1 - std::pow(beta1, n))),
                          static_cast<T>(std::sqrt(1 - std::pow(beta2, n)))};
-    const size_t i = chunk.tensor;
-    kernels<T>().adamw(s, at_chunk<T>(params[i], chunk), at_chunk<T>(grads[i], chunk), at_chunk<T>(exp_avg[i], chunk),
-                       at_chunk<T>(exp_avg_sq[i], chunk), chunk.count);
+    kernels<T>().adamw(s, at_chunk<T>(params, chunk), at_chunk<T>(grads, chunk), at_chunk<T>(exp_avg, chunk),
+                       at_chunk<T>(exp_avg_sq, chunk), chunk.count);
   });
-  for (size_t i = 0; i < params.size(); i++)
-    if (params[i].defined() && grads[i].defined()) written(params[i]), written(exp_avg[i]), written(exp_avg_sq[i]);
+  for_present(params, grads, [&](size_t i) { written(params[i]), written(exp_avg[i]), written(exp_avg_sq[i]); });
 }
 
 void sgd_(TensorList params, TensorList grads, TensorList momentum_buffers, double lr, double momentum,
@@ -108,51 +109,44 @@ void sgd_(TensorList params, TensorList grads, TensorList momentum_buffers, doub
   TORCH_CHECK(!nesterov || momentum > 0, op, ": got nesterov with momentum ", momentum,
               ", expected a momentum above 0.");
   const std::vector<Chunk> chunks = split(params, grads);
-  for (size_t i = 0; i < params.size(); i++) {
-    if (!params[i].defined() || !grads[i].defined()) continue;
+  for_present(params, grads, [&](size_t i) {
     check_item(op, "params", i, params[i], params[i]), check_item(op, "grads", i, grads[i], params[i]);
     if (momentum != 0) check_item(op, "momentum_buffers", i, momentum_buffers[i], params[i]);
-  }
+  });
   for_chunks(params, chunks, [&](int64_t, const Chunk& chunk, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     const SgdStep<T> s{static_cast<T>(lr), static_cast<T>(momentum), static_cast<T>(weight_decay), nesterov, first};
-    const size_t i = chunk.tensor;
-    T* velocity = momentum != 0 ? at_chunk<T>(momentum_buffers[i], chunk) : nullptr;
-    kernels<T>().sgd(s, at_chunk<T>(params[i], chunk), at_chunk<T>(grads[i], chunk), velocity, chunk.count);
+    T* velocity = momentum != 0 ? at_chunk<T>(momentum_buffers, chunk) : nullptr;
+    kernels<T>().sgd(s, at_chunk<T>(params, chunk), at_chunk<T>(grads, chunk), velocity, chunk.count);
   });
-  for (size_t i = 0; i < params.size(); i++) {
-    if (!params[i].defined() || !grads[i].defined()) continue;
+  for_present(params, grads, [&](size_t i) {
     written(params[i]);
     if (momentum != 0) written(momentum_buffers[i]);
-  }
+  });
 }
 
 void ema_(TensorList averages, TensorList params, double decay) {
   const char* op = "ema_";
   check_list(op, "params", params, averages);
   const std::vector<Chunk> chunks = split(averages, params);
-  for (size_t i = 0; i < averages.size(); i++) {
-    if (!averages[i].defined() || !params[i].defined()) continue;
+  for_present(averages, params, [&](size_t i) {
     check_item(op, "averages", i, averages[i], averages[i]), check_item(op, "params", i, params[i], averages[i]);
-  }
+  });
   for_chunks(averages, chunks, [&](int64_t, const Chunk& chunk, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    kernels<T>().ema(static_cast<T>(decay), at_chunk<T>(averages[chunk.tensor], chunk),
-                     at_chunk<T>(params[chunk.tensor], chunk), chunk.count);
+    kernels<T>().ema(static_cast<T>(decay), at_chunk<T>(averages, chunk), at_chunk<T>(params, chunk), chunk.count);
   });
-  for (size_t i = 0; i < averages.size(); i++)
-    if (averages[i].defined() && params[i].defined()) written(averages[i]);
+  for_present(averages, params, [&](size_t i) { written(averages[i]); });
 }
 
 Tensor grad_norm(TensorList grads) {
   const char* op = "grad_norm";
   const std::vector<Chunk> chunks = split(grads, grads);
-  for (size_t i = 0; i < grads.size(); i++)
-    if (grads[i].defined()) check_item(op, "grads", i, grads[i], grads[i]);
+  for_present(grads, grads, [&](size_t i) { check_item(op, "grads", i, grads[i], grads[i]); });
   std::vector<double> sums(chunks.size());
   for_chunks(grads, chunks, [&](int64_t i, const Chunk& chunk, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    sums[static_cast<size_t>(i)] = kernels<T>().sum_squares(at_chunk<T>(grads[chunk.tensor], chunk), chunk.count);
+    sums[static_cast<size_t>(i)] = kernels<T>().sum_squares(at_chunk<T>(grads, chunk), chunk.count);
   });
   double total = 0;
   for (double s : sums) total += s;
@@ -162,14 +156,12 @@ Tensor grad_norm(TensorList grads) {
 void scale_(TensorList ts, double s) {
   const char* op = "scale_";
   const std::vector<Chunk> chunks = split(ts, ts);
-  for (size_t i = 0; i < ts.size(); i++)
-    if (ts[i].defined()) check_item(op, "ts", i, ts[i], ts[i]);
+  for_present(ts, ts, [&](size_t i) { check_item(op, "ts", i, ts[i], ts[i]); });
   for_chunks(ts, chunks, [&](int64_t, const Chunk& chunk, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    kernels<T>().scale(static_cast<T>(s), at_chunk<T>(ts[chunk.tensor], chunk), chunk.count);
+    kernels<T>().scale(static_cast<T>(s), at_chunk<T>(ts, chunk), chunk.count);
   });
-  for (const Tensor& t : ts)
-    if (t.defined()) written(t);
+  for_present(ts, ts, [&](size_t i) { written(ts[i]); });
 }
 
 }  // namespace

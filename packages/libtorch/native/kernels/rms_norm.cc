@@ -2,7 +2,6 @@
 // Keeps x alone. Device code registers rms_norm_forward and rms_norm_backward; the CPU's are here, on
 // rms_norm_kernel.h.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -12,6 +11,7 @@
 
 #include "kernel_table.h"
 #include "op_util.h"
+#include "row_chunks.h"
 
 namespace mamba_prune::rms_norm_op {
 namespace {
@@ -20,27 +20,21 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Rows are cut into chunks by the shape alone, so the gradient of weight is the same for any number of threads.
 template <class T> RmsNormArgs<T> args_of(const Tensor& x, const Tensor& weight, double eps, Tensor& out) {
   RmsNormArgs<T> a{};
   a.columns = weight.numel(), a.eps = static_cast<T>(eps);
   a.rows = x.numel() / std::max<int64_t>(1, a.columns);
   a.x = data_or_null<T>(x), a.weight = data_or_null<T>(weight), a.out = data_or_null<T>(out);
-  // Chunks of at least 16384 elements, at most 64 of them (the partial sums of the gradient of weight).
-  const int64_t least = (16384 + a.columns - 1) / std::max<int64_t>(1, a.columns);
-  a.rows_per_chunk = std::max<int64_t>({1, least, (a.rows + 63) / 64});
+  a.rows_per_chunk = rows_per_chunk(a.rows, a.columns);
   return a;
 }
-int64_t chunks_of(int64_t rows, int64_t rows_per_chunk) { return (rows + rows_per_chunk - 1) / rows_per_chunk; }
 
 Tensor cpu_forward(const Tensor& x_, const Tensor& weight_, double eps) {
   const Tensor x = x_.contiguous(), weight = weight_.contiguous();
   Tensor y = at::empty(x.sizes(), x.options());
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "rms_norm_forward", [&] {
     const auto a = args_of<scalar_t>(x, weight, eps, y);
-    const auto kernel = kernels<scalar_t>().rms_forward;
-    at::parallel_for(0, chunks_of(a.rows, a.rows_per_chunk), 1,
-                     [&](int64_t begin, int64_t end) { kernel(a, begin, end); });
+    run_chunks(a, kernels<scalar_t>().rms_forward);
   });
   return y;
 }
@@ -50,11 +44,9 @@ std::tuple<Tensor, Tensor> cpu_backward(const Tensor& grad, const Tensor& x_, co
   Tensor dx = at::empty(x.sizes(), x.options()), sums;
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "rms_norm_backward", [&] {
     auto a = args_of<scalar_t>(x, weight, eps, dx);
-    const int64_t chunks = chunks_of(a.rows, a.rows_per_chunk);
-    sums = at::zeros({chunks, a.columns}, x.options());
+    sums = at::zeros({chunks_of(a), a.columns}, x.options());
     a.grad_y = data_or_null<scalar_t>(dy), a.sums = data_or_null<scalar_t>(sums);
-    const auto kernel = kernels<scalar_t>().rms_backward;
-    at::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) { kernel(a, begin, end); });
+    run_chunks(a, kernels<scalar_t>().rms_backward);
   });
   return {dx, sums.sum(0)};
 }

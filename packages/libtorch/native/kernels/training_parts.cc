@@ -6,8 +6,10 @@
 #include <algorithm>
 
 #include "kernel_table.h"
+#include "row_chunks.h"
 #include "scratch.h"
 #include "sgemm.h"
+#include "team_size.h"
 
 namespace mamba_prune::branch_op {
 
@@ -21,8 +23,6 @@ int64_t stride_of(const Tensor& m) { return std::max(m.stride(0), m.size(1)); }
 
 // Rows of x that a thread multiplies by all of a matrix before it turns to the next.
 constexpr int64_t kSliceRows = 192;
-// Multiply-adds below which a second thread costs more than it saves.
-constexpr int64_t kSmallWork = 200'000;
 
 // out = x op(weight) + bias + residual
 void by_panels(const Tensor& x, const Factor& weight, const Tensor& out, const Tensor& bias, const float* residual) {
@@ -36,12 +36,12 @@ void by_panels(const Tensor& x, const Factor& weight, const Tensor& out, const T
                         packing.out,   stride,       columns, static_cast<float*>(out.data_ptr()),
                         stride_of(out)};
   product.bias = data_or_null<float>(bias), product.residual = residual;
-  const bool alone = at::in_parallel_region() || rows * columns * depth < kSmallWork;
-  const int64_t threads = alone ? 1 : at::get_num_threads();
-  at::parallel_for(0, panels, alone ? panels : 1, [&](int64_t begin, int64_t end) { pack(packing, begin, end); });
+  const int64_t threads = team_size(rows * columns * depth);
+  at::parallel_for(0, panels, threads == 1 ? panels : 1,
+                   [&](int64_t begin, int64_t end) { pack(packing, begin, end); });
   const int64_t each = std::max<int64_t>(1, (rows + threads * kSliceRows - 1) / (threads * kSliceRows));
   const int64_t slices = threads * each;
-  at::parallel_for(0, slices, alone ? slices : 1, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, slices, threads == 1 ? slices : 1, [&](int64_t begin, int64_t end) {
     for (int64_t slice = begin; slice < end; slice++) isa().packed_slice(product, slice, slices);
   });
 }
@@ -87,8 +87,7 @@ void outer(const Tensor& a, const Tensor& b, const Tensor& out) {
                        stride_of(out)};
   const int64_t panel = isa().panel, panels = (product.columns + panel - 1) / panel;
   const int64_t tiles = (product.rows + isa().tile_rows - 1) / isa().tile_rows;
-  const bool alone = at::in_parallel_region() || product.rows * product.columns * product.depth < kSmallWork;
-  const Division division = division_of(panels, tiles, alone ? 1 : at::get_num_threads());
+  const Division division = division_of(panels, tiles, team_size(product.rows * product.columns * product.depth));
   const int64_t parts = division.across * division.down;
   product.pack_b = packs(product, tiles / division.down);
   at::parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
@@ -186,11 +185,9 @@ Tensor layer_norm_backward(const Tensor& x, const Tensor& weight, double eps, co
   LayerNormArgs a = args_of(x, weight, eps, dx);
   // From the shapes alone, so that the sums are the same for any number of threads.
   a.rows_per_chunk = std::max<int64_t>({1, 16384 / a.columns, (a.rows + 63) / 64});
-  const int64_t chunks = (a.rows + a.rows_per_chunk - 1) / a.rows_per_chunk;
-  const Tensor sums = at::empty({chunks, 3, a.columns}, x.options());
+  const Tensor sums = at::empty({chunks_of(a), 3, a.columns}, x.options());
   a.grad_y = data_or_null<float>(grad), a.residual = data_or_null<float>(skip), a.sums = data_or_null<float>(sums);
-  const auto kernel = isa().layer_norm_backward;
-  at::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) { kernel(a, begin, end); });
+  run_chunks(a, isa().layer_norm_backward);
   return sums.sum(0);
 }
 

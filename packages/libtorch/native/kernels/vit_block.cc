@@ -2,7 +2,6 @@
 // matrices may be packed for products in low precision.
 // The stages are in vit_block_kernel.h; here are the checks, the memory and the split over threads.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <omp.h>
 #include <torch/library.h>
 
@@ -10,6 +9,7 @@
 
 #include "block_reader.h"
 #include "kernel_table.h"
+#include "team_size.h"
 
 namespace mamba_prune::vit_block_op {
 namespace {
@@ -19,8 +19,6 @@ using at::Tensor;
 // Rows that a thread works on at a time when it has samples of its own, at least one sample: what a stage reads and
 // writes for them stays in the second-level cache. More rows would read the weights less often, which are in the third.
 constexpr int64_t kRowsAtATime = 70;
-// Multiply-adds of a block below which a second thread costs more than it saves.
-constexpr int64_t kSmallWork = 200'000;
 // Sizes beyond this are refused, so that no product of two or three of them leaves 64 bits.
 constexpr int64_t kMostSize = int64_t{1} << 20;
 
@@ -124,8 +122,7 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
   a.x = data_or_null<float>(x), a.y = data_or_null<float>(y);
   if (x.numel() == 0) return y;
   const int64_t scratch = vit_scratch(s, isa().panel, a.low != nullptr);
-  const bool alone = at::in_parallel_region() || a.batch * multiply_adds(s) < kSmallWork;
-  const int threads = alone ? 1 : at::get_num_threads();
+  const int threads = team_size(a.batch * multiply_adds(s));
   if (a.batch < threads) run_together(a, threads, scratch);
   else run_apart(a, threads, scratch);
   return y;

@@ -1,16 +1,16 @@
 // What the flags of the original training script ask for, in our own settings.
 import { join, resolve } from 'node:path';
 import { needsFolder } from '../data/datasets.js';
+import { defined } from '../defined.js';
 import { UsageError } from '../errors.js';
-import { familyOf } from '../models/families.js';
 import { isPublishedName } from '../hub-names.js';
+import { familyOf } from '../models/families.js';
 import type { ImpPlan } from '../workflows/imp.js';
 import { densePath } from '../workflows/prune/files.js';
-import type { PruneSettings } from '../workflows/prune/settings.js';
-import { compensateOf } from './options/compensation.js';
 import type { Rewind } from '../workflows/prune/rewind-time.js';
+import type { PruneSettings } from '../workflows/prune/settings.js';
 import type { RecipeSettings, TrainSettings } from '../workflows/settings.js';
-import { type ImpFlags, otherSizes } from './options/imp.js';
+import { compensateOf } from './options/compensation.js';
 import {
   type ScriptFamily,
   checkRefused,
@@ -21,8 +21,8 @@ import {
   scriptDefaults,
   scriptFamilies,
 } from './options/imp-script.js';
+import { type ImpFlags, otherSizes } from './options/imp.js';
 import { typed } from './options/model.js';
-import { defined } from './options/recipe.js';
 
 export interface PlannedImp extends ImpPlan {
   /** Folder of the run. */

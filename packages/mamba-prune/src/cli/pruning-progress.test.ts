@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { EpochMetrics, StepInfo } from '../training/types.js';
+import type { StepInfo } from '../training/hooks.js';
+import type { EpochMetrics } from '../training/metrics-lines.js';
 import type { PrunePhase } from '../workflows/prune/hooks.js';
 import type { PruningRecord, RoundRecord } from '../workflows/prune/record.js';
 import { pruningHooks } from './pruning-progress.js';

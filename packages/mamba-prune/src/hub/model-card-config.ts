@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
+import { defined } from '../defined.js';
 import type { Family } from '../models/family.js';
 import type { VitPooling } from '../models/vit/config.js';
 import {
@@ -214,7 +215,7 @@ function timmOf(json: unknown): Partial<Found> {
   const { architecture, pretrained_cfg: nested = {} } = data;
   const { mean, std, interpolation, crop_pct, input_size, label_names } = {
     ...data,
-    ...set(nested),
+    ...defined(nested),
   };
   const [, height, width] = input_size ?? [];
   const arch = archOfCard(architecture);
@@ -268,6 +269,3 @@ function read(path: string): unknown {
     return undefined;
   }
 }
-
-const set = <T extends object>(entries: T): Partial<T> =>
-  Object.fromEntries(Object.entries(entries).filter(([, v]) => v !== undefined)) as Partial<T>;

@@ -19,8 +19,9 @@ import { UsageError } from '../errors.js';
 import { makeFolder } from '../files/folder.js';
 import { type NormSpread, normBins, normQuantiles, readUnitNorms } from '../pruning/rsst/index.js';
 import { RunFolderError } from '../training/errors.js';
+import type { TrainHooks } from '../training/hooks.js';
+import type { EpochMetrics } from '../training/metrics-lines.js';
 import { RunFolder } from '../training/run-folder.js';
-import type { EpochMetrics, TrainHooks } from '../training/types.js';
 import { type Histogram, type SummaryValue, encodeEvent, fileVersion } from './event-file.js';
 
 /** The run's event file: always the same, so that a TensorBoard that is open goes on reading it. */

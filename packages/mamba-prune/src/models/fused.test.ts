@@ -13,7 +13,7 @@ import {
   tensor,
 } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
-import { Rsst } from '../pruning/rsst/term.js';
+import { Rsst } from '../pruning/rsst/rsst.js';
 import { maskModel } from '../pruning/surgery.js';
 import { Ema } from '../training/ema.js';
 import type { ModelOptions } from './model-options.js';

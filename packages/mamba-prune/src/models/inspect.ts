@@ -1,7 +1,8 @@
 // What a model consists of: the width, parameters and multiply-accumulates of every group.
-import type { ModelInfo } from './model-file.js';
-import type { ImageModel } from './image-model.js';
+import { sum } from '../statistics.js';
 import { familyNamed } from './families.js';
+import type { ImageModel } from './image-model.js';
+import type { ModelInfo } from './model-file.js';
 import type { ModelOptions } from './model-options.js';
 
 export interface GroupSummary {
@@ -85,9 +86,3 @@ function denseWidths(history: ModelInfo['history']): Record<string, number> {
   }
   return result;
 }
-
-const sum = (values: Iterable<number>): number => {
-  let total = 0;
-  for (const value of values) total += value;
-  return total;
-};

@@ -17,19 +17,16 @@ import { type OptionKinds, checkOptions } from '../option-checks.js';
 import type { BatchTensors } from './batches.js';
 import { DeviceExecution } from './device-execution.js';
 import { deviceOf } from './evaluate.js';
+import type { TrainHooks } from './hooks.js';
 import { HostExecution } from './host-execution.js';
 import { resolveTrainOptions } from './options.js';
 import { rngDevices } from './saving.js';
-import { type Execution, takeStep } from './step.js';
+import type { StepNumbers } from './step-context.js';
 import { StepParts } from './step-parts.js';
+import { type Execution, takeStep } from './step.js';
 import { checkTeacher } from './teacher.js';
-import type {
-  ResolvedTrainOptions,
-  StepNumbers,
-  Trainable,
-  TrainHooks,
-  TrainOptions,
-} from './types.js';
+import type { ResolvedTrainOptions, TrainOptions } from './train-options.js';
+import type { Trainable } from './trainable.js';
 
 export interface FittedBatch {
   readonly batchSize: number;

@@ -18,12 +18,13 @@ import {
 } from './checkpoint.js';
 import { cutCheckpoint } from './continuing.js';
 import { CheckpointError, ResumeError, RunFolderError } from './errors.js';
+import type { EpochMetrics } from './metrics-lines.js';
 import { MetricsLog, bytesBefore } from './metrics.js';
 import { checkResumeOptions, stableJson } from './options.js';
 import type { RunFolder } from './run-folder.js';
 import { rngDevices, saveCheckpoint } from './saving.js';
 import type { Session } from './session.js';
-import type { Continuation, EpochMetrics, TrainControl } from './types.js';
+import type { Continuation, TrainControl } from './train-control.js';
 
 /** Begins the session's phase, or resumes it. @throws see `train` */
 export function begin(session: Session): void {

@@ -22,7 +22,7 @@ import {
 import { createHash, type Hash } from 'node:crypto';
 import { z } from 'zod';
 import { CheckpointError } from './errors.js';
-import type { ResolvedTrainOptions } from './types.js';
+import type { ResolvedTrainOptions } from './train-options.js';
 
 const key = 'mamba_prune_checkpoint';
 const digestKey = 'digest';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { composeHooks, type EpochMetrics, type TrainHooks } from './index.js';
-import type { StepContext } from './types.js';
+import type { StepContext } from './step-context.js';
 
 const context = {} as StepContext;
 const term = (name: string) => ({ name, compute: () => undefined });

@@ -1,4 +1,4 @@
-import type { HookState, TrainHooks } from './types.js';
+import type { HookState, TrainHooks } from './hooks.js';
 
 /**
  * Several sets of hooks as one: calls go to each in turn, loss terms and states are joined, and the entries of

@@ -3,7 +3,7 @@ import { noGrad, scope, type Tensor } from '@mamba-prune/libtorch';
 import { type Checkpoint, type StoredTensor, toTensor } from './checkpoint.js';
 import { CheckpointError } from './errors.js';
 import type { Session } from './session.js';
-import type { Continuation } from './types.js';
+import type { Continuation } from './train-control.js';
 
 /**
  * The checkpoint that the phase before ended with, for the session's model: the tensors of the optimizer and

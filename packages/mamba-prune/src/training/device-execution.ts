@@ -4,10 +4,10 @@
  * the numbers that hooks ask for.
  */
 import { noGrad, optim, type Tensor, zeros } from '@mamba-prune/libtorch';
-import type { Execution } from './step.js';
+import type { StepContext, StepNumbers } from './step-context.js';
 import type { StepParts } from './step-parts.js';
 import { StepScalars } from './step-scalars.js';
-import type { StepContext, StepNumbers } from './types.js';
+import type { Execution } from './step.js';
 
 export interface StepState {
   /** Of the last step. */

@@ -4,7 +4,7 @@ import type { AugmentOptions } from '../data/index.js';
 import { readCheckpointInfo } from './checkpoint.js';
 import { CheckpointError } from './errors.js';
 import type { RunFolder } from './run-folder.js';
-import type { ResolvedTrainOptions } from './types.js';
+import type { ResolvedTrainOptions } from './train-options.js';
 
 type Begun = Pick<ResolvedTrainOptions, 'augment' | 'plainAugment'>;
 

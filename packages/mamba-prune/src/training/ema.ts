@@ -9,7 +9,7 @@ import {
   type Tensor,
 } from '@mamba-prune/libtorch';
 import { checksOf } from '../checks.js';
-import type { Trainable } from './types.js';
+import type { Trainable } from './trainable.js';
 
 /**
  * Exponential moving average of a model's parameters (Polyak averaging): a = d a + (1 - d) p after

@@ -7,7 +7,7 @@ import { imageType, precisionOn, weightCopies } from '../models/precision.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
 import type { Precision } from '../precision.js';
 import { type BatchSource, toTensors } from './batches.js';
-import type { Trainable } from './types.js';
+import type { Trainable } from './trainable.js';
 
 export interface Evaluation {
   /** Mean cross-entropy, without label smoothing. */

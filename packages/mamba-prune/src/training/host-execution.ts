@@ -1,8 +1,8 @@
 /** A step of the CPU: each result is waited for, so that a bad one is found before the weights are touched. */
 import { full, optim, type Tensor } from '@mamba-prune/libtorch';
-import type { Execution } from './step.js';
+import type { StepContext, StepNumbers } from './step-context.js';
 import type { StepParts } from './step-parts.js';
-import type { StepContext, StepNumbers } from './types.js';
+import type { Execution } from './step.js';
 
 /** Told of a quantity that is not finite; throws, unless the step is only tried. */
 export type OnNotFinite = (quantity: string, value: number) => void;

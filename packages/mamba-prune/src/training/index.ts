@@ -26,21 +26,17 @@ export type { StopOnSignals } from './signals.js';
 export { stopOnSignals } from './signals.js';
 export { train as trainModel } from './trainer.js';
 export type {
-  BestEpoch,
-  Continuation,
   Distillation,
-  EpochMetrics,
   HookState,
   LossTerm,
-  ResolvedTrainOptions,
   SavedModelInfo,
-  StepContext,
   StepInfo,
-  StepMetrics,
-  Trainable,
-  TrainControl,
   TrainHooks,
-  TrainOptions,
-  TrainResult,
-} from './types.js';
+} from './hooks.js';
+export type { EpochMetrics, StepMetrics } from './metrics-lines.js';
+export type { StepContext } from './step-context.js';
+export type { Continuation, TrainControl } from './train-control.js';
+export type { ResolvedTrainOptions, TrainOptions } from './train-options.js';
+export type { BestEpoch, TrainResult } from './train-result.js';
+export type { Trainable } from './trainable.js';
 export { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';

@@ -1,7 +1,8 @@
 /** The loss of a training step. */
 import { F, noGrad, type Tensor } from '@mamba-prune/libtorch';
 import { meanCrossEntropy } from '@mamba-prune/libtorch/kernels';
-import type { Distillation, StepContext } from './types.js';
+import type { Distillation } from './hooks.js';
+import type { StepContext } from './step-context.js';
 
 /** Cross-entropy with class numbers, or with the soft targets of mixup and cutmix where given. */
 export function classificationLoss(

@@ -1,6 +1,6 @@
 /** The learning rate over a training, from its options. */
 import { optim } from '@mamba-prune/libtorch';
-import type { ResolvedTrainOptions } from './types.js';
+import type { ResolvedTrainOptions } from './train-options.js';
 
 /**
  * A factor on `lr` for every step: rises linearly over the warm-up, then follows `schedule`. It has no

@@ -10,7 +10,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { RunFolderError } from './errors.js';
-import type { EpochMetrics, StepMetrics } from './types.js';
+import type { EpochMetrics, StepMetrics } from './metrics-lines.js';
 
 export type MetricsLine = EpochMetrics | StepMetrics;
 

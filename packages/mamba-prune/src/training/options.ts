@@ -1,13 +1,13 @@
 /** Training options: defaults, checks, and what may change when a run is resumed. */
-import { type AugmentOptions, augmentPreset, type DatasetInfo } from '../data/index.js';
 import { checksOf } from '../checks.js';
-import { type OptionKinds, checkOptions, requireOptions } from '../option-checks.js';
+import { type AugmentOptions, augmentPreset, type DatasetInfo } from '../data/index.js';
 import { UsageError } from '../errors.js';
 import { checkLimits, trainLimits } from '../limits.js';
+import { type OptionKinds, checkOptions, requireOptions } from '../option-checks.js';
 import { precisionNames } from '../precision.js';
 import { ResumeError } from './errors.js';
 import { defaultGamma } from './lr-schedule.js';
-import { type ResolvedTrainOptions, type TrainOptions, optimizerNames } from './types.js';
+import { type ResolvedTrainOptions, type TrainOptions, optimizerNames } from './train-options.js';
 
 const where = 'TrainOptions';
 

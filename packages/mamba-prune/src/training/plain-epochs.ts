@@ -5,7 +5,7 @@
  * section 2.1).
  */
 import type { LastAugment } from '../data/index.js';
-import type { ResolvedTrainOptions } from './types.js';
+import type { ResolvedTrainOptions } from './train-options.js';
 
 type Options = Pick<
   ResolvedTrainOptions,

@@ -1,14 +1,14 @@
 /** Running statistics of batch normalisation, measured anew: after a cut they are another model's. */
 import { nn, noGrad, scope, type Tensor } from '@mamba-prune/libtorch';
-import type { DatasetInfo, NoteHandler } from '../data/index.js';
 import { checksOf } from '../checks.js';
-import { type OptionKinds, requireOptions } from '../option-checks.js';
+import type { DatasetInfo, NoteHandler } from '../data/index.js';
 import { UsageError } from '../errors.js';
 import { batchNormsOf } from '../models/batch-norm.js';
 import { rememberModes } from '../models/modes.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { type BatchSource, toTensors } from './batches.js';
 import { deviceOf } from './evaluate.js';
-import type { Trainable } from './types.js';
+import type { Trainable } from './trainable.js';
 
 export interface ReestimateOptions {
   /** Calibration batches; as many as the source has in one epoch, if that is less. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { type Environment, describeEnvironment } from './environment.js';
 import { RunFolderError } from './errors.js';
-import type { ResolvedTrainOptions } from './types.js';
+import type { ResolvedTrainOptions } from './train-options.js';
 
 const runKind = 'mamba-prune run';
 

@@ -5,19 +5,17 @@ import type { Dataset } from '../data/index.js';
 import { findNotFinite } from './checkpoint.js';
 import type { DataParallel } from './data-parallel/data-parallel.js';
 import { TrainingDivergedError } from './errors.js';
+import type { TrainHooks } from './hooks.js';
+import type { EpochMetrics } from './metrics-lines.js';
 import type { MetricsLog } from './metrics.js';
 import type { RunFolder } from './run-folder.js';
+import type { StepNumbers } from './step-context.js';
 import { StepParts } from './step-parts.js';
+import type { TrainControl } from './train-control.js';
+import type { ResolvedTrainOptions } from './train-options.js';
+import type { BestEpoch } from './train-result.js';
 import type { StepPlace } from './train-step.js';
-import type {
-  BestEpoch,
-  EpochMetrics,
-  ResolvedTrainOptions,
-  StepNumbers,
-  Trainable,
-  TrainControl,
-  TrainHooks,
-} from './types.js';
+import type { Trainable } from './trainable.js';
 
 export class Session extends StepParts {
   readonly phase: string;

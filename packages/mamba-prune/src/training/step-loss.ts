@@ -1,7 +1,9 @@
 /** What a step minimises, and what is summed of it over an epoch. */
 import type { Tensor } from '@mamba-prune/libtorch';
+import type { TrainHooks } from './hooks.js';
 import { classificationLoss, distilledLoss } from './losses.js';
-import type { ResolvedTrainOptions, StepContext, TrainHooks } from './types.js';
+import type { StepContext } from './step-context.js';
+import type { ResolvedTrainOptions } from './train-options.js';
 
 /** Name of the gradients' norm among the terms. */
 export const gradNormTerm = 'gradNorm';

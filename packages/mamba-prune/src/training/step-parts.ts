@@ -6,9 +6,11 @@ import type { ComputePrecision } from '../precision.js';
 import type { DataParallel } from './data-parallel/data-parallel.js';
 import { Ema } from './ema.js';
 import { deviceOf } from './evaluate.js';
+import type { TrainHooks } from './hooks.js';
 import { RunningSums } from './running.js';
 import { termNames } from './step-loss.js';
-import type { ResolvedTrainOptions, Trainable, TrainHooks } from './types.js';
+import type { ResolvedTrainOptions } from './train-options.js';
+import type { Trainable } from './trainable.js';
 
 export class StepParts {
   readonly device: string;

@@ -1,6 +1,6 @@
 /** The numbers of a step that hooks ask for, where captured steps read them. */
 import { full, ops, type Tensor } from '@mamba-prune/libtorch';
-import type { StepNumbers } from './types.js';
+import type { StepNumbers } from './step-context.js';
 
 type Value = (numbers: StepNumbers) => number;
 

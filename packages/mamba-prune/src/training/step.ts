@@ -7,9 +7,9 @@ import { F, noGrad, scope, type Tensor } from '@mamba-prune/libtorch';
 import { checkLogits } from '../models/family-results.js';
 import type { BatchSize, BatchTensors } from './batches.js';
 import { countRight } from './evaluate.js';
+import type { StepContext, StepNumbers } from './step-context.js';
 import { stepLoss } from './step-loss.js';
 import type { StepParts } from './step-parts.js';
-import type { StepContext, StepNumbers } from './types.js';
 
 /** How a step's work is given to the device: each result waited for, or none. */
 export interface Execution {

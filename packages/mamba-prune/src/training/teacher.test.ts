@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
 import { type Distillation, RunFolder } from './index.js';
-import { checkTeacher } from './teacher.js';
-import { train } from './trainer.js';
 import { classificationLoss, distilledLoss } from './losses.js';
+import type { StepContext } from './step-context.js';
+import { checkTeacher } from './teacher.js';
 import { eachTestsFolder } from './testing/each-folder.js';
 import { toyDataset, toyInfo, ToyModel, toyOptions, toyRun } from './testing/toy.js';
-import type { StepContext } from './types.js';
+import { train } from './trainer.js';
 
 /** Gives logits that were decided before. */
 class Fixed extends nn.Module {

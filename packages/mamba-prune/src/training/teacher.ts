@@ -1,11 +1,12 @@
 /** Whether a teacher can teach, found out before any work is done. */
 import { noGrad, scope, zeros } from '@mamba-prune/libtorch';
-import type { DatasetInfo } from '../data/index.js';
 import { checksOf } from '../checks.js';
-import { type OptionKinds, requireOptions } from '../option-checks.js';
+import type { DatasetInfo } from '../data/index.js';
 import { UsageError } from '../errors.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { deviceOf } from './evaluate.js';
-import type { Distillation, Trainable } from './types.js';
+import type { Distillation } from './hooks.js';
+import type { Trainable } from './trainable.js';
 
 const where = 'distillation';
 

@@ -3,7 +3,7 @@ import type { StepBatch } from './batches.js';
 import { DeviceStep } from './device-step.js';
 import { HostStep } from './host-step.js';
 import type { Session } from './session.js';
-import type { StepNumbers } from './types.js';
+import type { StepNumbers } from './step-context.js';
 
 /** Where a step stands in the training. */
 export type StepPlace = Pick<StepNumbers, 'totalSteps' | 'stepsPerEpoch' | 'progress'>;

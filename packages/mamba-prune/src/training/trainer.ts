@@ -13,10 +13,12 @@ import { begin } from './beginning.js';
 import { beginTogether } from './data-parallel/begin-together.js';
 import { DataParallel } from './data-parallel/data-parallel.js';
 import { makeSources, type Sources } from './data-source.js';
-import { evaluate, type Evaluation } from './evaluate.js';
-import { learningRateSchedule } from './lr-schedule.js';
-import { resolveTrainOptions } from './options.js';
 import { withCropsAsBegun } from './earlier-crops.js';
+import { evaluate, type Evaluation } from './evaluate.js';
+import type { TrainHooks } from './hooks.js';
+import { learningRateSchedule } from './lr-schedule.js';
+import type { EpochMetrics } from './metrics-lines.js';
+import { resolveTrainOptions } from './options.js';
 import { isPlainEpoch } from './plain-epochs.js';
 import type { RunFolder } from './run-folder.js';
 import { RateMeter } from './running.js';
@@ -24,16 +26,11 @@ import { saveCheckpoint, saveModelFile } from './saving.js';
 import { Session } from './session.js';
 import { gradNormTerm } from './step-loss.js';
 import { checkTeacher } from './teacher.js';
+import type { TrainControl } from './train-control.js';
+import type { ResolvedTrainOptions, TrainOptions } from './train-options.js';
+import type { TrainResult } from './train-result.js';
 import { makeStep, type TrainStep } from './train-step.js';
-import type {
-  EpochMetrics,
-  ResolvedTrainOptions,
-  Trainable,
-  TrainControl,
-  TrainHooks,
-  TrainOptions,
-  TrainResult,
-} from './types.js';
+import type { Trainable } from './trainable.js';
 
 /**
  * Trains a model in place and writes the run's files. Afterwards the model has the weights that

@@ -1,7 +1,7 @@
 // One run among many: what belongs to the run, or the method, that is pointed at or has the keyboard's focus stands out, and all
 // other marks fade. No redrawing: a hundred runs would make the pointer lag.
 import { useEffect } from 'preact/hooks';
-import type { RunData } from '../../src/data/types.js';
+import type { RunData } from '../../src/page-data/run.js';
 
 /** What a mark is called in a plot, as Plot passes on nothing else; `named` makes it data attributes. */
 export const markOf = ({ id, method }: Pick<RunData, 'id' | 'method'>): string =>

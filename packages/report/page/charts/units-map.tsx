@@ -1,6 +1,7 @@
 // One square per unit of the dense model. A canvas: a model has tens of thousands of units.
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
-import type { GroupData, RunData } from '../../src/data/types.js';
+import type { GroupData } from '../../src/page-data/pruning.js';
+import type { RunData } from '../../src/page-data/run.js';
 import { usePage } from '../context.js';
 import { Legend, ShowAll } from '../controls.js';
 import { grouped } from '../format.js';

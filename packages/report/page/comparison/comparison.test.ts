@@ -1,6 +1,6 @@
 // The picture of a comparison, as a file and in the parts that need no browser.
 import { describe, expect, it } from 'vitest';
-import type { PicturedComparison } from '../../src/data/types.js';
+import type { PicturedComparison } from '../../src/page-data/comparison.js';
 import { elementsIn, placeOf, readPicture } from '../../src/testing/read-picture.js';
 import { guessedWidth } from '../charts/guessed-width.js';
 import { comparisonSvg } from './file.js';

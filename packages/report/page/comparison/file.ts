@@ -1,7 +1,7 @@
 // The picture of a comparison as a file, drawn without a browser. `scripts/build-page.mjs` bundles this for Node.js, with all that it
 // needs.
 import { DOMParser } from 'linkedom';
-import type { PictureHeading, PicturedComparison } from '../../src/data/types.js';
+import type { PictureHeading, PicturedComparison } from '../../src/page-data/comparison.js';
 import { guessedWidth } from '../charts/guessed-width.js';
 import { lightColours } from '../colours.js';
 import { translator } from '../i18n/index.js';

@@ -1,5 +1,5 @@
 // Where the parts of the picture of a comparison stand, in pixels. Computes alone: no page is needed.
-import type { PicturedComparison } from '../../src/data/types.js';
+import type { PicturedComparison } from '../../src/page-data/comparison.js';
 import { type MacsAxis, linearAxis, logAxis } from './macs-axis.js';
 
 /** Of a text, in pixels. */

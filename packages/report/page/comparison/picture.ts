@@ -1,7 +1,7 @@
 // The picture of a comparison: accuracy against MACs, of every method at every size. The page shows it, and `mamba-prune compare`
 // writes it beside its results (`file.ts`).
 import * as Plot from '@observablehq/plot';
-import type { PictureHeading, PicturedComparison } from '../../src/data/types.js';
+import type { PictureHeading, PicturedComparison } from '../../src/page-data/comparison.js';
 import { gridStyle, tipStyle } from '../charts/plot-style.js';
 import { shortened } from '../charts/text-width.js';
 import { methodColour } from '../colours.js';

@@ -1,7 +1,9 @@
 // Loss, accuracy and learning rate over the epochs of all trainings of a run.
 import * as Plot from '@observablehq/plot';
 import { useState } from 'preact/hooks';
-import type { EpochPoint, RoundData, RunData } from '../../src/data/types.js';
+import type { EpochPoint } from '../../src/page-data/epochs.js';
+import type { RoundData } from '../../src/page-data/pruning.js';
+import type { RunData } from '../../src/page-data/run.js';
 import { Chart, type TableData } from '../charts/chart.js';
 import { markOf } from '../charts/highlight.js';
 import { flags } from '../charts/label-marks.js';

@@ -5,7 +5,7 @@ import type {
   DisagreementData,
   DisagreementExample,
   EvaluationData,
-} from '../../src/data/types.js';
+} from '../../src/page-data/evaluation.js';
 import { Chart } from '../charts/chart.js';
 import { plotStyle, tipStyle } from '../charts/plot-style.js';
 import { shortened, textWidth } from '../charts/text-width.js';

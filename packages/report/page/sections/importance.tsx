@@ -1,7 +1,8 @@
 // Histograms of the scores that a cut went by, with the border between kept and removed.
 import * as Plot from '@observablehq/plot';
 import { useState } from 'preact/hooks';
-import type { RunData, ScoresData } from '../../src/data/types.js';
+import type { ScoresData } from '../../src/page-data/pruning.js';
+import type { RunData } from '../../src/page-data/run.js';
 import { Chart } from '../charts/chart.js';
 import { type Bin, binTable, stackedBars } from '../charts/histogram.js';
 import { flags } from '../charts/label-marks.js';

@@ -1,10 +1,11 @@
 // Widths of the groups before and after each round, and which units are left.
 import * as Plot from '@observablehq/plot';
 import { useState } from 'preact/hooks';
-import type { GroupData, RunData } from '../../src/data/types.js';
+import type { GroupData } from '../../src/page-data/pruning.js';
+import type { RunData } from '../../src/page-data/run.js';
 import { Chart } from '../charts/chart.js';
-import { gridStyle, plotStyle, tipStyle } from '../charts/plot-style.js';
 import { thinned } from '../charts/place-labels.js';
+import { gridStyle, plotStyle, tipStyle } from '../charts/plot-style.js';
 import { textWidth } from '../charts/text-width.js';
 import { UnitsMap } from '../charts/units-map.js';
 import { usePage } from '../context.js';

@@ -1,14 +1,18 @@
 // The comparison of methods over seeds: means, spread, tests.
 import { useState } from 'preact/hooks';
-import type { ComparedMethod, ComparedTest, ComparisonData } from '../../src/data/types.js';
+import type {
+  ComparedMethod,
+  ComparedTest,
+  ComparisonData,
+} from '../../src/page-data/comparison.js';
 import { Chart } from '../charts/chart.js';
 import { textWidth } from '../charts/text-width.js';
 import { methodColour } from '../colours.js';
 import { drawComparison } from '../comparison/picture.js';
 import { usePage } from '../context.js';
-import type { Translate } from '../i18n/index.js';
 import { Section, Select } from '../controls.js';
 import { count, percent, points } from '../format.js';
+import type { Translate } from '../i18n/index.js';
 import { RunMark } from '../run-mark.js';
 import { epochsText, methodName, rateName } from '../words.js';
 import { Command } from './repeat.js';

@@ -1,6 +1,6 @@
 // What pruning brought: the run in focus against its dense model, and all runs as a table.
 import { type Baseline, baselineOf } from '../../src/data/baseline.js';
-import type { RunData } from '../../src/data/types.js';
+import type { RunData } from '../../src/page-data/run.js';
 import { usePage } from '../context.js';
 import { Section } from '../controls.js';
 import { bytes, count, digits, milliseconds, percent, points } from '../format.js';

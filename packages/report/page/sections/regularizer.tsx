@@ -1,6 +1,7 @@
 // RSST: the strength over time, and how the norms of the doomed part from those that stay.
 import * as Plot from '@observablehq/plot';
-import type { EpochPoint, KindNorms, NormSpread, RunData } from '../../src/data/types.js';
+import type { EpochPoint, KindNorms, NormSpread } from '../../src/page-data/epochs.js';
+import type { RunData } from '../../src/page-data/run.js';
 import { Chart } from '../charts/chart.js';
 import { type Bin, binTable, stackedBars } from '../charts/histogram.js';
 import { gridStyle, heightFor, plotStyle, tipStyle } from '../charts/plot-style.js';

@@ -1,6 +1,6 @@
 // How to make a run again.
 import { useState } from 'preact/hooks';
-import type { RepeatCommand, RunData } from '../../src/data/types.js';
+import type { RepeatCommand, RunData } from '../../src/page-data/run.js';
 import { usePage } from '../context.js';
 import { RunSelect, Section } from '../controls.js';
 import { Prose } from '../prose.js';

@@ -1,7 +1,8 @@
 // All runs as a table, in the order of any column.
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
-import type { ReportData, RunData } from '../../src/data/types.js';
+import type { ReportData } from '../../src/page-data/report.js';
+import type { RunData } from '../../src/page-data/run.js';
 import { useMatchingRuns, usePage } from '../context.js';
 import { bytes, count, milliseconds, percent } from '../format.js';
 import type { TextKey, Translate } from '../i18n/index.js';

@@ -1,15 +1,15 @@
 // What each part of a model loses when it alone is cut: a strip of parts for each kind, darker where more is lost.
 import * as Plot from '@observablehq/plot';
 import { useState } from 'preact/hooks';
-import type { SensitivityData, SensitivityPartData } from '../../src/data/types.js';
+import type { SensitivityData, SensitivityPartData } from '../../src/page-data/sensitivity.js';
 import { Chart } from '../charts/chart.js';
 import { thinned } from '../charts/place-labels.js';
 import { plotStyle, tipStyle } from '../charts/plot-style.js';
 import { textWidth } from '../charts/text-width.js';
-import { sensitivitiesOf } from '../sensitivities.js';
 import { usePage } from '../context.js';
 import { Section, Segments, Select } from '../controls.js';
 import { digits, grouped, percent } from '../format.js';
+import { sensitivitiesOf } from '../sensitivities.js';
 import { kindName, shortNames } from '../words.js';
 
 type Measure = 'accuracy' | 'loss';

@@ -1,7 +1,8 @@
 // Accuracy against what a model costs, with the Pareto front.
 import * as Plot from '@observablehq/plot';
 import { useState } from 'preact/hooks';
-import type { ReportData, RunData } from '../../src/data/types.js';
+import type { ReportData } from '../../src/page-data/report.js';
+import type { RunData } from '../../src/page-data/run.js';
 import { Chart } from '../charts/chart.js';
 import { markOf } from '../charts/highlight.js';
 import { nameLabels } from '../charts/label-marks.js';

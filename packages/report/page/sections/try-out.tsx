@@ -1,15 +1,16 @@
 // The dense and the pruned model side by side, in the reader's own browser.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { baselineOf } from '../../src/data/baseline.js';
-import type { RunData, TryOutModel } from '../../src/data/types.js';
+import type { RunData } from '../../src/page-data/run.js';
+import type { TryOutModel } from '../../src/page-data/try-out.js';
 import { usePage } from '../context.js';
 import { Section, Segments, Select } from '../controls.js';
 import { bytes, count, digits, milliseconds, percent } from '../format.js';
 import { Engine } from '../try-out/engine.js';
 import type { Models } from '../try-out/models.js';
-import { Command } from './repeat.js';
 import { imageInput } from '../try-out/pixels.js';
 import type { Backend, RunResult } from '../try-out/protocol.js';
+import { Command } from './repeat.js';
 
 /** Runs whose models can be tried, here or in the studio. */
 export const triableRuns = (runs: readonly RunData[], models: Models | undefined): RunData[] =>

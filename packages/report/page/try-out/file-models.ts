@@ -1,5 +1,5 @@
 // Models that lie in the page itself, with the runtime.
-import type { TryOutModel } from '../../src/data/types.js';
+import type { TryOutModel } from '../../src/page-data/try-out.js';
 import type { Models } from './models.js';
 import type { Request } from './protocol.js';
 

@@ -1,5 +1,7 @@
 // Where the models come from that can be tried.
-import type { EvaluationData, RunData, TryOutModel } from '../../src/data/types.js';
+import type { EvaluationData } from '../../src/page-data/evaluation.js';
+import type { RunData } from '../../src/page-data/run.js';
+import type { TryOutModel } from '../../src/page-data/try-out.js';
 import type { Backend } from './protocol.js';
 
 export interface Evaluated {

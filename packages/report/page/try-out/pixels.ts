@@ -1,6 +1,6 @@
 // From a picture to what a model takes: decoded by the browser, prepared by the code that evaluated the model.
 import { prepare } from 'mamba-prune/preparation';
-import type { TryOutModel } from '../../src/data/types.js';
+import type { TryOutModel } from '../../src/page-data/try-out.js';
 import { decode } from './decode.js';
 import type { ImageInput } from './protocol.js';
 

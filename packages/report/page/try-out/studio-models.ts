@@ -1,5 +1,5 @@
 // Models that the studio exports when they are asked for.
-import type { TryOutModel } from '../../src/data/types.js';
+import type { TryOutModel } from '../../src/page-data/try-out.js';
 import type { Evaluated, Models } from './models.js';
 
 async function get(path: string, query: Record<string, string> = {}): Promise<Response> {

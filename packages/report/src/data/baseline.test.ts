@@ -8,11 +8,11 @@ import {
   tinyRecipe,
   tinyTraining,
 } from '../../../mamba-prune/src/workflows/testing/tiny.js';
+import type { RunData } from '../page-data/run.js';
 import { type SmallRuns, makeSmallRuns } from '../testing/small-runs.js';
 import { baselineOf } from './baseline.js';
 import { collect } from './collect.js';
 import { findRuns } from './find-runs.js';
-import type { RunData } from './types.js';
 
 let small: SmallRuns;
 beforeAll(async () => {

@@ -1,6 +1,6 @@
 // Which dense model a pruned run is to be compared with: the one that was trained as long and alike.
 // The page reads it too: no import of Node.js or of mamba-prune.
-import type { RunData, TrainingData } from './types.js';
+import type { RunData, TrainingData } from '../page-data/run.js';
 
 /** What a pruned run is compared with. */
 export interface Baseline {

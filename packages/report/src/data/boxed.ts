@@ -9,7 +9,7 @@ import {
   boxedPackage,
 } from 'mamba-prune/internal';
 import { z } from 'zod';
-import type { Fact, RunData, RunMethod } from './types.js';
+import type { Fact, RunData, RunMethod } from '../page-data/run.js';
 
 export interface BoxedRuns {
   readonly runs: readonly RunData[];

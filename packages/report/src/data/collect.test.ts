@@ -4,11 +4,12 @@ import { pruneRun, trainRun } from 'mamba-prune';
 import { readPruningRecord, unpackScores, readRoundScores } from 'mamba-prune/workflows';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tinyPruning, tinyTraining } from '../../../mamba-prune/src/workflows/testing/tiny.js';
+import type { ReportData } from '../page-data/report.js';
+import type { RunData } from '../page-data/run.js';
 import { writeSmallComparison } from '../testing/small-comparison.js';
 import { type SmallRuns, makeSmallRuns } from '../testing/small-runs.js';
 import { collect } from './collect.js';
 import { findRuns } from './find-runs.js';
-import type { ReportData, RunData } from './types.js';
 
 let small: SmallRuns;
 let report: ReportData;

@@ -5,12 +5,13 @@ import { AddonError } from '@mamba-prune/libtorch';
 import { digestFile } from '@mamba-prune/libtorch/files';
 import { groupKinds } from 'mamba-prune/models';
 import { readSensitivity } from 'mamba-prune/workflows';
-import { type FoundRuns, idOf } from './find-runs.js';
+import type { KindLabel, ReportData } from '../page-data/report.js';
+import type { RunData } from '../page-data/run.js';
 import { studioCommand } from './facts.js';
+import { type FoundRuns, idOf } from './find-runs.js';
 import { readComparison } from './read-comparison.js';
 import { type ReadRun, type Source, readRun } from './read-run.js';
 import { sensitivityData } from './sensitivity.js';
-import type { KindLabel, ReportData, RunData } from './types.js';
 
 /**
  * Everything that can be read. A damaged run or comparison is left out, and named in the notes.

@@ -1,7 +1,7 @@
 // What a run was made with, in words; names are the options of the command line.
 import type { RunConfig } from 'mamba-prune/training';
 import { shellCommand } from 'mamba-prune/internal';
-import type { Fact, RepeatCommand } from './types.js';
+import type { Fact, RepeatCommand } from '../page-data/run.js';
 
 /** Left out of the page: said elsewhere, or of no use to a reader. */
 const hidden = new Set(['model', 'dataset', 'recipe', 'rates', 'method', 'data', 'arch']);

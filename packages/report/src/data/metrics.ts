@@ -3,7 +3,7 @@ import { DataError } from 'mamba-prune';
 import { readUnitNorms } from 'mamba-prune/pruning';
 import type { MetricsLine } from 'mamba-prune/training';
 import { z } from 'zod';
-import type { EpochPoint, PhaseData, StepPoint } from './types.js';
+import type { EpochPoint, PhaseData, StepPoint } from '../page-data/epochs.js';
 
 /** Points of single steps that a page gets: more than it has pixels. */
 const maxSteps = 2000;

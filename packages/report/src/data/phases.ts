@@ -1,7 +1,7 @@
 // The trainings that a run consists of.
 import type { MetricsLine, RunConfig } from 'mamba-prune/training';
 import type { PruningRecord } from 'mamba-prune/workflows';
-import type { PhaseData } from './types.js';
+import type { PhaseData } from '../page-data/epochs.js';
 
 /** `epochs` and `cuts` of `settings.rsst`, and `epochs` of of the recipe, as far as they are of use here. */
 interface PruneTraining {

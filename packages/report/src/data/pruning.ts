@@ -7,7 +7,7 @@ import {
 } from 'mamba-prune/workflows';
 import { bytes, count, milliseconds } from 'mamba-prune/format';
 import { decodeUnits } from 'mamba-prune/internal';
-import type { GroupData, PruningData, RoundData, ScoresData } from './types.js';
+import type { GroupData, PruningData, RoundData, ScoresData } from '../page-data/pruning.js';
 
 /** @param path - of the run; @throws DataError if the scores of a round are damaged */
 export function pruningData(path: string, record: PruningRecord): PruningData {

@@ -4,8 +4,8 @@ import { readTextFile } from '@mamba-prune/libtorch/files';
 import { DataError } from 'mamba-prune';
 import { modelLabel } from 'mamba-prune/internal';
 import { z } from 'zod';
+import type { ComparisonData } from '../page-data/comparison.js';
 import { repeatCommand } from './facts.js';
-import type { ComparisonData } from './types.js';
 
 const testSchema = z.object({
   methods: z.tuple([z.string(), z.string()]),

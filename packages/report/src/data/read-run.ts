@@ -6,6 +6,8 @@ import { createModelFromConfig, parametersOf } from 'mamba-prune/models';
 import type { RunConfig } from 'mamba-prune/training';
 import { type PruningRecord, readPruningRecord } from 'mamba-prune/workflows';
 import { checkModelFile, modelLabel } from 'mamba-prune/internal';
+import type { EpochPoint } from '../page-data/epochs.js';
+import type { ModelSize, RunData, RunMethod, RunState } from '../page-data/run.js';
 import { factsOf, repeatCommand } from './facts.js';
 import { checkLines, epochPoints, stepPoints } from './metrics.js';
 import { phasesOf } from './phases.js';
@@ -13,7 +15,6 @@ import { pruningData } from './pruning.js';
 import { checkConfig } from './run-config.js';
 import { runSensitivity } from './sensitivity.js';
 import { trainingOf } from './training.js';
-import type { EpochPoint, ModelSize, RunData, RunMethod, RunState } from './types.js';
 
 /** A run, and the model that it began with. */
 export interface ReadRun {

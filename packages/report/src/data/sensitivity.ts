@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type SensitivityFile, readSensitivity } from 'mamba-prune/workflows';
-import type { SensitivityData } from './types.js';
+import type { SensitivityData } from '../page-data/sensitivity.js';
 
 /** The file that a run may hold beside its model. */
 const sensitivityFile = 'sensitivity.json';

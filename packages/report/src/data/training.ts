@@ -1,7 +1,9 @@
 // How a run was trained after what it began with, as far as it decides whether two runs were trained alike.
+import { stableJson } from 'mamba-prune/internal';
 import type { RunConfig } from 'mamba-prune/training';
 import type { PruningRecord } from 'mamba-prune/workflows';
-import type { PhaseData, TrainingData } from './types.js';
+import type { PhaseData } from '../page-data/epochs.js';
+import type { TrainingData } from '../page-data/run.js';
 
 /** What changes no weight, and what is compared by itself. */
 const ignored = new Set([
@@ -34,7 +36,7 @@ export function trainingOf(
     // The warm-up is a part of each training, however many there are.
     warmupEpochs: number(warmupEpochs),
     warmupShare: number(epochs) > 0 ? number(warmupEpochs) / number(epochs) : 0,
-    recipe: sortedJson({
+    recipe: stableJson({
       ...Object.fromEntries(kept),
       distill,
       dataset: name,
@@ -61,11 +63,3 @@ function epochsOf(
 }
 
 const number = (value: unknown): number => (typeof value === 'number' ? value : 0);
-
-/** The same text whatever the order of the keys. */
-const sortedJson = (value: unknown): string =>
-  JSON.stringify(value, (_, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );

@@ -1,5 +1,5 @@
 // Confusion matrices, and the images on which two models differ.
-import type { DisagreementData } from '../data/types.js';
+import type { DisagreementData } from '../page-data/evaluation.js';
 import type { Predictions } from './classify.js';
 
 /** Examples of each kind that a report gets. */

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { type Dataset, type ModelConfigBase, RunFolder } from 'mamba-prune';
 import type { NoteHandler } from 'mamba-prune/data';
 import { openDataFor, requireRecordedDataset } from 'mamba-prune/internal';
-import type { RunData } from '../data/types.js';
+import type { RunData } from '../page-data/run.js';
 
 /** Where test images are, in place of what runs name. */
 export interface ImageSource {

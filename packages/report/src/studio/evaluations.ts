@@ -1,7 +1,8 @@
 // Test images shown to all finished models, when a page asks for it: it keeps this machine busy for a while.
-import type { EvaluationData, RunData } from '../data/types.js';
 import { evaluateRuns, isAboutData } from '../images/evaluate-runs.js';
 import type { ImageSource } from '../images/open-images.js';
+import type { EvaluationData } from '../page-data/evaluation.js';
+import type { RunData } from '../page-data/run.js';
 
 /** As many as a report shows unless told otherwise. */
 const imageCount = 1000;

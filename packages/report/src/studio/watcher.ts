@@ -9,7 +9,9 @@ import { studioCommand } from '../data/facts.js';
 import { findRunsBelow, idOf } from '../data/find-runs.js';
 import { readComparison } from '../data/read-comparison.js';
 import { type ReadRun, readRun } from '../data/read-run.js';
-import type { ComparisonData, ReportData, RunData, StudioUpdate } from '../data/types.js';
+import type { ComparisonData } from '../page-data/comparison.js';
+import type { ReportData, StudioUpdate } from '../page-data/report.js';
+import type { RunData } from '../page-data/run.js';
 
 interface Entry<T> {
   /** Of the files that it was read from. */

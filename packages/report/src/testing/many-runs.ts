@@ -1,12 +1,8 @@
 // For tests: the data of a report about any number of runs with long names, without the runs.
-import type {
-  EpochPoint,
-  GroupData,
-  ReportData,
-  RoundData,
-  RunData,
-  RunMethod,
-} from '../data/types.js';
+import type { EpochPoint } from '../page-data/epochs.js';
+import type { GroupData, RoundData } from '../page-data/pruning.js';
+import type { ReportData } from '../page-data/report.js';
+import type { RunData, RunMethod } from '../page-data/run.js';
 
 const methods: readonly RunMethod[] = ['train', 'oneshot', 'refill', 'rsst'];
 const repeat = { cwd: '/work', line: 'mamba-prune prune runs/dense --rate 0.7' };

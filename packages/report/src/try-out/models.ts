@@ -4,10 +4,11 @@ import { type ModelInfo, loadModel } from 'mamba-prune';
 import { buildOnnxModel, encodeModel } from 'mamba-prune/onnx';
 import { openDataFor, withModelInfo } from 'mamba-prune/internal';
 import { preprocessingOf } from 'mamba-prune/preparation';
-import type { RunData, TryOutModel, TryOutSample } from '../data/types.js';
 import { chooseImages } from '../images/classify.js';
 import { type ImageSource, dataFolderOf } from '../images/open-images.js';
 import { thumbnail } from '../images/thumbnail.js';
+import type { RunData } from '../page-data/run.js';
+import type { TryOutModel, TryOutSample } from '../page-data/try-out.js';
 
 /** A few of every class, more than fit one row. */
 const sampleCount = 30;

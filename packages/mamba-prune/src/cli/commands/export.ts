@@ -3,17 +3,17 @@ import { basename, dirname, extname, join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import { checkFolder, isWrongName, makeFolder } from '../../files/folder.js';
+import { bytes, count } from '../../format.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { exportFolder } from '../hub-export.js';
+import { type OnnxOutcome, onnxFacts, printAccuracy, writeOnnx } from '../onnx-export.js';
 import { openModel } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type HubFlags, addHubOptions, checkHubOptions, refuseHubOptions } from '../options/hub.js';
 import { type ImportFlags, addImportOptions, modelArgument } from '../options/import.js';
 import { dropPathOption } from '../options/model.js';
 import { type OnnxFlags, addOnnxOptions, refuseOnnxOptions } from '../options/onnx.js';
-import { choiceOption } from '../options/parse.js';
-import { bytes, count } from '../../format.js';
-import { type OnnxOutcome, onnxFacts, printAccuracy, writeOnnx } from '../onnx-export.js';
+import { addOptions, choiceOption } from '../options/parse.js';
 
 const formats = ['safetensors', 'onnx', 'hf'] as const;
 /** Those of one file, which its ending names. */
@@ -39,16 +39,14 @@ export function addExportCommand(program: Command, cli: Cli): void {
         'beside them, and a model card; push uploads it.',
     )
     .argument('<MODEL|RUN>', modelArgument);
-  for (const option of [
+  addOptions(command, [
     choiceOption('--format <name>', 'format of the file', formats, 'by the ending of --out'),
     new Option(
       '--out <file>',
       'the file to write, .safetensors or .onnx, or the folder of hf (required)',
     ).makeOptionMandatory(),
     new Option('--overwrite', 'replace the file, or those in the folder, if it exists'),
-  ]) {
-    command.addOption(option);
-  }
+  ]);
   addHubOptions(command);
   addOnnxOptions(command);
   addImportOptions(command);

@@ -1,17 +1,19 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
+import { plural } from '../../format.js';
 import { familyNamed } from '../../models/families.js';
 import type { Family } from '../../models/family.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { needForImages } from '../../pruning/importances.js';
+import { relativePath, resumeCommand } from '../../shell.js';
 import type { PruneRun } from '../../workflows/prune/run.js';
 import type { PruneSettings } from '../../workflows/prune/settings.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { openModel } from '../open-model.js';
-import type { ImageSource } from '../own-images.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import {
   type CacheOptions,
@@ -19,12 +21,14 @@ import {
   addCacheOption,
   addDataOptions,
 } from '../options/data.js';
+import { rateOfGroups } from '../options/groups.js';
 import {
   type ImportFlags,
   addImportOptions,
   importOptionsOf,
   modelArgument,
 } from '../options/import.js';
+import { checkPruningFlags } from '../options/pruning-checks.js';
 import {
   type PruningFlags,
   addPruningOptions,
@@ -33,27 +37,20 @@ import {
   pruningOf,
   recipeThrough,
 } from '../options/pruning.js';
-import { checkPruningFlags } from '../options/pruning-checks.js';
-import { rateOfGroups } from '../options/groups.js';
-import { type ModelKind, hasRates, ratesOf } from '../options/rates.js';
+import { hasRates, modelKinds, ratesOf } from '../options/rates.js';
 import {
   type RecipeOptions,
-  type RunOptions,
   addRecipeOptions,
-  addRunOptions,
   checkMomentum,
-  checkNew,
-  defined,
-  outOf,
   recipeOf,
   refuseOtherPreset,
   typedRecipe,
 } from '../options/recipe.js';
-import { type TypedRates, noteOtherChoice, typedRatesFrom } from '../rates-from.js';
+import { type RunOptions, addRunOptions, checkNew, outOf } from '../options/run.js';
+import type { ImageSource } from '../own-images.js';
 import { pruningHooks } from '../pruning-progress.js';
 import { printPruningRun } from '../pruning-tables.js';
-import { plural } from '../../format.js';
-import { relativePath, resumeCommand } from '../../shell.js';
+import { type TypedRates, noteOtherChoice, typedRatesFrom } from '../rates-from.js';
 import { interruptible } from '../work.js';
 
 type PruneCommandOptions = CommonOptions &
@@ -236,8 +233,9 @@ async function newSettings(
   }
   const { given, options } = context;
   const opened = await openModel(context, argument);
-  const kinds = kindsOf(opened.model);
-  const groups = opened.model.pruningGroups().map(({ name, kind }) => ({ name, kind }));
+  const pruned = opened.model.pruningGroups();
+  const kinds = modelKinds(pruned);
+  const groups = pruned.map(({ name, kind }) => ({ name, kind }));
   const { config } = opened.model;
   const own = await typedRatesFrom(context, opened, kinds);
   opened.model.dispose();
@@ -336,13 +334,6 @@ function needsImages({
 interface Opened {
   readonly config: ImageModel['config'];
   readonly info: ModelInfo;
-}
-
-function kindsOf(model: ImageModel): ModelKind[] {
-  const kinds = new Map(
-    model.pruningGroups().map(({ kind, optional = false }) => [kind, { kind, optional }]),
-  );
-  return [...kinds.values()];
 }
 
 const mapValues = <V>(record: Readonly<Record<string, V>>, change: (value: V) => V) =>

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import { bytes, plural } from '../../format.js';
-import type { PushResult } from '../../hub/push.js';
 import { checkRepo, isPublishedName } from '../../hub-names.js';
+import type { PushResult } from '../../hub/push.js';
 import { isHubSpec } from '../../hub/spec.js';
 import { shellCommand } from '../../shell.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
@@ -15,6 +15,7 @@ import { type ModelFacts, openModel } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { checkHubOptions, licenseOption } from '../options/hub.js';
 import { type ImportFlags, addImportOptions, modelArgument } from '../options/import.js';
+import { addOptions } from '../options/parse.js';
 import { interruptible } from '../work.js';
 
 interface PushCommandOptions extends CommonOptions, ImportFlags {
@@ -38,7 +39,7 @@ export function addPushCommand(program: Command, cli: Cli): void {
     )
     .argument('<FOLDER|MODEL|RUN>', `folder of export --format hf; or a ${modelArgument}`)
     .argument('<REPO>', 'owner/name');
-  for (const option of [
+  addOptions(command, [
     new Option('--create', 'make the repository and the branch where they are missing'),
     new Option('--private', 'with --create: only into a private repository'),
     new Option('--revision <branch>', 'branch to commit to').default('main', 'main'),
@@ -47,9 +48,7 @@ export function addPushCommand(program: Command, cli: Cli): void {
       'title of the commit (default: Upload, and the name of the repository)',
     ),
     licenseOption(),
-  ]) {
-    command.addOption(option);
-  }
+  ]);
   addImportOptions(command);
   addCommonOptions(command, { computes: false });
   addExamples(command, [

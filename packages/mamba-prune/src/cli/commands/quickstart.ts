@@ -1,15 +1,6 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
-import type { QuickstartReport } from '../../workflows/quickstart.js';
-import type { RunState } from '../../workflows/run-state.js';
-import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
-import { downloadHooks, interruptedDownload } from './data.js';
-import { type Cell, bold as strong } from '../terminal/layout.js';
-import { printableLine } from '../terminal/printable.js';
-import { type TrainingOptions, addCommonOptions } from '../options/common.js';
-import { defined } from '../options/recipe.js';
-import { passLabel } from '../pruning-progress.js';
-import { relativePath, shellCommand } from '../../shell.js';
+import { defined } from '../../defined.js';
 import {
   bytes,
   clock,
@@ -20,8 +11,17 @@ import {
   plural,
   times,
 } from '../../format.js';
+import { relativePath, shellCommand } from '../../shell.js';
+import type { QuickstartReport } from '../../workflows/quickstart.js';
+import type { RunState } from '../../workflows/run-state.js';
+import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
+import { type TrainingOptions, addCommonOptions } from '../options/common.js';
+import { passLabel } from '../pruning-progress.js';
+import { type Cell, bold as strong } from '../terminal/layout.js';
+import { printableLine } from '../terminal/printable.js';
 import { TrainingProgress } from '../training-progress.js';
 import { interruptible } from '../work.js';
+import { downloadHooks, interruptedDownload } from './data.js';
 
 interface QuickstartOptions extends TrainingOptions {
   readonly out: string;

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
 import { digits } from '../../format.js';
 import type { ImportOptions } from '../../models/import/model.js';
@@ -8,9 +9,10 @@ import { relativePath, resumeCommand, shellCommand } from '../../shell.js';
 import type { SearchRecord, SensitivityFile } from '../../workflows/sensitivity/file.js';
 import type { SensitivitySettings } from '../../workflows/sensitivity/settings.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
-import { openFile } from '../open-model.js';
 import { findModel } from '../model-argument.js';
+import { openFile } from '../open-model.js';
 import { type TrainingOptions, addCommonOptions } from '../options/common.js';
+import { compensateOf } from '../options/compensation.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
 import {
   type ImportFlags,
@@ -18,9 +20,7 @@ import {
   importOptionsOf,
   modelArgument,
 } from '../options/import.js';
-import { compensateOf } from '../options/compensation.js';
-import { ratesOf, usualRate } from '../options/rates.js';
-import { defined } from '../options/recipe.js';
+import { modelKinds, ratesOf, usualRate } from '../options/rates.js';
 import { type SensitivityFlags, addSensitivityOptions, targetOf } from '../options/sensitivity.js';
 import { printSensitivity } from '../sensitivity-chart.js';
 import { interruptible } from '../work.js';
@@ -225,7 +225,7 @@ async function settingsOf(
   }
   const opened = await openFile(context, await findModel(context, argument));
   const { path, info, options: said, model } = opened;
-  const kinds = kindsOf(model);
+  const kinds = modelKinds(model.pruningGroups());
   model.dispose();
   const { recordedImages, requireOwnDataset } = await import('../own-images.js');
   const { dataFor } = await import('../../workflows/fit.js');
@@ -257,16 +257,9 @@ async function kindsTyped(
   if (target === undefined) return undefined;
   const typed = await importOptionsOf(context.given);
   const { model } = await openFile(context, path, { said: { ...said, ...typed } });
-  const kinds = kindsOf(model);
+  const kinds = modelKinds(model.pruningGroups());
   model.dispose();
   return Object.keys(ratesOf({ target }, kinds));
-}
-
-function kindsOf(model: { pruningGroups(): { kind: string; optional?: boolean }[] }) {
-  const kinds = new Map(
-    model.pruningGroups().map(({ kind, optional = false }) => [kind, { kind, optional }]),
-  );
-  return [...kinds.values()];
 }
 
 /** The settings that a file was made with. */

@@ -1,7 +1,11 @@
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { trainLimits } from '../../limits.js';
+import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
+import { clock, count, percent, plural } from '../../format.js';
+import { trainLimits } from '../../limits.js';
+import { relativePath, resumeCommand } from '../../shell.js';
+import { presetInterpolation } from '../../training/presets.js';
 import type { TrainSettings } from '../../workflows/settings.js';
 import type { TrainRun } from '../../workflows/train-run.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
@@ -18,30 +22,23 @@ import {
   addPreparationOptions,
   describeDataset,
 } from '../options/data.js';
+import { weightsOption } from '../options/import.js';
 import {
   type ModelFlags,
   addModelOptions,
   newModelOptions,
   typedModelOptions,
 } from '../options/model.js';
-import { weightsOption } from '../options/import.js';
 import { integersOption } from '../options/parse.js';
 import {
   type RecipeOptions,
-  type RunOptions,
   addRecipeOptions,
-  addRunOptions,
   checkMomentum,
-  checkNew,
-  defined,
-  outOf,
   recipeOf,
   refuseOtherPreset,
   typedRecipe,
 } from '../options/recipe.js';
-import { relativePath, resumeCommand } from '../../shell.js';
-import { clock, count, percent, plural } from '../../format.js';
-import { presetInterpolation } from '../../training/presets.js';
+import { type RunOptions, addRunOptions, checkNew, outOf } from '../options/run.js';
 import { columnsOf } from '../terminal/io.js';
 import { wrapText } from '../terminal/text.js';
 import { TrainingProgress } from '../training-progress.js';

@@ -1,16 +1,16 @@
 // What a comparison is made of, beside its recipe: methods, learning rates, seeds, dense models, and parts of it.
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { compareLimits, pruneLimits, trainLimits } from '../../limits.js';
+import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
+import { compareLimits, pruneLimits, trainLimits } from '../../limits.js';
 import type { CompareRequest } from '../../workflows/compare/compare.js';
 import { compareMethods, usualMethods } from '../../workflows/compare/methods.js';
 import { type CompareMethod } from '../../workflows/compare/methods.js';
 import type { TuneRequest } from '../../workflows/compare/tune.js';
 import { throughInWords } from '../../workflows/prune/lr-through.js';
-import { checkOnce, integerOption, numberOption, numbersOption } from './parse.js';
-import { distillThroughOption } from './pruning.js';
-import { defined } from './recipe.js';
 import { flagOf } from './flag-name.js';
+import { addOptions, checkOnce, integerOption, numberOption, numbersOption } from './parse.js';
+import { distillThroughOption } from './pruning.js';
 
 export interface ComparePartFlags {
   readonly methods?: readonly CompareMethod[];
@@ -72,7 +72,7 @@ export const methodOptions = (): Option[] => [
 
 export function addPartOptions(command: Command): void {
   command.optionsGroup('Learning rates to choose from:');
-  for (const option of [
+  addOptions(command, [
     numbersOption(
       '--tune-lr <x,...>',
       'instead of comparing, train every method with each, and keep the best for the comparison',
@@ -87,11 +87,9 @@ export function addPartOptions(command: Command): void {
       above: 0,
       below: 1,
     }),
-  ]) {
-    command.addOption(option);
-  }
+  ]);
   command.optionsGroup('Parts of a comparison, on several machines:');
-  for (const option of [
+  addOptions(command, [
     new Option('--resume', 'go on with the comparison in --out, with the settings that it has'),
     new Option(
       '--only <run,...>',
@@ -101,9 +99,7 @@ export function addPartOptions(command: Command): void {
       '--collect [dir...]',
       'train nothing: take the finished runs of these folders, and write the results anew',
     ),
-  ]) {
-    command.addOption(option);
-  }
+  ]);
 }
 
 function methods(text: string): CompareMethod[] {

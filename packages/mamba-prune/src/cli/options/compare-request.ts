@@ -1,4 +1,5 @@
 // What the flags of compare ask for.
+import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
 import { rsstDefaults } from '../../pruning/rsst/choices.js';
 import { presetInterpolation } from '../../training/presets.js';
@@ -8,13 +9,13 @@ import { usualMethods } from '../../workflows/compare/methods.js';
 import { isRun } from '../../workflows/model-path.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
 import type { Context } from '../context.js';
-import { type CompareFlags, type CompareOptions, compareDefaults } from './compare.js';
 import { partsOf } from './compare-parts.js';
+import { type CompareFlags, type CompareOptions, compareDefaults } from './compare.js';
 import { flagOf } from './flag-name.js';
 import { methodFlags, ofFillback } from './method-flags.js';
 import { typedModelOptions } from './model.js';
 import { targetKinds } from './rates.js';
-import { type RecipeOptions, checkMomentum, defined, recipeOf, typedRecipe } from './recipe.js';
+import { type RecipeOptions, checkMomentum, recipeOf, typedRecipe } from './recipe.js';
 
 /** @throws UsageError for sizes that are given twice */
 function sizesOf({

@@ -2,22 +2,22 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { compareLimits, mostProcesses, pruneLimits, trainLimits } from '../../limits.js';
 import { families } from '../../models/families.js';
+import { shareOf } from '../../pruning/budget/amounts.js';
 import { defaultWithImages } from '../../pruning/importances.js';
 import { refillScores } from '../../pruning/refill-choices.js';
 import { regApplications, regNorms } from '../../pruning/rsst/choices.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
-import { shareOf } from '../../pruning/budget/amounts.js';
 import { rateOfShare } from '../../workflows/compare/budget.js';
 import type { CommonOptions } from './common.js';
 import { type ComparePartFlags, methodOptions, seedOptions } from './compare-parts.js';
 import type { CacheOptions, DataOptions } from './data.js';
-import type { ModelFlags } from './model.js';
-import { checkOnce, choiceOption, integerOption, numberOption } from './parse.js';
 import { scoreOptions, selectionOptions } from './importance.js';
+import type { ModelFlags } from './model.js';
+import { addOptions, checkOnce, choiceOption, integerOption, numberOption } from './parse.js';
 import type { PruningFlags } from './pruning.js';
-import { regUnitsOptions } from './rsst.js';
 import { targetOption } from './rates.js';
 import type { RecipeOptions } from './recipe.js';
+import { regUnitsOptions } from './rsst.js';
 
 export interface CompareFlags extends Pick<
   PruningFlags,
@@ -124,12 +124,12 @@ export function addComparisonOptions(command: Command): void {
       ),
     )
     .option('--overwrite', 'delete the comparison in --out and begin a new one');
-  for (const option of seedOptions()) command.addOption(option);
+  addOptions(command, seedOptions());
 }
 
 export function addMethodOptions(command: Command): void {
   command.optionsGroup('Methods:');
-  for (const option of [
+  addOptions(command, [
     ...methodOptions(),
     ...scoreOptions(`${defaultWithImages(families())}; --quick l1`),
     integerOption(
@@ -186,9 +186,7 @@ export function addMethodOptions(command: Command): void {
       regApplications,
       'proximal; all: loss',
     ),
-  ]) {
-    command.addOption(option);
-  }
+  ]);
 }
 
 /** An option whose value is a list of shares: 0.5,0.7 */

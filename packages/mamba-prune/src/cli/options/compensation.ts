@@ -1,5 +1,7 @@
 // The flags of compensation at a cut, those of prune and of imp.
 import type { Option } from 'commander';
+import { defined } from '../../defined.js';
+import { UsageError } from '../../errors.js';
 import { trainLimits } from '../../limits.js';
 import {
   type CompensationTarget,
@@ -9,9 +11,7 @@ import {
   fewestCompensationImages,
 } from '../../pruning/compensation/choices.js';
 import type { CompensateSettings } from '../../workflows/prune/compensate-settings.js';
-import { UsageError } from '../../errors.js';
 import { choiceOption, integerOption } from './parse.js';
-import { defined } from './recipe.js';
 
 export interface CompensationFlags {
   /** Where no target was typed: true. */

@@ -5,27 +5,28 @@ import type { Precision } from '../../precision.js';
 import { type Command, Option } from 'commander';
 import { type SharedOption, families, modelOptions } from '../../models/families.js';
 import { type ScanMode, scanModes } from '../../models/mamba/scan-order.js';
-import { defaultWithImages } from '../../pruning/importances.js';
-import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import type { Amount } from '../../pruning/budget/amounts.js';
-import type { LatencyBudget } from '../../workflows/prune/cost-budget-settings.js';
 import type { MinWidth } from '../../pruning/group-limits.js';
+import { defaultWithImages } from '../../pruning/importances.js';
 import type { RankMeasure } from '../../pruning/ranking.js';
+import { rsstSchedules } from '../../pruning/rsst/schedule.js';
+import type { LatencyBudget } from '../../workflows/prune/cost-budget-settings.js';
 import { budgetOptions } from './amounts.js';
 import { type CompensationFlags, compensationOptions } from './compensation.js';
 import { cacheOption, datasetOption } from './data.js';
 import { type PatternRate, groupOptions } from './groups.js';
 import { criteria, refusedCriteria, refusedFlags, scriptDefaults } from './imp-script.js';
 import { pixelOptions, weightsOption } from './import.js';
+import { rankByOption } from './importance.js';
 import { familyOption } from './model.js';
 import {
+  addOptions,
   choiceOption,
   integerOption,
   integersOption,
   numberOption,
   withRefusedWords,
 } from './parse.js';
-import { rankByOption } from './importance.js';
 
 /** Nothing here has a default of commander's: what was typed tells the method. */
 export interface ImpFlags {
@@ -114,7 +115,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
   const below1 = { min: 0, below: 1 };
   const group = (heading: string, options: readonly Option[]): void => {
     command.optionsGroup(heading);
-    for (const option of options) command.addOption(option);
+    addOptions(command, options);
   };
   group('Model and data:', [
     choiceOption('--arch <name>', 'architecture', architectures, d.arch),

@@ -6,13 +6,13 @@ import { UsageError } from '../../errors.js';
 import { modelLimits } from '../../limits.js';
 import { type SharedOption, modelNames, readingOptions } from '../../models/families.js';
 import type { ImportOptions } from '../../models/import/model.js';
-import { familyOption, sizeOptions, typed, typedModelOptions } from './model.js';
 import {
   type Interpolation,
   interpolations,
   leastCropShare,
 } from '../../preparation/preprocessing.js';
-import { choiceOption, integerOption, numberOption, numbersOption } from './parse.js';
+import { familyOption, sizeOptions, typed, typedModelOptions } from './model.js';
+import { addOptions, choiceOption, integerOption, numberOption, numbersOption } from './parse.js';
 
 /** Those of the families are beside them, by the names that commander gives them. */
 export interface ImportFlags {
@@ -69,7 +69,7 @@ export function addImportOptions(
   heading = 'Files of other programs, where they do not say it themselves:',
 ): void {
   command.optionsGroup(heading);
-  for (const option of [
+  addOptions(command, [
     choiceOption('--arch <name>', 'architecture', modelNames(), 'as the shapes say'),
     weightsOption(),
     new Option('--classes <names>', 'names of the classes (a,b,c), or a file with one per line'),
@@ -93,9 +93,7 @@ export function addImportOptions(
     ),
     ...sizeOptions('read'),
     ...flagged().map((option) => familyOption(option, option.whenRead)),
-  ]) {
-    command.addOption(option);
-  }
+  ]);
 }
 
 /**

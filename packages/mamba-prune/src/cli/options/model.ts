@@ -6,7 +6,14 @@ import { type SharedOption, modelNames, modelOptions } from '../../models/famili
 import type { ModelOption } from '../../models/family.js';
 import type { ModelOptions } from '../../models/model-options.js';
 import { type PresetName, presetModelOptions } from '../../training/presets.js';
-import { attributeOf, choiceOption, integerOption, integersOption, numberOption } from './parse.js';
+import {
+  addOptions,
+  attributeOf,
+  choiceOption,
+  integerOption,
+  integersOption,
+  numberOption,
+} from './parse.js';
 
 /** What was typed. The options of the families are beside these, by the names that commander gives to their flags. */
 export interface ModelFlags {
@@ -17,7 +24,7 @@ export interface ModelFlags {
 /** @param fallback - architecture that is meant without --arch */
 export function addModelOptions(command: Command, fallback: string): void {
   command.optionsGroup('Model:');
-  for (const option of [
+  addOptions(command, [
     choiceOption('--arch <name>', 'architecture', modelNames(), fallback),
     ...sizeOptions('new'),
     integerOption('--image-size <px>', 'side of images from folders (default: 224)', {
@@ -25,9 +32,7 @@ export function addModelOptions(command: Command, fallback: string): void {
       max: dataLimits.imageSize,
     }),
     dropPathOption(),
-  ]) {
-    command.addOption(option);
-  }
+  ]);
 }
 
 export const dropPathOption = (): Option =>

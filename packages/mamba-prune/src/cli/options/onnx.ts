@@ -1,7 +1,7 @@
 // How an ONNX file is written.
 import { type Command, Option } from 'commander';
-import { trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
+import { trainLimits } from '../../limits.js';
 import {
   type FloatType,
   type InputType,
@@ -15,7 +15,7 @@ import {
   targets,
 } from '../../onnx/choices.js';
 import { type DataOptions, addDataOptions } from './data.js';
-import { choiceOption, integerOption } from './parse.js';
+import { addOptions, choiceOption, integerOption } from './parse.js';
 
 export interface OnnxFlags extends DataOptions {
   readonly input?: InputType;
@@ -29,7 +29,7 @@ export interface OnnxFlags extends DataOptions {
 
 export function addOnnxOptions(command: Command): void {
   command.optionsGroup('ONNX:');
-  for (const option of [
+  addOptions(command, [
     choiceOption(
       '--input <type>',
       'input pixels: 0 to 255, 0 to 1, or normalised RGB as transformers gives it',
@@ -46,9 +46,7 @@ export function addOnnxOptions(command: Command): void {
     choiceOption('--dtype <name>', 'number format to compute in', floatTypes, 'float32'),
     choiceOption('--quantize <name>', 'store the weights as integers', quantizations, 'none'),
     new Option('--no-verify', 'do not run the file to compare it with the model'),
-  ]) {
-    command.addOption(option);
-  }
+  ]);
   addDataOptions(command, 'none; with one the accuracy is measured');
   command.addOption(
     integerOption('--images <n>', 'number of test images for the accuracy (default: 2000)', {

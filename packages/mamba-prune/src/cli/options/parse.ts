@@ -1,5 +1,5 @@
 // Values of options, checked where they are parsed: a wrong one ends the program before any work.
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Range, inRange, rangeWords } from '../../checks.js';
 import { didYouMean, editDistance } from '../../data/suggest.js';
 
@@ -12,6 +12,10 @@ function toNumber(text: string): number {
 
 /** What commander calls the value of a flag: `dModel` for `--d-model <n>`. */
 export const attributeOf = (flag: string): string => new Option(flag).attributeName();
+
+export function addOptions(command: Command, options: readonly Option[]): void {
+  for (const option of options) command.addOption(option);
+}
 
 /** An option whose value is a number. */
 export function numberOption(flags: string, description: string, range: Bounded): Option {

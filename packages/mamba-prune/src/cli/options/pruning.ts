@@ -1,29 +1,29 @@
 // What to cut and how: the flags of prune. Nothing here has a default of commander's: what was not
 // typed may come from a run's config.json.
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { defined } from '../../defined.js';
 import { pruneLimits } from '../../limits.js';
 import { families } from '../../models/families.js';
-import { type ImportanceName, type UnitScore, defaultInWords } from '../../pruning/importances.js';
 import type { Amount } from '../../pruning/budget/amounts.js';
+import { type ImportanceName, type UnitScore, defaultInWords } from '../../pruning/importances.js';
 import type { RankMeasure } from '../../pruning/ranking.js';
 import type {
   CostBudgetSettings,
   LatencyBudget,
 } from '../../workflows/prune/cost-budget-settings.js';
+import { decideThrough } from '../../workflows/prune/lr-through.js';
+import { type Rewind, parseRewind } from '../../workflows/prune/rewind-time.js';
 import {
   type PruneMethod,
   type PruneSettings,
   pruneMethods,
 } from '../../workflows/prune/settings.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
-import { decideThrough } from '../../workflows/prune/lr-through.js';
-import { type Rewind, parseRewind } from '../../workflows/prune/rewind-time.js';
-import { choiceOption, integerOption, numberOption } from './parse.js';
-import { defined } from './recipe.js';
 import { budgetOptions } from './amounts.js';
 import { type CompensationFlags, compensateOf, compensationOptions } from './compensation.js';
 import { type GroupFlags, groupOptions } from './groups.js';
 import { rankByOption, scoreOptions, selectionOptions } from './importance.js';
+import { addOptions, choiceOption, integerOption, numberOption } from './parse.js';
 import { type RateFlags, addRateOptions } from './rates.js';
 import { type RefillFlags, refillOf, refillOptions } from './refill.js';
 import { type RsstFlags, rsstOf, rsstOptions } from './rsst.js';
@@ -65,7 +65,7 @@ export function addPruningOptions(command: Command): void {
     '--rates-from <file>',
     'give each group a rate by what mamba-prune sensitivity measured',
   );
-  add(command, [
+  addOptions(command, [
     ...budgetOptions(),
     ...groupOptions(),
     integerOption('--rounds <n>', 'number of rounds of cutting and training (default: 1)', {
@@ -77,7 +77,7 @@ export function addPruningOptions(command: Command): void {
     ...compensationOptions(),
   ]);
   command.optionsGroup('Importance of units:');
-  add(command, [
+  addOptions(command, [
     ...scoreOptions(defaultInWords(families())),
     integerOption(
       '--score-batches <n>',
@@ -88,14 +88,14 @@ export function addPruningOptions(command: Command): void {
     rankByOption(),
   ]);
   command.optionsGroup('Method refill:');
-  add(command, refillOptions());
+  addOptions(command, refillOptions());
   command.optionsGroup('Method rsst:');
-  add(command, rsstOptions());
+  addOptions(command, rsstOptions());
 }
 
 /** Of the training after a cut. */
 export function addTeacherOptions(command: Command): void {
-  add(command, [
+  addOptions(command, [
     numberOption(
       '--distill <x>',
       'weight of the unpruned model, as a teacher, in the loss after a cut (default: 0)',
@@ -132,10 +132,6 @@ function rewindOption(): Option {
       throw new InvalidArgumentError('Expected none, source, init or epoch:E, such as epoch:5.');
     }
   });
-}
-
-function add(command: Command, options: readonly Option[]): void {
-  for (const option of options) command.addOption(option);
 }
 
 /** Those that say what the model may cost. */

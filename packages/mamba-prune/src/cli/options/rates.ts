@@ -4,6 +4,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import { groupKinds } from '../../models/families.js';
 import type { GroupKind } from '../../models/family.js';
+import type { PruningGroup } from '../../models/groups.js';
 import { attributeOf, numberOption, suggestion } from './parse.js';
 
 /** What was typed; the rates of kinds are beside these, by the names that commander gives to their flags. */
@@ -89,6 +90,14 @@ export interface ModelKind {
   readonly kind: string;
   /** Cut only when it is named. */
   readonly optional: boolean;
+}
+
+/** The kinds of a model's groups, each once, in their order. */
+export function modelKinds(
+  groups: readonly Pick<PruningGroup, 'kind' | 'optional'>[],
+): ModelKind[] {
+  const kinds = new Map(groups.map(({ kind, optional = false }) => [kind, { kind, optional }]));
+  return [...kinds.values()];
 }
 
 export function hasRates(flags: RateFlags): boolean {

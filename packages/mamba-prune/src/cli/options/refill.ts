@@ -1,10 +1,10 @@
 // Refill's flags.
 import type { Option } from 'commander';
+import { defined } from '../../defined.js';
 import { refillBudgets, refillScores } from '../../pruning/refill-choices.js';
 import { UsageError } from '../../errors.js';
 import type { RefillSettings } from '../../workflows/prune/settings.js';
 import { choiceOption, numberOption } from './parse.js';
-import { defined } from './recipe.js';
 
 export interface RefillFlags {
   readonly fillback?: number;

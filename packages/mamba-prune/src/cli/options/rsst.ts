@@ -1,12 +1,12 @@
 // RSST's flags.
 import { Option } from 'commander';
+import { defined } from '../../defined.js';
 import { pruneLimits, trainLimits } from '../../limits.js';
 import { regApplications, regNorms, regUnits } from '../../pruning/rsst/choices.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import { throughInWords } from '../../workflows/prune/lr-through.js';
 import type { RsstSettings } from '../../workflows/prune/settings.js';
 import { choiceOption, earlierOption, integerOption, numberOption } from './parse.js';
-import { defined } from './recipe.js';
 
 export interface RsstFlags {
   readonly regSchedule?: NonNullable<RsstSettings['schedule']>;

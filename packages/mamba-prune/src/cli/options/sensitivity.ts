@@ -1,15 +1,15 @@
 // The flags of sensitivity. Nothing here has a default of commander's: what was not typed may come from the file that is
 // gone on with.
 import { type Command, Option } from 'commander';
-import { pruneLimits, trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
+import { pruneLimits, trainLimits } from '../../limits.js';
 import { families } from '../../models/families.js';
+import type { Amount } from '../../pruning/budget/amounts.js';
 import {
   type ImportanceName,
   type UnitScore,
   defaultWithImages,
 } from '../../pruning/importances.js';
-import type { Amount } from '../../pruning/budget/amounts.js';
 import type { CostMetric } from '../../pruning/sensitivity/curve.js';
 import { sensitivityParts } from '../../pruning/sensitivity/parts.js';
 import type { SensitivityBy } from '../../pruning/sensitivity/parts.js';
@@ -17,8 +17,8 @@ import { type SearchMethod, searchMethods } from '../../workflows/sensitivity/fi
 import type { CostTarget } from '../../workflows/sensitivity/settings.js';
 import { budgetOptions } from './amounts.js';
 import { type CompensationFlags, compensationOptions } from './compensation.js';
-import { choiceOption, integerOption, numberOption, numbersOption } from './parse.js';
 import { scoreOptions } from './importance.js';
+import { addOptions, choiceOption, integerOption, numberOption, numbersOption } from './parse.js';
 import { targetOption } from './rates.js';
 
 export interface SensitivityFlags extends CompensationFlags {
@@ -49,7 +49,7 @@ const searched: readonly string[] = ['targetMacs', 'targetParams'];
 
 export function addSensitivityOptions(command: Command): void {
   command.optionsGroup('Measurement:');
-  add(command, [
+  addOptions(command, [
     choiceOption('--by <what>', 'what is cut together', sensitivityParts, 'group'),
     numbersOption('--rates <x,x,...>', 'shares to remove (default: 0.3,0.5,0.7,0.9)', {
       above: 0,
@@ -82,7 +82,7 @@ export function addSensitivityOptions(command: Command): void {
     ),
   ]);
   command.optionsGroup('Importance of units:');
-  add(command, [
+  addOptions(command, [
     ...scoreOptions(`${defaultWithImages(families())}; under --score activation l1`),
     integerOption(
       '--score-batches <n>',
@@ -91,7 +91,7 @@ export function addSensitivityOptions(command: Command): void {
     ),
   ]);
   command.optionsGroup('Search for rates, after the measurement:');
-  add(command, [
+  addOptions(command, [
     choiceOption('--search <way>', 'look for the rates of least loss', searchMethods, 'no search'),
     ...budgetOptions().filter((option) => searched.includes(option.attributeName())),
     numberOption('--rate <x>', 'share of the units to remove', { above: 0, below: 1 }),
@@ -101,7 +101,7 @@ export function addSensitivityOptions(command: Command): void {
     }),
   ]);
   command.optionsGroup('File:');
-  add(command, [
+  addOptions(command, [
     new Option('--out <file>', 'file to write, .json, for prune --rates-from and report'),
     new Option('--resume', 'go on with the measurement or search in --out'),
     new Option('--overwrite', 'replace the file').conflicts('resume'),
@@ -145,8 +145,4 @@ export function targetOf(flags: SensitivityFlags): CostTarget | undefined {
     );
   }
   return first[1];
-}
-
-function add(command: Command, options: readonly Option[]): void {
-  for (const option of options) command.addOption(option);
 }

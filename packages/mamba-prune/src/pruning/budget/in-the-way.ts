@@ -1,4 +1,5 @@
 // Which of the limits of a cut keep it from a budget, for the message that refuses it.
+import { sum } from '../../statistics.js';
 import type { SelectionOptions } from '../selection.js';
 
 type Limits = Omit<SelectionOptions, 'rate'>;
@@ -68,5 +69,4 @@ export function inTheWay(
   return keeping.map(({ name }) => name);
 }
 
-const total = (counts: ReadonlyMap<string, number>): number =>
-  [...counts.values()].reduce((a, b) => a + b, 0);
+const total = (counts: ReadonlyMap<string, number>): number => sum(counts.values());

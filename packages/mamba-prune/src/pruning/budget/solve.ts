@@ -6,6 +6,7 @@
 // budget holds. So no unit of these would fit any more.
 import { UsageError } from '../../errors.js';
 import type { PruningGroup } from '../../models/groups.js';
+import { sum } from '../../statistics.js';
 import { type Pool, countsIn } from '../ranking.js';
 import { type RankedGroup, type SelectionOptions, fullSize, roundUp } from '../selection.js';
 import { inTheWay } from './in-the-way.js';
@@ -302,5 +303,3 @@ function outOfReach(
 
 const show = (value: number): string =>
   value >= 1000 ? Math.round(value).toLocaleString('en-US') : String(Number(value.toPrecision(4)));
-
-const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);

@@ -1,6 +1,6 @@
 /** Which part of a training is regularised, and how far it is there. */
 import { UsageError } from '../../errors.js';
-import type { StepNumbers } from '../../training/types.js';
+import type { StepNumbers } from '../../training/step-context.js';
 
 export interface RsstSpan {
   /** Epochs over which the strength grows, of a training that goes on after them. By default all of its epochs. */

@@ -1,10 +1,10 @@
 /** How the norms of units are spread: what shows the doomed units part from those that stay. */
 import { type nn, noGrad, scope } from '@mamba-prune/libtorch';
-import { quantile } from '../../statistics.js';
-import type { EpochMetrics } from '../../training/types.js';
 import type { PruningGroup } from '../../models/groups.js';
-import { type RegularizerOptions, regularizedGroups } from './regularizer.js';
+import { quantile, sum } from '../../statistics.js';
+import type { EpochMetrics } from '../../training/metrics-lines.js';
 import type { RegNorm } from './choices.js';
+import { type RegularizerOptions, regularizedGroups } from './regularizer.js';
 import { sliceGroups, unitNorms } from './unit-slices.js';
 
 /** Shares of the units at which quantiles are taken. */
@@ -109,8 +109,6 @@ function spread(norms: number[], max: number): NormSpread {
     histogram,
   };
 }
-
-const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 
 /** Four digits are what a plot shows; a line per epoch stays under a kilobyte per kind. */
 const rounded = (value: number): number => Number(value.toPrecision(4));

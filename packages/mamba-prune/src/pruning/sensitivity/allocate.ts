@@ -1,9 +1,11 @@
 // From measured curves to a rate for each group: the least predicted loss that meets a budget.
-import type { WidthCost } from '../budget/targets.js';
 import { checksOf } from '../../checks.js';
 import { UsageError } from '../../errors.js';
 import type { Widths } from '../../models/width-costs.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
+import { sum } from '../../statistics.js';
+import type { WidthCost } from '../budget/targets.js';
+import { type MinWidth, checkGroupLimits, leastUnits } from '../group-limits.js';
 import {
   type CostMetric,
   type CurvePoint,
@@ -14,8 +16,7 @@ import {
   predictedLoss,
   slope,
 } from './curve.js';
-import { type PartSensitivity, type Sensitivity, isComplete, sum } from './measure.js';
-import { type MinWidth, checkGroupLimits, leastUnits } from '../group-limits.js';
+import { type PartSensitivity, type Sensitivity, isComplete } from './measure.js';
 import { widthsAt } from './parts.js';
 
 /** What a cut has to reach. */

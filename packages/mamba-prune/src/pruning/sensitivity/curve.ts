@@ -1,7 +1,7 @@
 // The measured curve of one part: what it loses against what its cut saves, straight between the points, and its
 // lower convex envelope, on which steps of least loss per saved cost can be taken one after another.
+import { sum } from '../../statistics.js';
 import type { MeasuredModel, PartSensitivity, Sensitivity } from './measure.js';
-import { sum } from './measure.js';
 
 /** What a budget counts. */
 export const costMetrics = ['units', 'macs', 'parameters'] as const;

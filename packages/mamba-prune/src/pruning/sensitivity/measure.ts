@@ -4,11 +4,12 @@
 // through the same kernels as the model that will be cut, and leave room for what is done to a cut model before it is measured.
 import { checksOf } from '../../checks.js';
 import { UsageError } from '../../errors.js';
-import { inspectModel } from '../../models/inspect.js';
-import type { ImageModel } from '../../models/image-model.js';
 import type { KeptUnits } from '../../models/groups.js';
+import type { ImageModel } from '../../models/image-model.js';
+import { inspectModel } from '../../models/inspect.js';
 import { requirePrunable } from '../../models/require-model.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
+import { sum } from '../../statistics.js';
 import type { Calibration } from '../calibration.js';
 import { type ScoreOptions, scoreKinds, scoreUnits } from '../score-units.js';
 import { defaultKinds, groupsOfKinds } from '../select-units.js';
@@ -231,9 +232,3 @@ function checkedRates(rates: readonly number[]): number[] {
   }
   return [...new Set(checked)].sort((a, b) => a - b);
 }
-
-export const sum = (values: Iterable<number>): number => {
-  let total = 0;
-  for (const value of values) total += value;
-  return total;
-};

@@ -2,9 +2,10 @@
 import { type DType, optim, scope, type Tensor, zeros } from '@mamba-prune/libtorch';
 import { begin } from '../beginning.js';
 import { ResumeError } from '../errors.js';
+import type { EpochMetrics } from '../metrics-lines.js';
 import { stableJson } from '../options.js';
 import type { Session } from '../session.js';
-import type { BestEpoch, EpochMetrics } from '../types.js';
+import type { BestEpoch } from '../train-result.js';
 import type { DataParallel } from './data-parallel.js';
 
 type Described = readonly [name: string, dtype: DType, shape: readonly number[]];

@@ -11,7 +11,8 @@ import { distributed, manualSeed, noGrad, type Tensor } from '@mamba-prune/libto
 import { Random, Stage } from '../../data/random.js';
 import { UsageError } from '../../errors.js';
 import type { BatchSize, BatchSource } from '../batches.js';
-import type { ResolvedTrainOptions, Trainable } from '../types.js';
+import type { ResolvedTrainOptions } from '../train-options.js';
+import type { Trainable } from '../trainable.js';
 
 /** @throws UsageError if a worker would get no image of a batch */
 export function checkShares(batchSize: number, workers: number): void {

@@ -1,8 +1,8 @@
 // For tests: trainings on the toy task that differ in a few things.
 import type { Dataset } from '../../data/index.js';
 import type { RunFolder, TrainControl, TrainHooks, TrainOptions } from '../index.js';
+import type { TrainResult } from '../train-result.js';
 import { train } from '../trainer.js';
-import type { TrainResult } from '../types.js';
 import { toyDataset, ToyModel, toyOptions } from './toy.js';
 
 export interface ToyTraining {

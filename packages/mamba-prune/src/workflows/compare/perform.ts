@@ -2,10 +2,10 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { lockedFolder } from '../../training/errors.js';
 import { FileLock, LockedError } from '../../files/lock.js';
+import { lockedFolder } from '../../training/errors.js';
+import type { StepInfo } from '../../training/hooks.js';
 import { RunFolder } from '../../training/run-folder.js';
-import type { StepInfo } from '../../training/types.js';
 import { pruneRun } from '../prune/run.js';
 import { type RunState, carryOn } from '../run-state.js';
 import { trainRun } from '../train-run.js';

@@ -1,9 +1,9 @@
 // The evolutionary search: rates are mutated and crossed, brought back to the budget, and the best survive.
-import type { Widths } from '../../models/width-costs.js';
 import { Random, Stage } from '../../data/random.js';
+import type { Widths } from '../../models/width-costs.js';
 import { firstTrue } from '../../pruning/sensitivity/allocate.js';
-import { sum } from '../../pruning/sensitivity/measure.js';
 import { widthsAt } from '../../pruning/sensitivity/parts.js';
+import { sum } from '../../statistics.js';
 import { type SearchProblem, widthsKey } from './problem.js';
 
 /** Candidates that live on, and children of each generation. */

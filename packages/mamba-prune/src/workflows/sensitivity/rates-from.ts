@@ -1,18 +1,18 @@
 // From sensitivity.json to the rates of a pruning: what a search found, or what the measured curves say under a budget.
-import type { ImageModel } from '../../models/image-model.js';
 import { UsageError } from '../../errors.js';
+import type { ImageModel } from '../../models/image-model.js';
 import { inspectModel } from '../../models/inspect.js';
 import type { Widths } from '../../models/width-costs.js';
-import { ratesFromSensitivity, ratesOfWidths } from '../../pruning/sensitivity/allocate.js';
 import type { MinWidth } from '../../pruning/group-limits.js';
+import { keptCount } from '../../pruning/selection.js';
+import { ratesFromSensitivity, ratesOfWidths } from '../../pruning/sensitivity/allocate.js';
 import { predictedLoss } from '../../pruning/sensitivity/curve.js';
 import type { PartSensitivity, Sensitivity } from '../../pruning/sensitivity/measure.js';
-import { sum } from '../../pruning/sensitivity/measure.js';
 import { withFewest, widthsAt } from '../../pruning/sensitivity/parts.js';
-import { keptCount } from '../../pruning/selection.js';
+import { sum } from '../../statistics.js';
 import type { SensitivityFile } from './file.js';
-import { checkAllGroups, checkSameGroups } from './same-groups.js';
 import { sensitivityOf } from './run.js';
+import { checkAllGroups, checkSameGroups } from './same-groups.js';
 import { type CostTarget, limitOfTarget } from './settings.js';
 import { costOfModel } from './starts.js';
 

@@ -5,6 +5,7 @@ import type { Family } from '../../models/family.js';
 import type { ImportOptions } from '../../models/import/model.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import type { Precision } from '../../precision.js';
+import { type Amount, checkAmount, limitOf } from '../../pruning/budget/amounts.js';
 import {
   type ImportanceName,
   type UnitScore,
@@ -13,7 +14,6 @@ import {
   defaultScore,
   unitScores,
 } from '../../pruning/importances.js';
-import { type Amount, checkAmount, limitOf } from '../../pruning/budget/amounts.js';
 import type { CostLimit } from '../../pruning/sensitivity/allocate.js';
 import { type CostMetric, costMetrics } from '../../pruning/sensitivity/curve.js';
 import { type Sensitivity, defaultSensitivityRates } from '../../pruning/sensitivity/measure.js';
@@ -22,7 +22,7 @@ import {
   type SensitivityBy,
   sensitivityParts,
 } from '../../pruning/sensitivity/parts.js';
-import { sum } from '../../pruning/sensitivity/measure.js';
+import { sum } from '../../statistics.js';
 import {
   type CompensateSettings,
   type ResolvedCompensateSettings,

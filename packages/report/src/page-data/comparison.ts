@@ -1,0 +1,54 @@
+/** A comparison of methods, and what its picture shows. */
+import type { MethodResult, MethodTest, RunResult } from 'mamba-prune/workflows';
+import type { RepeatCommand } from './run.js';
+
+export interface ComparisonData {
+  readonly id: string;
+  readonly arch: string;
+  readonly dataset: string;
+  readonly targets: readonly string[];
+  /** Rates are shares of this cost; undefined for shares of the units. */
+  readonly budget: 'macs' | 'params' | 'file' | undefined;
+  readonly seeds: readonly number[];
+  readonly epochs: number;
+  readonly finetuneEpochs: number;
+  readonly regularizedEpochs: number;
+  /** Dense models that were not trained for the comparison; one is shared by all seeds. */
+  readonly givenDense: number;
+  readonly done: number;
+  readonly planned: number;
+  readonly repeat: RepeatCommand | undefined;
+  readonly methods: readonly ComparedMethod[];
+  readonly runs: readonly ComparedRun[];
+  readonly tests: readonly ComparedTest[];
+}
+
+/** Other versions may have other methods. */
+export interface ComparedMethod extends Omit<MethodResult, 'method'> {
+  readonly method: string;
+}
+
+/** Of a run what pages show of it; what is before and after the cut, the page of the run itself has. */
+export interface ComparedRun extends Omit<RunResult, 'method' | 'beforeCut' | 'afterCut'> {
+  readonly method: string;
+}
+
+/** `pHolm` is null in results of older versions too. */
+export interface ComparedTest extends Omit<MethodTest, 'methods' | 'deviation'> {
+  readonly methods: readonly [string, string];
+}
+
+/** What the picture of a comparison shows. */
+export interface PicturedComparison {
+  readonly methods: readonly Pick<
+    ComparedMethod,
+    'method' | 'rate' | 'accuracy' | 'deviation' | 'macs'
+  >[];
+  readonly runs: readonly Pick<ComparedRun, 'method' | 'rate' | 'seed' | 'accuracy'>[];
+}
+
+/** Over a picture that stands alone. */
+export interface PictureHeading {
+  readonly title: string;
+  readonly lines: readonly string[];
+}
