@@ -52,7 +52,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     .argument(
       '<MODEL|RUN...>',
       'model files of this program, of PyTorch (.safetensors, .pt, .pth, .bin ...) or .onnx, folders of runs, ' +
-        'hf:owner/name, or models:NAME of the trained ones; the first is the reference',
+        'hf:owner/name, pretrained:NAME of the published ones, or models:NAME of the trained ones; the first is the reference',
     )
     .addOption(
       integersOption('--batch <n,...>', 'batch sizes to measure', {
