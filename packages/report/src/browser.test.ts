@@ -118,6 +118,11 @@ browserSuite(`a report${because}`, () => {
     expect(foreign).toEqual([]);
   });
 
+  it('says of the histogram of norms that its scale is a root', async () => {
+    const histogram = shared.page.locator('#regularizer figure', { hasText: 'Distribution' });
+    expect(await histogram.first().innerText()).toContain('the square root of the number of units');
+  });
+
   it('shows what the runs wrote: accuracies, widths, commands', async () => {
     const { page } = shared;
     const record = readPruningRecord(join(small.runs, 'oneshot'));
