@@ -4,7 +4,7 @@
 //
 //   node benchmarks/sensitivity.mjs MODEL.safetensors --dataset fashion-mnist [--data DIR] --target 0.3x
 //        [--out runs/sensitivity] [--images 2000] [--rates 0.3,0.5,0.7,0.9] [--search greedy,evolutionary] [--minutes 10]
-//        [--bn-batches 0] [--epochs 1] [--train-images 20000] [--test-images 10000] [--seed 0] [--threads 2]
+//        [--importance NAME] [--bn-batches 0] [--epochs 1] [--train-images 20000] [--test-images 10000] [--seed 0] [--threads 2]
 import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setNumThreads } from '@mamba-prune/libtorch';
@@ -22,6 +22,7 @@ const { values: args, positionals } = readFlags(
     rates: { type: 'string', default: '0.3,0.5,0.7,0.9', value: listOf(share) },
     search: { type: 'string', default: 'greedy,evolutionary' },
     minutes: { type: 'string', default: '10', value: aboveZero },
+    importance: { type: 'string' },
     'bn-batches': { type: 'string', default: '0', value: whole(0) },
     epochs: { type: 'string', default: '1', value: whole() },
     'train-images': { type: 'string', default: '20000', value: whole() },
@@ -50,6 +51,7 @@ for (const method of args.search.split(',')) {
       model,
       ...images,
       images: Number(args.images),
+      ...(args.importance && { importance: args.importance }),
       rates: args.rates.split(',').map(Number),
       seed,
       bnBatches: Number(args['bn-batches']),

@@ -55,6 +55,16 @@ describe('the pages', () => {
     expect(pages.flatMap(brokenLinks)).toEqual([]);
   });
 
+  // Under a list four spaces are those of its items, and Prettier makes two of them: the command becomes prose.
+  it('have no command that is a line of prose', () => {
+    const commands = pages.flatMap((name) =>
+      [...proseOf(join(root, name)).matchAll(/^ {1,3}(?:node|npx|npm|mamba-prune) .*$/gm)].map(
+        ([line]) => `${name}: ${line}`,
+      ),
+    );
+    expect(commands).toEqual([]);
+  });
+
   it('are listed in the README, as far as they are guides', () => {
     const guides = pages.filter((name) => /^docs\/[^/.]+\.md$/.test(name));
     const readme = readFileSync(join(root, 'README.md'), 'utf8');

@@ -11,7 +11,7 @@ import { en } from './i18n/en.js';
 import { translator } from './i18n/index.js';
 import { zh } from './i18n/zh.js';
 import { updated } from './live.js';
-import { paretoFront } from './pareto.js';
+import { paretoFront, paretoFronts } from './pareto.js';
 import { decodeScores, scoredUnits, thresholdOf } from './scores.js';
 import { blockName, epochsText, methodText, rateText, removedText, shortNames } from './words.js';
 
@@ -26,6 +26,13 @@ describe('the Pareto front', () => {
     ];
     expect(paretoFront(models)).toEqual([models[1], models[3], models[0]]);
     expect(paretoFront([])).toEqual([]);
+  });
+
+  it('is one for each data set: a model of easier images beats none of harder ones', () => {
+    const easy = { cost: 1, accuracy: 0.9, data: 'easy' };
+    const hard = { cost: 1, accuracy: 0.7, data: 'hard' };
+    const harder = { cost: 2, accuracy: 0.6, data: 'hard' };
+    expect(paretoFronts([hard, easy, harder])).toEqual([[hard], [easy]]);
   });
 });
 

@@ -18,3 +18,13 @@ export function paretoFront<T extends Rated>(models: readonly T[]): T[] {
   }
   return front;
 }
+
+/**
+ * The Pareto front of each data set, in the order of their first models: accuracies on different images do not compare.
+ */
+export function paretoFronts<T extends Rated & { readonly data: string }>(
+  models: readonly T[],
+): T[][] {
+  const sets = [...new Set(models.map(({ data }) => data))];
+  return sets.map((set) => paretoFront(models.filter(({ data }) => data === set)));
+}

@@ -118,6 +118,11 @@ browserSuite(`a report${because}`, () => {
     expect(foreign).toEqual([]);
   });
 
+  it('says of the histogram of norms that its scale is a root', async () => {
+    const histogram = shared.page.locator('#regularizer figure', { hasText: 'Distribution' });
+    expect(await histogram.first().innerText()).toContain('the square root of the number of units');
+  });
+
   it('shows what the runs wrote: accuracies, widths, commands', async () => {
     const { page } = shared;
     const record = readPruningRecord(join(small.runs, 'oneshot'));
@@ -449,13 +454,17 @@ browserSuite(`the studio${because}`, () => {
 browserSuite(`the studio without runs${because}`, () => {
   let studio: Studio;
   const names = ['folder/dense', 'folder/oneshot'];
+  const boxed = ['elsewhere/dense', ...names];
   beforeAll(async () => {
     const box = join(small.folder, 'box');
-    const models = ['dense', 'oneshot'].map((run) => ({
-      name: `folder/${run}`,
-      pruning: run === 'dense' ? null : { method: 'oneshot', rates: { ssm: 0.9, mlp: 0.9 } },
-      ...loadModel(join(small.runs, run, 'model.safetensors')),
-    }));
+    const models = boxed.map((name) => {
+      const run = name.split('/')[1] ?? '';
+      return {
+        name,
+        pruning: run === 'dense' ? null : { method: 'oneshot', rates: { ssm: 0.9, mlp: 0.9 } },
+        ...loadModel(join(small.runs, run, 'model.safetensors')),
+      };
+    });
     writeBoxedModels(box, models);
     for (const { model } of models) model.dispose();
     vi.stubEnv('MAMBA_PRUNE_MODELS', box);
@@ -472,14 +481,18 @@ browserSuite(`the studio without runs${because}`, () => {
     const { page, errors, foreign } = await openPage(browser, studio.url);
     await page.getByText('These are the trained models of @mamba-prune/models').waitFor();
     const rows = () => page.locator('table.runs tbody tr').allInnerTexts();
-    expect((await rows()).map((text) => text.trim().split(/\s/)[0])).toEqual(names);
+    // Their accuracies are of different images, which the table says.
+    expect((await rows()).map((text) => text.trim().split(/\s+/).slice(0, 2))).toEqual(
+      boxed.map((name) => [name, name.split('/')[0]]),
+    );
+    expect(await page.locator('#tradeoff').innerText()).toContain('the Pareto front of a data set');
     expect(await page.locator('nav li').allInnerTexts()).not.toContain('Images');
     // The dense model of a pruned one is not there: it is compared with what its card says.
     await page.getByRole('button', { name: 'folder/oneshot' }).first().click();
     const compared = await page.locator('p.compared').innerText();
     expect(compared).toContain('folder/oneshot against the model that it was pruned from');
     expect(compared).toContain('2 epochs');
-    expect((await rows())[1]).toContain('90%');
+    expect((await rows())[2]).toContain('90%');
     const pixels = Uint8Array.from({ length: 64 * 64 }, (_, i) => (i % 64 < 32 ? 40 : 220));
     const file = join(small.folder, 'for-boxed.png');
     await sharp(pixels, { raw: { width: 64, height: 64, channels: 1 } })

@@ -65,6 +65,12 @@ describe('models:NAME', () => {
       'cifar10/mamba_nano',
       'cifar100/mamba_nano-70',
     ]);
+    // The table may have no room for both; below it stands what was typed, and no path of the package.
+    const printed = await runCli(bench);
+    expect(printed.stdout.trimEnd().split('\n').slice(-2)).toEqual([
+      expect.stringMatching(new RegExp(`^ .*B +${dense}$`)),
+      expect.stringMatching(new RegExp(`^ .*B +${pruned}$`)),
+    ]);
   });
 
   it('has 16 bits in the file and is computed with in float32, which inspect says', async () => {

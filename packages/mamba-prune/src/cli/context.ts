@@ -41,6 +41,14 @@ export class IncompleteError extends Error {
   override readonly name = 'IncompleteError';
 }
 
+/** The file of a model as the reader knows it: where it was downloaded from, `models:NAME`, or its path from here. */
+export function shownPath(path: string): string {
+  const boxed = boxedNameOf(path);
+  const origin = originOf(path);
+  const own = origin ? originText(origin) : relativePath(path);
+  return boxed === undefined ? own : boxedArgument({ name: boxed });
+}
+
 /** What a command's action is given: where to print, and what it was told. */
 export class Context<O extends CommonOptions = CommonOptions> {
   readonly progress: Progress;
@@ -88,11 +96,7 @@ export class Context<O extends CommonOptions = CommonOptions> {
 
   /** A path above what is said of it: that it fits matters more than its beginning. */
   pathTitle(path: string): void {
-    const boxed = boxedNameOf(path);
-    const origin = originOf(path);
-    const own = origin ? originText(origin) : relativePath(path);
-    const shown = boxed === undefined ? own : boxedArgument({ name: boxed });
-    this.title(shorten(printableLine(shown), this.width));
+    this.title(shorten(printableLine(shownPath(path)), this.width));
   }
 
   /** Text for people, indented and broken at blanks. */

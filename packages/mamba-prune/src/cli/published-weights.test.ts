@@ -145,6 +145,18 @@ describe('pretrained:NAME', () => {
     expect(flat(wrong.stderr)).toContain('(arch vim_tiny: so says what is known of pretrained:');
   });
 
+  it('stands in the help of every command that takes a model by name', async () => {
+    const { stdout } = await runCli(['--help']);
+    const commands = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name = '']) => name);
+    expect(commands).toContain('bench');
+    const silent: string[] = [];
+    for (const command of commands.filter((name) => !['help', 'push'].includes(name))) {
+      const help = (await runCli([command, '--help'])).stdout.replaceAll(/\s+/g, ' ');
+      if (help.includes('hf:owner/name') && !help.includes('pretrained:NAME')) silent.push(command);
+    }
+    expect(silent).toEqual([]);
+  });
+
   it('is wrong usage if there is no such name', async () => {
     const { status, stderr } = await runCli(['inspect', 'pretrained:vim_huge']);
     expect(status).toBe(2);

@@ -50,6 +50,15 @@ describe('inspect', () => {
     expect(said.stderr).not.toContain('1e-12');
   });
 
+  it('has in its help how images of each family are resized where nobody says it', async () => {
+    const { stdout } = await runCli(['inspect', '--help']);
+    const help = /--interpolation.*?\(default: ([^)]*)\)/s.exec(stdout)?.[1]?.replace(/\s+/g, ' ');
+    expect(help).toBe('bilinear; Vim and VMamba bicubic');
+    const path = join(import.meta.dirname, '../models/vmamba/fixtures/checkpoint.pth');
+    const { stderr } = await runCli(['inspect', path, '--image-size', '64']);
+    expect(stderr).toContain('--interpolation bicubic');
+  });
+
   it('names one range of --eps for every value that is outside of it', async () => {
     const path = join(folder, 'none.safetensors');
     for (const value of ['-1', '0', '1.5', 'nan']) {

@@ -12,6 +12,8 @@ export interface PruningResult {
 
 /**
  * Scores every unit, keeps the best, and cuts the rest out, once.
+ * @param calibration - images for importances and scores that look at them, such as taylor; `calibrationOf` makes them of
+ *   a data set
  * @throws what `chooseUnits` throws
  */
 export async function pruneOneShot(

@@ -100,6 +100,8 @@ export const en = {
   tradeoff: 'Accuracy against cost',
   tradeoffHelp:
     'Up and to the left is better. The line is the Pareto front: no other model is both cheaper and more accurate.',
+  tradeoffHelpOfEach:
+    'Up and to the left is better, on the same data. Each line is the Pareto front of a data set: none of its other models is both cheaper and more accurate.',
   costAxis: 'Cost',
   onFront: 'on the Pareto front',
   latencyAt: 'Latency, batch {batch}',
@@ -160,6 +162,8 @@ export const en = {
   allUnits: 'all units',
   doomedShare: 'Share of the doomed in all norms',
   distribution: 'Distribution after epoch {epoch}',
+  rootScale:
+    'The heights grow with the square root of the number of units, so that few show beside many.',
   share: 'Share',
 
   methods: 'Methods over seeds',

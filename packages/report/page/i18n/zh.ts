@@ -97,6 +97,8 @@ export const zh: Readonly<Record<TextKey, string>> = {
 
   tradeoff: '准确率与开销',
   tradeoffHelp: '越靠左上越好。折线是帕累托前沿：没有别的模型同时更省且更准。',
+  tradeoffHelpOfEach:
+    '在同一数据集上，越靠左上越好。每条折线是一个数据集的帕累托前沿：该数据集没有别的模型同时更省且更准。',
   costAxis: '开销',
   onFront: '位于帕累托前沿',
   latencyAt: '延迟，批大小 {batch}',
@@ -155,6 +157,7 @@ export const zh: Readonly<Record<TextKey, string>> = {
   allUnits: '全部单元',
   doomedShare: '待移除单元占全部范数的份额',
   distribution: '第 {epoch} 轮后的分布',
+  rootScale: '柱高按单元数的平方根增长，这样数量悬殊时少的也看得见。',
   share: '份额',
 
   methods: '多种子方法比较',

@@ -265,6 +265,7 @@ function Distribution({ points, kind }: KindProps) {
           colour,
         }))}
       />
+      <p class="help">{t('rootScale')}</p>
     </Chart>
   );
 }

@@ -8,13 +8,15 @@ import { bytes, count, milliseconds, percent } from '../format.js';
 import type { TextKey, Translate } from '../i18n/index.js';
 import { latencyOf } from '../latency.js';
 import { RunMark } from '../run-mark.js';
-import { methodText, removedText } from '../words.js';
+import { dataName, hasSeveralData, methodText, removedText } from '../words.js';
 
 interface Column {
   readonly key: TextKey;
   /** What the order goes by; undefined and null come last either way. */
   readonly value: (run: RunData) => string | number | null | undefined;
   readonly text: (run: RunData) => ComponentChildren;
+  /** Of cells and title; `words` stand on the left. */
+  readonly look?: 'words' | 'removed';
   /** Numbers begin with the largest, except those of which less is better. */
   readonly largestFirst?: boolean;
 }
@@ -44,8 +46,21 @@ function columnsOf(data: ReportData, t: Translate): Column[] {
   const optional = (value: number | undefined, text: (value: number) => string): string =>
     value === undefined ? '–' : text(value);
   return [
-    { key: 'method', value: (run) => methodText(run, t), text: (run) => methodText(run, t) },
-    { key: 'removed', value: removedOf, text: (run) => <Removed text={removedText(run)} /> },
+    ...(hasSeveralData(data.runs)
+      ? [{ key: 'dataset' as const, look: 'words' as const, value: dataName, text: dataName }]
+      : []),
+    {
+      key: 'method',
+      look: 'words',
+      value: (run) => methodText(run, t),
+      text: (run) => methodText(run, t),
+    },
+    {
+      key: 'removed',
+      look: 'removed',
+      value: removedOf,
+      text: (run) => <Removed text={removedText(run)} />,
+    },
     {
       key: 'accuracy',
       largestFirst: true,
@@ -78,6 +93,7 @@ function columnsOf(data: ReportData, t: Translate): Column[] {
       : []),
     {
       key: 'state',
+      look: 'words',
       value: ({ state }) => t(state),
       text: ({ state }) => <span class={`state ${state}`}>{t(state)}</span>,
     },
@@ -135,8 +151,10 @@ export function RunTable() {
                   {run.id}
                 </button>
               </th>
-              {columns.map(({ key, text }) => (
-                <td key={key}>{text(run)}</td>
+              {columns.map(({ key, look, text }) => (
+                <td key={key} class={look}>
+                  {text(run)}
+                </td>
               ))}
             </tr>
           ))}
@@ -146,13 +164,13 @@ export function RunTable() {
     </div>
   );
 
-  function head({ key, largestFirst = false }: Column) {
+  function head({ key, look, largestFirst = false }: Column) {
     const direction = order?.key === key ? order.direction : undefined;
     const [first, second] = largestFirst
       ? (['descending', 'ascending'] as const)
       : (['ascending', 'descending'] as const);
     return (
-      <th key={key} scope="col" aria-sort={direction ?? 'none'}>
+      <th key={key} class={look} scope="col" aria-sort={direction ?? 'none'}>
         <button
           type="button"
           class="sort"

@@ -1,4 +1,4 @@
-// Accuracy against what a model costs, with the Pareto front.
+// Accuracy against what a model costs, with the Pareto front of each data set.
 import * as Plot from '@observablehq/plot';
 import { useState } from 'preact/hooks';
 import type { ReportData } from '../../src/page-data/report.js';
@@ -12,10 +12,10 @@ import { Section, Segments } from '../controls.js';
 import { bytes, count, milliseconds, percent, tickFormat } from '../format.js';
 import type { Translate } from '../i18n/index.js';
 import { latencyOf, timedBatches } from '../latency.js';
-import { paretoFront } from '../pareto.js';
+import { paretoFronts } from '../pareto.js';
 import { RunLegend } from '../run-legend.js';
 import { methodSymbols } from '../run-mark.js';
-import { methodText, removedText } from '../words.js';
+import { dataName, hasSeveralData, methodText, removedText } from '../words.js';
 
 /** Of a round point, in pixels; other shapes have the same area, and reach as far as `reach`. */
 const radius = 5.5;
@@ -25,6 +25,8 @@ interface Model {
   readonly run: RunData;
   readonly cost: number;
   readonly accuracy: number;
+  /** Name of the data set. */
+  readonly data: string;
 }
 
 /** Something on the x axis; the latencies are `latency-1`, `latency-64` ... */
@@ -45,7 +47,7 @@ export function Tradeoff() {
     <Section
       id="tradeoff"
       title={t('tradeoff')}
-      help={t('tradeoffHelp')}
+      help={t(hasSeveralData(data.runs) ? 'tradeoffHelpOfEach' : 'tradeoffHelp')}
       controls={
         <Segments label={t('costAxis')} choices={costs} value={cost.value} onChange={choose} />
       }
@@ -76,14 +78,15 @@ function costsOf(data: ReportData, t: Translate): Cost[] {
 }
 
 function Picture({ cost }: { readonly cost: Cost }) {
-  const { t, colourOf, focus } = usePage();
+  const { data, t, colourOf, focus } = usePage();
+  const hasData = hasSeveralData(data.runs);
   const models = useShownRuns().flatMap((run): Model[] => {
     const value = cost.of(run);
     return value == null || run.accuracy === null
       ? []
-      : [{ run, cost: value, accuracy: run.accuracy }];
+      : [{ run, cost: value, accuracy: run.accuracy, data: dataName(run) }];
   });
-  const front = paretoFront(models);
+  const front = paretoFronts(models).flat();
   const isOnFront = new Set(front);
   // The first have the better places: the run in focus, those on the front, and of the others the more accurate.
   const rank = (model: Model): number =>
@@ -120,6 +123,7 @@ function Picture({ cost }: { readonly cost: Cost }) {
         Plot.line(front, {
           x: 'cost',
           y: 'accuracy',
+          z: 'data',
           curve: 'step-after',
           stroke: 'var(--accent)',
           strokeOpacity: 0.55,
@@ -157,9 +161,18 @@ function Picture({ cost }: { readonly cost: Cost }) {
       })}
       draw={draw}
       table={{
-        columns: [t('run'), t('method'), t('removed'), cost.label, t('accuracy'), t('onFront')],
+        columns: [
+          t('run'),
+          ...(hasData ? [t('dataset')] : []),
+          t('method'),
+          t('removed'),
+          cost.label,
+          t('accuracy'),
+          t('onFront'),
+        ],
         rows: models.map((model) => [
           model.run.id,
+          ...(hasData ? [model.data] : []),
           methodText(model.run, t),
           removedText(model.run),
           cost.text(model.cost),
@@ -176,6 +189,7 @@ function Picture({ cost }: { readonly cost: Cost }) {
     const { run, accuracy } = model;
     return [
       run.id,
+      ...(hasData ? [t('labelled', { name: t('dataset'), value: model.data })] : []),
       `${methodText(run, t)} ${removedText(run)}`.trim(),
       t('labelled', { name: t('accuracy'), value: percent(accuracy) }),
       t('labelled', { name: cost.label, value: cost.text(model.cost) }),

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { benchLimits, trainLimits } from '../../limits.js';
 import type { BenchCandidate, BenchResult } from '../../bench/bench.js';
 import type { OnnxPrecision } from '../../export/onnx-model.js';
-import { type Cli, type Context, action, addExamples } from '../context.js';
+import { type Cli, type Context, action, addExamples, shownPath } from '../context.js';
 import { findModel, modelLabels } from '../model-argument.js';
 import { isOnnx } from '../../workflows/model-path.js';
 import { onnxFacts } from '../onnx-precision.js';
@@ -14,7 +14,6 @@ import type { ResolvedInferencePrecision } from '../../precision.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type ImportFlags, addImportOptions, importOptionsOf } from '../options/import.js';
 import { integerOption, integersOption, numberOption } from '../options/parse.js';
-import { relativePath } from '../../shell.js';
 import { bytes, grouped, milliseconds, plural, times } from '../../format.js';
 import { printProfile } from '../profile-table.js';
 import { interruptible } from '../work.js';
@@ -53,7 +52,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     .argument(
       '<MODEL|RUN...>',
       'model files of this program, of PyTorch (.safetensors, .pt, .pth, .bin ...) or .onnx, folders of runs, ' +
-        'hf:owner/name, or models:NAME of the trained ones; the first is the reference',
+        'hf:owner/name, pretrained:NAME of the published ones, or models:NAME of the trained ones; the first is the reference',
     )
     .addOption(
       integersOption('--batch <n,...>', 'batch sizes to measure', {
@@ -176,7 +175,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     for (const profile of profiles) printProfile(context, profile);
     context.print();
     const files = [...new Set(paths)];
-    context.facts(files.map((path) => [bytes(weightsBytes(path)), relativePath(path)]));
+    context.facts(files.map((path) => [bytes(weightsBytes(path)), shownPath(path)]));
   });
 }
 

@@ -74,7 +74,12 @@ export function addImportOptions(
     weightsOption(),
     new Option('--classes <names>', 'names of the classes (a,b,c), or a file with one per line'),
     ...pixelOptions("ImageNet's"),
-    choiceOption('--interpolation <name>', 'how images are resized', interpolations, 'bilinear'),
+    choiceOption(
+      '--interpolation <name>',
+      'how images are resized',
+      interpolations,
+      'bilinear; Vim and VMamba bicubic',
+    ),
     numberOption(
       '--crop-share <x>',
       'share of the shorter side that the centre crop keeps (default: 0.875)',
