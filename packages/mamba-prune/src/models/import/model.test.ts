@@ -257,7 +257,7 @@ describe('importStateDict', () => {
 
   it('reads sizes that no architecture has, under the name of the closest', () => {
     const shallow = tensorsOf('vit_small', { depth: 2 });
-    const { model, notes } = importStateDict(shallow);
+    const { model, notes } = importStateDict(shallow, { heads: 6 });
     expect(model.config).toMatchObject({ arch: 'vit_small', dModel: 384, depth: 2, headDim: 64 });
     expect(notes).toContain(
       'No architecture here has these sizes: the model is called vit_small, and has `depth` 2 as the file has it.',
@@ -271,7 +271,9 @@ describe('importStateDict', () => {
       depth: 2,
       headDim: 12,
     });
-    expect(importStateDict(shallow, { dModel: 384, depth: 2 }).model.config).toEqual(model.config);
+    expect(importStateDict(shallow, { dModel: 384, depth: 2, heads: 6 }).model.config).toEqual(
+      model.config,
+    );
     const resnet = tensorsOf('resnet20', { baseWidth: 4, blocks: [1, 2, 1] });
     expect(importStateDict(resnet)).toMatchObject({
       model: { config: { arch: 'resnet20', baseWidth: 4, blocks: [1, 2, 1] } },

@@ -169,8 +169,7 @@ describe('forms of other programs', () => {
     noGrad(() => position.narrow(1, kept, before - kept).zero_());
     const rows = position.narrow(1, before, 9);
     given.set('pos_embed', kept === 0 ? rows : cat([position.narrow(1, 0, kept), rows], 1));
-    const size = before === 1 ? { imageSize: model.config.imageSize } : {};
-    expect(expectSame(given, model, { ...said, ...size }).join(' ')).toMatch(
+    expect(expectSame(given, model, { ...said, imageSize: 12 }).join(' ')).toMatch(
       /no position in the file and got one of zeros/,
     );
   });
@@ -183,10 +182,7 @@ describe('forms of other programs', () => {
     given.set('pos_embed', randn([1, 25, width]));
     const patchSize = (given.get('patch_embed.proj.weight') as Tensor).size(3);
     const side = 5 * patchSize;
-    expect(() => importStateDict(given, said)).toThrow(
-      `got 25 positions with 1 token before the patches, which are those of images of ${side} px whose class token has no position, ` +
-        `or of ${4 * patchSize}x${6 * patchSize} px, expected to know. If it is the former, give \`imageSize\` ${side}; only square`,
-    );
+    expect(() => importStateDict(given, said)).toThrow(UsageError);
     const { model, notes } = importStateDict(given, { ...said, imageSize: side });
     expect(model.config.imageSize).toBe(side);
     expect(notes.join()).toMatch(/1 of the tokens before the patches has no position/);
@@ -199,6 +195,27 @@ describe('forms of other programs', () => {
     ] as const)
       given.set(`blocks.${block}.${scale}.gamma`, ones([width]));
     expect(importStateDict(given, said).model.config.imageSize).toBe(side);
+  });
+
+  it('have no positions of tokens in published models, which need not be told', () => {
+    const published = { patchSize: 16, imageSize: 224 };
+    const given = stateOf({}, published);
+    given.set('pos_embed', (given.get('pos_embed') as Tensor).narrow(1, 1, 196));
+    expect(importStateDict(given, said).model.config).toMatchObject(published);
+    const registers = { patchSize: 16, imageSize: 256 };
+    const noClass = stateOf({ classToken: false, registers: 4, pooling: 'mean' }, registers);
+    noClass.set('pos_embed', (noClass.get('pos_embed') as Tensor).narrow(1, 4, 256));
+    expect(importStateDict(noClass, said).model.config).toMatchObject(registers);
+    const dinov2 = { patchSize: 14, imageSize: 518 };
+    const withClass = stateOf({ registers: 4 }, dinov2);
+    const position = withClass.get('pos_embed') as Tensor;
+    for (const rows of [
+      position.narrow(1, 5, 1369),
+      cat([position.narrow(1, 0, 1), position.narrow(1, 5, 1369)], 1),
+    ]) {
+      withClass.set('pos_embed', rows);
+      expect(importStateDict(withClass, said).model.config).toMatchObject(dinov2);
+    }
   });
 
   it('have another pooling, which name of the norm, tokens or width of the classifier tell', () => {
@@ -398,6 +415,24 @@ describe('heads, which no shape tells', () => {
     expect(six.model.config).toMatchObject({ headDim: 32, widths: { 'blocks.0.attn': 6 } });
     expect(six.assumed.join()).not.toContain('heads');
   });
+
+  it('are asked for at another depth than that of the architecture', () => {
+    // timm's first vit_small_patch16_224: 768 wide, 8 deep, of 8 heads, where vit_base has 12.
+    const given = createModel('vit_base', { depth: 1, heads: 8, mlpRatio: 1 }).stateDict();
+    expect(() => importStateDict(given)).toThrow(/no shape tells how many heads.*Give `heads`/);
+    expect(importStateDict(given, { heads: 8 }).model.config).toMatchObject({ headDim: 96 });
+    const named = importStateDict(given, { arch: 'vit_base', depth: 1 });
+    expect(named.model.config).toMatchObject({ headDim: 64 });
+    expect(named.assumed).toContain('heads 12');
+  });
+
+  it('are asked for where the positions are those of MoCo v3, whose ViT-S has 12', () => {
+    const given = createModel('vit_small', { mlpRatio: 1 }).stateDict();
+    expect(importStateDict(given).model.config).toMatchObject({ headDim: 64 });
+    noGrad(() => given.get('pos_embed')?.narrow(1, 0, 1).zero_());
+    expect(() => importStateDict(given)).toThrow(/no shape tells how many heads.*Give `heads`/);
+    expect(importStateDict(given, { heads: 12 }).model.config).toMatchObject({ headDim: 32 });
+  });
 });
 
 describe('positions for another image size', () => {
@@ -453,6 +488,40 @@ describe('positions for another image size', () => {
       expect(Math.abs((first?.[i] ?? NaN) - value)).toBeLessThan(1e-6);
     });
   });
+
+  it.each([
+    // 16x24 px, as patches of 4 px: 4x6.
+    ['a class token', {}, 25, '24 patches', 20, 'none'],
+    ['a class token and registers', { registers: 2 }, 9, '6 patches', 12, 'none'],
+    ['a class token that alone has one', { registers: 2 }, 10, '7 patches', 12, '1'],
+    [
+      'registers',
+      { classToken: false, registers: 2, pooling: 'mean' },
+      16,
+      '14 patches',
+      16,
+      'none',
+    ],
+    ['two classifiers', { distilled: true }, 17, '15 patches', 16, '1'],
+  ])(
+    'are asked for where the images may be not square, with %s',
+    (_, fields, length, patches, side, rows) => {
+      const given = stateOf(fields);
+      given.set('pos_embed', randn([1, length, 24]));
+      const read = (options: ImportOptions) => () =>
+        importStateDict(given, { ...said, ...options });
+      const error = thrown(read({}));
+      expect(error).toBeInstanceOf(UsageError);
+      expect(error.message).toContain(`got ${length} positions`);
+      expect(error.message).toContain(`images of ${side} px, with positions for ${rows} of these`);
+      expect(error.message).toContain(`${patches} of images that are not square`);
+      expect(error.message).toMatch(new RegExp(`say so with \`imageSize\` ${side}\\.$`));
+      expect(read({ imageSize: side })().model.config.imageSize).toBe(side);
+      expect(read({ imageSize: 32, resamplePositions: true })).toThrow(
+        `\`imageSize\` ${side} without \`resamplePositions\`.`,
+      );
+    },
+  );
 
   it('are asked for where registers may have some or not', () => {
     // Four registers and the class token: 9 positions are for 2x2 patches and all of them, or for 3x3 patches alone.

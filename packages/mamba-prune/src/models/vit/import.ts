@@ -127,8 +127,8 @@ export const vitLayout: Layout = {
 function headsOf(
   reader: ShapeReader,
   arch: string,
-  { dModel, depth }: VitTraits,
-  { heads, headDim }: LayoutOptions,
+  { dModel, depth, fixedPositions }: VitTraits,
+  { arch: named, heads, headDim }: LayoutOptions,
 ): ReturnType<typeof readHeads> {
   const known: Readonly<Record<string, VitSizes>> = vitArchitectures;
   const standard = known[arch];
@@ -136,8 +136,13 @@ function headsOf(
     const name = `blocks.${block}.attn.qkv.weight`;
     return attentionWidth(name, reader.size(name, 0, 2));
   });
+  // Models of the same width and another depth have other heads (768 wide and 8 deep: 8 in early versions of timm).
+  const isStandard =
+    standard?.dModel === dModel && (standard.depth === depth || named !== undefined);
+  // MoCo v3's ViT-S has twice the heads of all others, and positions of sines that are not trained.
+  const isMocoSmall = arch === 'vit_small' && fixedPositions;
   return readHeads(
-    { widths, dModel, arch, known: standard?.dModel === dModel ? standard.heads : undefined },
+    { widths, dModel, arch, known: isStandard && !isMocoSmall ? standard.heads : undefined },
     { heads, headDim },
   );
 }
