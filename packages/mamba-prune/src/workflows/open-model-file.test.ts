@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { saveSafetensors } from '@mamba-prune/libtorch';
+import { saveSafetensors, zeros } from '@mamba-prune/libtorch';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ModelOptions } from '../models/model-options.js';
 import type { ImportOptions } from '../models/import/model.js';
@@ -62,6 +62,26 @@ describe('openModelFile', () => {
     rmSync(at('config.json'));
     const again = await opened(path, options);
     expect(again).toEqual({ ...again, config, info, assumed: usual, notes: [] });
+  });
+
+  it('takes the size of the images of a ViT from the config.json where its positions do not tell it', async () => {
+    const model = createModel('vit_tiny', { ...vit, imageSize: 20 });
+    const state = model.stateDict();
+    // 5x5 patches whose class token has no position, or 4x6 and the token.
+    state.set('pos_embed', zeros([1, 25, 24]));
+    saveSafetensors(at('weights.safetensors'), state, {});
+    model.dispose();
+    const path = at('weights.safetensors');
+    await expect(opened(path, { ...sizes, heads: 3 })).rejects.toThrow(/not square/);
+    writeFileSync(at('config.json'), JSON.stringify({ image_size: 20 }));
+    const { config, notes } = await opened(path, { ...sizes, heads: 3 });
+    expect(config).toMatchObject({ imageSize: 20 });
+    expect(notes).toContain('Taken from the config.json beside it: `imageSize` 20.');
+    // One that does not fit answers nothing, and one that is not needed is not looked at.
+    writeFileSync(at('config.json'), JSON.stringify({ image_size: 224 }));
+    await expect(opened(path, { ...sizes, heads: 3 })).rejects.toThrow(/not square/);
+    const plain = await opened(write({ image_size: 224 }), { ...sizes, heads: 3 });
+    expect(plain.config).toMatchObject({ imageSize: 8 });
   });
 
   it.each<[object, 'vit_tiny' | 'resnet18', RegExp]>([

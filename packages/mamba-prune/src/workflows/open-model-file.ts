@@ -71,8 +71,12 @@ function toldOfCache(file: string, error: unknown): unknown {
 async function openImported(path: string, said: ImportOptions): Promise<OpenedModelFile> {
   const card = describedCard(path);
   const { family, obstacles } = arithmeticBeside(path);
-  const hints = { ...hintsOf(card, family, said), ...defined(said) };
-  const imported = await importWith(path, hints, card, said);
+  const { imported, hints } = await importWith(
+    path,
+    { ...hintsOf(card, family, said), ...defined(said) },
+    card,
+    said,
+  );
   try {
     checkActivation(path, imported.model, card);
     checkObstacles(path, imported.model, obstacles);
@@ -156,6 +160,31 @@ function hintsOf(
   return isOther ? {} : defined(sizes);
 }
 
+interface Hinted {
+  readonly imported: ImportedModel;
+  /** With which it was. */
+  readonly hints: ImportOptions;
+}
+
+/**
+ * Positions that are for images of two sizes are for those of the config.json beside them. Without a need it is not asked: weights
+ * that were trained on at another size often lie beside the file of those that they began as.
+ */
+async function importSized(
+  path: string,
+  hints: ImportOptions,
+  { imageSize }: ModelCardConfig,
+): Promise<Hinted | undefined> {
+  if (imageSize === undefined || hints.imageSize !== undefined) return undefined;
+  const sized = { ...hints, imageSize };
+  try {
+    return { imported: await importModel(path, sized), hints: sized };
+  } catch (error) {
+    if (!isUsageError(error)) throw error;
+  }
+  return undefined;
+}
+
 /**
  * A config.json of timm names the architecture that a model began as, and not always with what other depth it was made. It
  * is no mistake where the shapes come closest to that same architecture.
@@ -178,16 +207,20 @@ async function importResized(
 async function importWith(
   path: string,
   hints: ImportOptions,
-  { from }: ModelCardConfig,
+  card: ModelCardConfig,
   said: ImportOptions,
-): Promise<ImportedModel> {
+): Promise<Hinted> {
+  const { from } = card;
   try {
-    return await importModel(path, hints);
+    return { imported: await importModel(path, hints), hints };
   } catch (error) {
+    if (!isUsageError(error)) throw error;
+    const sized = await importSized(path, hints, card);
+    if (sized !== undefined) return sized;
     const own = hintNames.filter((name) => hints[name] !== undefined && said[name] === undefined);
-    if (!isUsageError(error) || own.length === 0) throw error;
+    if (own.length === 0) throw error;
     const resized = own.includes('arch') ? await importResized(path, hints) : undefined;
-    if (resized !== undefined) return resized;
+    if (resized !== undefined) return { imported: resized, hints };
     const list = own.map((name) => `${name} ${String(hints[name])}`).join(' and ');
     const file = from[entryOf(own[0] ?? 'arch')] ?? '';
     throw new UsageError(

@@ -12,7 +12,7 @@ export interface FewerPositions {
   /** How many of the tokens before the patches have one. */
   readonly rows: number;
   /**
-   * Whether published models of this form are for images of this size. Others are not read unless the caller says their
+   * Whether models of this form and of images of this size are known. Others are not read unless the caller says their
    * size: as many positions are those of all tokens before a grid of patches that is not square, 4x6 and a class token
    * being 5x5.
    */
@@ -75,6 +75,12 @@ export function readPositions(
 
 const isSquare = (count: number): boolean => count > 0 && Number.isInteger(Math.sqrt(count));
 
+/** Whether as many patches can lie in two rows and columns or more. */
+function makesGrid(count: number): boolean {
+  for (let side = 2; side * side <= count; side++) if (count % side === 0) return true;
+  return false;
+}
+
 /** How many tokens before the patches have positions. */
 function positionedTokens(
   length: number,
@@ -101,8 +107,8 @@ function positionedTokens(
   if (second === undefined) {
     const isCertain =
       first === before ||
-      // All tokens would leave no patch.
-      length <= before ||
+      // All tokens would leave no patch, or patches that lie in one row.
+      !makesGrid(length - before) ||
       imageSize !== undefined ||
       alternatives.some(({ rows, isPublished }) => rows === first && isPublished(sideOf(first)));
     if (isCertain) return first;

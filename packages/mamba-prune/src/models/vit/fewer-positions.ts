@@ -1,18 +1,15 @@
-// Published ViTs that have positions for fewer tokens than there are. No shape tells their images from others that are not
-// square, so what is not among these is asked for.
+// ViTs that have positions for fewer tokens than there are. No shape tells their images from others that are not square, so
+// what is not published, nor told by LayerScale, is asked for.
 import type { FewerPositions } from '../import/positions.js';
 
 /** Sizes of images by the patch's, in pixels. */
 type Sides = Readonly<Record<number, readonly number[]>>;
 
-/** timm's `no_embed_class` without registers: DeiT III. */
-const deit3: Sides = { 14: [224], 16: [224, 384] };
+/** timm's `no_embed_class` without registers: FlexiViT (240), and DeiT III where its LayerScale was multiplied into the layers. */
+const plain: Sides = { 14: [224], 16: [224, 240, 384] };
 
-/** The same with registers, as in timm's `reg4_gap` models and its DINOv2. */
-const timmRegisters: Sides = { 14: [518], 16: [256, 384] };
-
-/** DINOv2 with registers of Hugging Face, where the class token has a position and they have none. */
-const dinov2Registers: Sides = { 14: [518] };
+/** The same with registers: timm's `vit_base_patch16_reg4_gap_256`, the only one there without LayerScale. */
+const registered: Sides = { 16: [256] };
 
 export function fewerPositions(
   tokens: {
@@ -25,16 +22,16 @@ export function fewerPositions(
   patchSize: number,
 ): FewerPositions[] {
   const { classToken, distilled, registers, isScaled } = tokens;
-  // DeiT III is told by its LayerScale too, at any size.
-  const isDeit3 = isScaled && !distilled && registers === 0;
-  const published = (rows: number, sides: Sides): FewerPositions => ({
+  const sides = registers > 0 ? registered : plain;
+  // Where models with LayerScale have registers, none has a position: timm's `reg1_gap` and `reg4_gap`, TIPSv2 and DINOv2, whose
+  // class token has one in Hugging Face's form. Without registers it is DeiT III, unless the patches have 14 px as those of
+  // DINOv2, where all tokens have positions.
+  const isTold = isScaled && (registers > 0 || patchSize !== 14);
+  const form = (rows: number): FewerPositions => ({
     rows,
     // A distillation token has a position in every published model.
     isPublished: (imageSize) =>
-      isDeit3 || (!distilled && sides[patchSize]?.includes(imageSize) === true),
+      !distilled && (isTold || (rows === 0 && sides[patchSize]?.includes(imageSize) === true)),
   });
-  return [
-    published(0, registers > 0 ? timmRegisters : deit3),
-    ...(classToken && (distilled || registers > 0) ? [published(1, dinov2Registers)] : []),
-  ];
+  return [form(0), ...(classToken && (distilled || registers > 0) ? [form(1)] : [])];
 }

@@ -47,6 +47,14 @@ const images = (side = 12): Tensor => {
 const stateOf = (fields?: object, options?: ModelOptions): Map<string, Tensor> =>
   trained(fields, options).stateDict();
 
+/** The same in a form that has LayerScale, of two blocks. */
+function withLayerScale(given: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+  const names = [0, 1].flatMap((block) =>
+    ['ls1', 'ls2'].map((ls) => `blocks.${block}.${ls}.gamma`),
+  );
+  return new Map([...given, ...names.map((name) => [name, ones([size.dModel])] as const)]);
+}
+
 /** As the same state dict under our names gives it, bit by bit. */
 function expectSame(
   given: Map<string, Tensor>,
@@ -187,14 +195,7 @@ describe('forms of other programs', () => {
     expect(model.config.imageSize).toBe(side);
     expect(notes.join()).toMatch(/1 of the tokens before the patches has no position/);
     // DeiT III has such models, and a LayerScale.
-    for (const [block, scale] of [
-      [0, 'ls1'],
-      [0, 'ls2'],
-      [1, 'ls1'],
-      [1, 'ls2'],
-    ] as const)
-      given.set(`blocks.${block}.${scale}.gamma`, ones([width]));
-    expect(importStateDict(given, said).model.config.imageSize).toBe(side);
+    expect(importStateDict(withLayerScale(given), said).model.config.imageSize).toBe(side);
   });
 
   it('have no positions of tokens in published models, which need not be told', () => {
@@ -206,16 +207,47 @@ describe('forms of other programs', () => {
     const noClass = stateOf({ classToken: false, registers: 4, pooling: 'mean' }, registers);
     noClass.set('pos_embed', (noClass.get('pos_embed') as Tensor).narrow(1, 4, 256));
     expect(importStateDict(noClass, said).model.config).toMatchObject(registers);
-    const dinov2 = { patchSize: 14, imageSize: 518 };
-    const withClass = stateOf({ registers: 4 }, dinov2);
-    const position = withClass.get('pos_embed') as Tensor;
-    for (const rows of [
-      position.narrow(1, 5, 1369),
-      cat([position.narrow(1, 0, 1), position.narrow(1, 5, 1369)], 1),
-    ]) {
-      withClass.set('pos_embed', rows);
-      expect(importStateDict(withClass, said).model.config).toMatchObject(dinov2);
-    }
+  });
+
+  it.each<[string, object, number, number]>([
+    ['DINOv2 at 238 px, which has registers', { registers: 4 }, 14, 238],
+    ['TIPSv2', { registers: 1 }, 14, 448],
+    [
+      'a mean of patches beside registers',
+      { classToken: false, registers: 4, pooling: 'mean' },
+      16,
+      384,
+    ],
+  ])(
+    'have no positions of tokens where LayerScale tells: %s',
+    (_, fields, patchSize, imageSize) => {
+      const given = stateOf(fields, { patchSize, imageSize });
+      const position = given.get('pos_embed') as Tensor;
+      const count = (imageSize / patchSize) ** 2;
+      const patches = position.narrow(1, position.size(1) - count, count);
+      const forms =
+        'classToken' in fields ? [patches] : [patches, cat([position.narrow(1, 0, 1), patches], 1)];
+      for (const rows of forms) {
+        given.set('pos_embed', rows);
+        expect(() => importStateDict(given, said)).toThrow(/images that are not square/);
+        const scaled = withLayerScale(given);
+        expect(importStateDict(scaled, said).model.config).toMatchObject({ patchSize, imageSize });
+      }
+    },
+  );
+
+  it('have positions for all tokens in DINOv2 without registers, so that no square tells another model', () => {
+    // 14 px: 4x6 patches and a class token.
+    const given = withLayerScale(stateOf({}, { patchSize: 14, imageSize: 14 }));
+    given.set('pos_embed', randn([1, 25, 24]));
+    expect(() => importStateDict(given, said)).toThrow(/24 patches of images that are not square/);
+  });
+
+  it('are square where the patches would lie in one row otherwise', () => {
+    // 4 positions are 3 patches and a class token, or 2x2 patches.
+    const given = stateOf();
+    given.set('pos_embed', randn([1, 4, 24]));
+    expect(importStateDict(given, said).model.config.imageSize).toBe(8);
   });
 
   it('have another pooling, which name of the norm, tokens or width of the classifier tell', () => {
@@ -493,7 +525,7 @@ describe('positions for another image size', () => {
     // 16x24 px, as patches of 4 px: 4x6.
     ['a class token', {}, 25, '24 patches', 20, 'none'],
     ['a class token and registers', { registers: 2 }, 9, '6 patches', 12, 'none'],
-    ['a class token that alone has one', { registers: 2 }, 10, '7 patches', 12, '1'],
+    ['a class token that alone has one', { registers: 2 }, 17, '14 patches', 16, '1'],
     [
       'registers',
       { classToken: false, registers: 2, pooling: 'mean' },
