@@ -245,7 +245,7 @@ describe('openModelFile', () => {
     for (const [said, message] of [
       [{ heads: 6 }, '`heads` 3, asked for 6'],
       [{ std: [1, 1, 1] }, '`std` 0.2,0.2,0.2, asked for 1,1,1'],
-      [{ classes: ['a'] }, 'got 1 values for `classes`, expected 2'],
+      [{ classes: ['a'] }, 'got 1 value for `classes` (a), expected 2'],
       [{ scan: 'bi' }, 'vit_tiny: got the option `scan`'],
       [{ key: 'ema' }, "got `key` 'ema' for"],
     ] as const) {

@@ -327,8 +327,10 @@ describe('importStateDict', () => {
       /those of resnet20, are not as asked for: `stem` is cifar, expected imagenet/,
     );
     expect(give({ pooling: 'mean' })).toThrow(/the option `pooling` for the weights of a resnet/);
-    expect(give({ classes: ['a', 'b'] })).toThrow(/got 2 values for `classes`, expected 10/);
-    expect(give({ mean: [0] })).toThrow(/got 1 values for `mean`, expected 3/);
+    expect(give({ classes: ['a', 'b'] })).toThrow(
+      /got 2 values for `classes` \(a, b\), expected 10/,
+    );
+    expect(give({ mean: [0] })).toThrow(/got 1 value for `mean` \(0\), expected 3/);
     expect(give({ mean: [0] })).toThrow(UsageError);
     expect(() => importStateDict(tensorsOf('vit_tiny'), { heads: 5 })).toThrow(
       /5 heads for a width of 192/,

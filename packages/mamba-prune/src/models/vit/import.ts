@@ -130,8 +130,8 @@ function headsOf(
   { dModel, depth, fixedPositions }: VitTraits,
   { arch: named, heads, headDim }: LayoutOptions,
 ): ReturnType<typeof readHeads> {
-  const known: Readonly<Record<string, VitSizes>> = vitArchitectures;
-  const standard = known[arch];
+  const all: Readonly<Record<string, VitSizes>> = vitArchitectures;
+  const standard = all[arch];
   const widths = Array.from({ length: depth }, (_, block) => {
     const name = `blocks.${block}.attn.qkv.weight`;
     return attentionWidth(name, reader.size(name, 0, 2));
@@ -141,10 +141,13 @@ function headsOf(
     standard?.dModel === dModel && (standard.depth === depth || named !== undefined);
   // MoCo v3's ViT-S has twice the heads of all others, and positions of sines that are not trained.
   const isMocoSmall = arch === 'vit_small' && fixedPositions;
-  return readHeads(
-    { widths, dModel, arch, known: isStandard && !isMocoSmall ? standard.heads : undefined },
-    { heads, headDim },
-  );
+  const known = isStandard && !isMocoSmall ? standard.heads : undefined;
+  const why = isMocoSmall
+    ? 'The position of its class token is zero, as in MoCo v3, whose vit_small has 12 heads where others have 6.'
+    : standard?.dModel === dModel && !isStandard
+      ? `${arch}, of the same width, has ${standard.heads} heads in ${standard.depth} blocks; this model has ${depth}, and models of other depths have other numbers of heads.`
+      : undefined;
+  return readHeads({ widths, dModel, arch, known, why }, { heads, headDim });
 }
 
 /** Hugging Face's ViT and DeiT have 1e-12 unless their config.json says otherwise; all others here have 1e-6. */
