@@ -6,7 +6,7 @@ import { rangeProblems } from '../models/file-checks.js';
 import type { ModelConfigBase } from '../models/image-model.js';
 import type { ImportOptions, ImportedModel } from '../models/import/model.js';
 import type { ModelInfo } from '../models/model-file.js';
-import { isEntryOfFile } from './checkpoint-card.js';
+import { fileEntry } from './checkpoint-card.js';
 import { preprocessingOf } from '../preparation/preprocessing.js';
 
 interface Taken {
@@ -104,19 +104,29 @@ export const entryOf = (name: HintName): Entry => (name === 'eps' ? 'layerNormEp
 
 type Entry = Exclude<keyof ModelCardConfig, 'from' | 'activation'>;
 
-/** One for each file, with all that was taken from it. */
+/** One for each file, with all that was taken from it, and the place of each in the file of the weights. */
 function sentences(card: ModelCardConfig, taken: readonly Entry[]): string[] {
-  const files = [...new Set(taken.map((name) => card.from[name] ?? ''))];
-  return files.map((file) => {
-    const own = taken.filter((name) => card.from[name] === file);
-    return `Taken from ${whereOf(file)}: ${own.map((name) => described(name, card)).join(', ')}.`;
+  const entries = taken.flatMap((name) => {
+    const entry = fileEntry(card.from[name] ?? '');
+    return entry === undefined ? [] : [`${described(name, card)} (${entry})`];
   });
+  const others = taken.filter((name) => fileEntry(card.from[name] ?? '') === undefined);
+  const files = [...new Set(others.map((name) => card.from[name] ?? ''))];
+  return [
+    ...(entries.length > 0
+      ? [`Taken from entries of the file itself: ${entries.join(', ')}.`]
+      : []),
+    ...files.map((file) => {
+      const own = others.filter((name) => card.from[name] === file);
+      return `Taken from ${whereOf(file)}: ${own.map((name) => described(name, card)).join(', ')}.`;
+    }),
+  ];
 }
 
 /** What has said an entry, for a sentence. @param from - as a card names it */
 export function whereOf(from: string): string {
   if (isCardFile(from)) return `the ${from} beside it`;
-  return isEntryOfFile(from) ? from : `what is known of ${from}`;
+  return fileEntry(from) !== undefined ? from : `what is known of ${from}`;
 }
 
 const isCardFile = (file: string): boolean => cardFiles.some((name) => name === file);

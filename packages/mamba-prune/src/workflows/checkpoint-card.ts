@@ -12,7 +12,9 @@ import { CheckpointWords, type Word } from '../models/import/words.js';
 /** How `from` of a card calls an entry of the file itself. */
 const entryOfFile = (at: string): string => `the entry "${at}" of the file`;
 
-export const isEntryOfFile = (from: string): boolean => /^the entry ".*" of the file$/.test(from);
+/** The entry of the file itself that `from` of a card means, `args.model`; undefined for what lies elsewhere. */
+export const fileEntry = (from: string): string | undefined =>
+  /^the entry "(.*)" of the file$/.exec(from)?.[1];
 
 /** What was found, with what no model here computes. */
 export interface CheckpointCard {
@@ -116,7 +118,7 @@ const numbers = (value: PlainValue): readonly number[] | undefined =>
 /** One number, or the sides of a square, with the channels before them or not. */
 function side(value: PlainValue): number | undefined {
   if (!Array.isArray(value)) return count(value);
-  const [height, width] = (value as readonly PlainValue[]).slice(-2);
+  const [height, width] = value.slice(-2);
   if (value.length > 3 || height === undefined || height !== width) return undefined;
   return count(height);
 }
@@ -124,10 +126,13 @@ function side(value: PlainValue): number | undefined {
 /** `{cat: 0, dog: 1}`, as torchvision's ImageFolder has it. */
 function byIndex(value: PlainValue): readonly string[] | undefined {
   if (!(value instanceof Map)) return undefined;
+  const entries = [...(value as ReadonlyMap<string, PlainValue>)];
   const names = new Map(
-    Array.from(value as ReadonlyMap<string, PlainValue>, ([name, index]) => [String(index), name]),
+    entries.flatMap(([name, index]) =>
+      typeof index === 'number' ? [[String(index), name] as const] : [],
+    ),
   );
-  return names.size === value.size ? ofIndex(names) : undefined;
+  return names.size === entries.length ? ofIndex(names) : undefined;
 }
 
 /** `{0: 'cat', 1: 'dog'}`; names that mean nothing are none. */

@@ -64,6 +64,24 @@ describe('openModelFile', () => {
     expect(again).toEqual({ ...again, config, info, assumed: usual, notes: [] });
   });
 
+  it('takes no heads for a model that has none, and the size of its images from the file', async () => {
+    const path = write({ num_attention_heads: 5, image_size: 48 }, 'resnet20', { numClasses: 2 });
+    const { config, notes, assumed } = await opened(path, {});
+    expect(config).toMatchObject({ arch: 'resnet20', imageSize: 48 });
+    expect(notes.join()).toContain('Taken from the config.json beside it: `imageSize` 48.');
+    expect(notes.join()).not.toContain('`heads`');
+    expect(assumed.join()).not.toContain('imageSize');
+  });
+
+  it("writes LayerNorm's eps in one way", async () => {
+    for (const eps of [1e-6, 1e-12]) {
+      const path = write({ num_attention_heads: 3, layer_norm_eps: eps });
+      expect((await opened(path, sizes)).notes.join()).toContain(
+        `LayerNorm's eps 1e-${eps === 1e-6 ? 6 : 12}.`,
+      );
+    }
+  });
+
   it('takes the size of the images of a ViT from the config.json where its positions do not tell it', async () => {
     const model = createModel('vit_tiny', { ...vit, imageSize: 20 });
     const state = model.stateDict();
