@@ -103,11 +103,11 @@ function archNamed(value: PlainValue): string | undefined {
 }
 
 const count = (value: PlainValue): number | undefined =>
-  Number.isInteger(value) && (value as number) > 0 ? (value as number) : undefined;
+  typeof value === 'number' && Number.isInteger(value) && value > 0 ? value : undefined;
 
 const texts = (value: PlainValue): readonly string[] | undefined =>
   Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string')
-    ? (value as readonly string[])
+    ? value
     : undefined;
 
 const numbers = (value: PlainValue): readonly number[] | undefined =>
@@ -118,8 +118,9 @@ const numbers = (value: PlainValue): readonly number[] | undefined =>
 /** One number, or the sides of a square, with the channels before them or not. */
 function side(value: PlainValue): number | undefined {
   if (!Array.isArray(value)) return count(value);
-  const [height, width] = value.slice(-2);
-  if (value.length > 3 || height === undefined || height !== width) return undefined;
+  const sides: readonly PlainValue[] = value;
+  const [height, width] = sides.slice(-2);
+  if (sides.length > 3 || height === undefined || height !== width) return undefined;
   return count(height);
 }
 

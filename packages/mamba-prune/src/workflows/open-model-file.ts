@@ -35,7 +35,8 @@ export interface OpenedModelFile {
 
 /**
  * Opens a model file of ours, or a state dict as `importModel` does. What the caller does not say is taken
- * from the config.json and preprocessor_config.json beside a state dict; only then is it assumed.
+ * from what a checkpoint says of itself, then from the config.json and preprocessor_config.json beside a state dict; only then
+ * is it assumed.
  *
  * @param path - the file, or a model of @mamba-prune/models such as `models:cifar10/mamba_small-90`
  * @param said - of a file of ours it may say what the file says, or does not say, and nothing else
