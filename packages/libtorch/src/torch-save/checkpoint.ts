@@ -5,11 +5,11 @@ import { fromFile } from '../safetensors/tensors.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
 import type { TorchSaveOptions } from './environment.js';
+import { type PlainValue, plainValue } from './plain.js';
 import { TorchSaveFile } from './read.js';
 import { outline } from './state-dict.js';
 import { findStateDicts, type StoredStateDict } from './state-dicts.js';
 import type { TorchTensor } from './torch-tensor.js';
-import { PythonObject } from './values.js';
 
 /** Close it when done: tensors that were loaded stay. */
 export class TorchCheckpoint {
@@ -30,20 +30,13 @@ export class TorchCheckpoint {
   }
 
   /**
-   * What the script that wrote the file was called with, where it keeps that at the top under `args`, as an
-   * argparse.Namespace or a dict: texts, numbers and truth values alone.
+   * An entry at the top of a file that holds a dict, as plain data: what the script that wrote it was called with, names of classes
+   * and the like.
+   * @returns undefined if there is none, or if it is no plain data
    */
-  get scriptArguments(): ReadonlyMap<string, string | number | boolean> {
+  plainEntry(name: string): PlainValue | undefined {
     const top = this.#file.value;
-    const args = top instanceof Map ? top.get('args') : undefined;
-    const values = args instanceof PythonObject ? args.state : args;
-    const plain = new Map<string, string | number | boolean>();
-    if (!(values instanceof Map)) return plain;
-    for (const [name, value] of values) {
-      const isPlain = ['string', 'number', 'boolean'].includes(typeof value);
-      if (typeof name === 'string' && isPlain) plain.set(name, value as string | number | boolean);
-    }
-    return plain;
+    return top instanceof Map ? plainValue(top.get(name)) : undefined;
   }
 
   /**

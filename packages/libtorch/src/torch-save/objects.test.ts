@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { FormatError, loadTorchSave } from '../index.js';
+import { TorchCheckpoint } from './checkpoint.js';
 import { otherTensor } from './other-tensor.js';
 import { collectStateDict } from './state-dict.js';
 import { type PickleValue, PythonObject } from './values.js';
@@ -51,6 +52,50 @@ const objects: [what: string, opcodes: string][] = [
   ['a list subclass', 'cmy.run\nList\n)\x81(K\x01K\x02e'],
   ['a dict subclass', `cmy.run\nDict\n)\x81(${text('a')}K\x01u`],
 ];
+
+describe('an entry of a checkpoint', () => {
+  const entry = async (opcodes: string): Promise<unknown> => {
+    const file = await TorchCheckpoint.open(fileWith(opcodes), { onUnknownGlobal: 'placeholder' });
+    try {
+      return file.plainEntry('x');
+    } finally {
+      file.close();
+    }
+  };
+  const small = `ctorch._utils\n_rebuild_tensor_v2\n(${storage('FloatStorage')}K\x00K\x02\x85K\x01\x85\x89}tR`;
+  const named = (key: string, value: string): string => `}${text(key)}${value}s`;
+
+  it.each([
+    ['a text', text('vit'), 'vit'],
+    ['a list', `](${text('a')}${text('b')}e`, ['a', 'b']],
+    ['None in a list', '](NK\x01e', [null, 1]],
+    ['a dict with numbers for keys', `}K\x01${text('b')}s`, new Map([['1', 'b']])],
+    [
+      'a namespace',
+      `cargparse\nNamespace\n)R${named('model', text('vit'))}b`,
+      new Map([['model', 'vit']]),
+    ],
+    ['a dict of its own class', `cmy.run\nDict\n)\x81(${text('a')}K\x01u`, new Map([['a', 1]])],
+    ['an object', `cmy.run\nConfig\n)\x81${named('a', 'K\x01')}b`, new Map([['a', 1]])],
+    ['a small tensor', small, [1, 2]],
+    ['a list of what has no place', '](cmy.run\nf\ne', undefined],
+    [
+      'what has no place in a dict',
+      `}(${text('a')}cmy.run\nf\n${text('b')}K\x01u`,
+      new Map([['b', 1]]),
+    ],
+  ])('is plain data: %s', async (_, opcodes, expected) => {
+    expect(await entry(opcodes)).toEqual(expected);
+  });
+
+  it('ends where a dict holds itself', async () => {
+    let depth = 0;
+    let found = await entry(`}q\x07${text('a')}h\x07s`);
+    for (; found instanceof Map; depth++) found = found.get('a');
+    expect(depth).toBeGreaterThan(1);
+    expect(depth).toBeLessThan(20);
+  });
+});
 
 describe('objects beside the tensors', () => {
   it.each(objects)('do not keep them from being read: %s', async (_, opcodes) => {

@@ -406,7 +406,7 @@ describe('what was said of a file of another program', () => {
       [at('gap.txt'), `--classes: name 2 of 3 is empty in ${at('gap.txt')}`],
       ['cat,', "--classes: name 2 of 2 is empty in 'cat,'"],
       [at('gone.txt'), `--classes: ${at('gone.txt')} is no file, expected names`],
-      ['cat,dog,bird', 'got 3 values for --classes, expected 2'],
+      ['cat,dog,bird', 'got 3 values for --classes (cat, dog, bird), expected 2'],
     ] as const) {
       const refused = await runCli(['inspect', at('net.pth'), ...smallFlags, '--classes', classes]);
       expect(refused.stderr).toContain(message);

@@ -6,15 +6,8 @@ import { dirname, join } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { defined } from '../defined.js';
-import type { Family } from '../models/family.js';
 import type { VitPooling } from '../models/vit/config.js';
-import {
-  type CardObstacle,
-  archOfCard,
-  cardFamily,
-  cardHints,
-  cardObstacles,
-} from './model-card-family.js';
+import { type CardObstacle, archOfCard, cardHints, cardObstacles } from './model-card-family.js';
 
 /** Names of the files, as libraries look for them beside the weights. */
 export const cardFiles = ['config.json', 'preprocessor_config.json'] as const;
@@ -44,14 +37,9 @@ export interface ModelCardConfig {
   readonly from: Readonly<Partial<Record<Exclude<keyof ModelCardConfig, 'from'>, string>>>;
 }
 
-/** What config.json beside a file of weights says of what its model computes. */
-export function arithmeticBeside(path: string): {
-  readonly family: Family | undefined;
-  readonly obstacles: readonly CardObstacle[];
-} {
-  const config = read(join(dirname(path), cardFiles[0]));
-  return { family: cardFamily(config), obstacles: cardObstacles(config) };
-}
+/** What config.json beside a file of weights says that no model here computes. */
+export const obstaclesBeside = (path: string): readonly CardObstacle[] =>
+  cardObstacles(read(join(dirname(path), cardFiles[0])));
 
 /** Config files are a few KB; with the names of 21,000 classes a MB or two. */
 export const largestCardFile = 16 * 2 ** 20;

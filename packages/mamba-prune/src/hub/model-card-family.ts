@@ -13,7 +13,7 @@ export interface CardObstacle {
 }
 
 /** The family that a config.json describes, as far as its names tell. */
-export function cardFamily(json: unknown): Family | undefined {
+function cardFamily(json: unknown): Family | undefined {
   const card = cardEntries(json);
   const name = card && cardName(card);
   if (name === undefined) return undefined;

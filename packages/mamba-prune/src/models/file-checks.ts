@@ -1,6 +1,7 @@
 // What a file says of its model, held against its tensors before anything is allocated.
 import { type DType, FormatError, isFloat } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
+import { plural } from '../format.js';
 import { printableLine } from '../printable.js';
 import { listed } from './config-checks.js';
 import { modelShapes } from './registry.js';
@@ -56,27 +57,33 @@ export function infoProblems(
     readonly std: readonly number[];
   },
 ): string[] {
-  const problems: string[] = [];
-  // Of an imported model the names are not known.
-  if (classes.length > 0 && classes.length !== numClasses) {
-    problems.push(
-      `got ${classes.length} names of classes, expected ${numClasses}, as many as the model has classes`,
-    );
-  }
-  for (const [name, values] of [
-    ['mean', mean],
-    ['std', std],
-  ] as const) {
-    if (values.length !== channels) {
-      problems.push(
-        `got ${values.length} values for ${name}, expected ${channels}, as many as the model has channels`,
-      );
-    }
-  }
+  const problems = [
+    // Of an imported model the names are not known.
+    ...(classes.length > 0 ? lengthProblem('classes', classes, numClasses) : []),
+    ...lengthProblem('mean', mean, channels),
+    ...lengthProblem('std', std, channels),
+  ];
   const ranges = rangeProblems(mean, std).map(
     ({ name, got, expected }) => `got ${got} in ${name}, expected ${expected}`,
   );
   return [...problems, ...ranges];
+}
+
+/**
+ * A list that is not as long as the model has classes or channels.
+ * @param name - as the message calls it
+ */
+export function lengthProblem(
+  name: string,
+  list: readonly (string | number)[],
+  expected: number,
+): string[] {
+  if (list.length === expected) return [];
+  const got = list.length === 0 ? '' : ` (${listed(list.map(String))})`;
+  const what = name.includes('classes') ? 'classes' : 'channels';
+  return [
+    `got ${plural(list.length, 'value')} for ${name}${got}, expected ${expected}, as many as the model has ${what}`,
+  ];
 }
 
 /** Room for what is off by any usual factor, 255 among them; what lies beyond overflows float32 soon. */

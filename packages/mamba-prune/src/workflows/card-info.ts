@@ -6,6 +6,7 @@ import { rangeProblems } from '../models/file-checks.js';
 import type { ModelConfigBase } from '../models/image-model.js';
 import type { ImportOptions, ImportedModel } from '../models/import/model.js';
 import type { ModelInfo } from '../models/model-file.js';
+import { fileEntry } from './checkpoint-card.js';
 import { preprocessingOf } from '../preparation/preprocessing.js';
 
 interface Taken {
@@ -61,7 +62,7 @@ export function takenFrom(
         .filter((name) => !fitting[name])
         .map(
           (name) =>
-            `Left out of the ${card.from[name] ?? ''} beside it: ${described(name, card)}, for ` +
+            `Left out of ${whereOf(card.from[name] ?? '')}: ${described(name, card)}, for ` +
             `${misfit(name, card, { channels, numClasses })}.`,
         ),
     ],
@@ -96,30 +97,47 @@ const fits = <T>(list: readonly T[] | undefined, length: number): list is readon
 
 export const hintNames = ['arch', 'heads', 'pooling', 'eps', 'imageSize'] as const;
 
+export type HintName = (typeof hintNames)[number];
+
 /** An option under the name that a card's entry has. */
-export const entryOf = (name: (typeof hintNames)[number]): Entry =>
-  name === 'eps' ? 'layerNormEps' : name;
+export const entryOf = (name: HintName): Entry => (name === 'eps' ? 'layerNormEps' : name);
 
 type Entry = Exclude<keyof ModelCardConfig, 'from' | 'activation'>;
 
-/** One for each file, with all that was taken from it. */
+/** One for each file, with all that was taken from it, and the place of each in the file of the weights. */
 function sentences(card: ModelCardConfig, taken: readonly Entry[]): string[] {
-  const files = [...new Set(taken.map((name) => card.from[name] ?? ''))];
-  return files.map((file) => {
-    const own = taken.filter((name) => card.from[name] === file);
-    return `Taken from ${whereOf(file)}: ${own.map((name) => described(name, card)).join(', ')}.`;
+  const entries = taken.flatMap((name) => {
+    const entry = fileEntry(card.from[name] ?? '');
+    return entry === undefined ? [] : [`${described(name, card)} (${entry})`];
   });
+  const others = taken.filter((name) => fileEntry(card.from[name] ?? '') === undefined);
+  const files = [...new Set(others.map((name) => card.from[name] ?? ''))];
+  return [
+    ...(entries.length > 0
+      ? [`Taken from entries of the file itself: ${entries.join(', ')}.`]
+      : []),
+    ...files.map((file) => {
+      const own = others.filter((name) => card.from[name] === file);
+      return `Taken from ${whereOf(file)}: ${own.map((name) => described(name, card)).join(', ')}.`;
+    }),
+  ];
 }
 
-/** What has said an entry, for a sentence. @param file - as `from` of a card names it */
-export const whereOf = (file: string): string =>
-  isCardFile(file) ? `the ${file} beside it` : `what is known of ${file}`;
+/** What has said an entry, for a sentence. @param from - as a card names it */
+export function whereOf(from: string): string {
+  if (isCardFile(from)) return `the ${from} beside it`;
+  return fileEntry(from) !== undefined ? from : `what is known of ${from}`;
+}
 
 const isCardFile = (file: string): boolean => cardFiles.some((name) => name === file);
 
 function described(name: Entry, card: ModelCardConfig): string {
   if (name === 'classes') return `the names of ${card.classes?.length ?? 0} classes`;
-  if (name === 'layerNormEps') return `LayerNorm's eps ${card.layerNormEps ?? ''}`;
+  if (name === 'layerNormEps') return `LayerNorm's eps ${written(card.layerNormEps)}`;
   const value = card[name];
-  return `\`${name}\` ${Array.isArray(value) ? value.join(',') : String(value)}`;
+  return `\`${name}\` ${Array.isArray(value) ? value.join(',') : written(value)}`;
 }
+
+/** A small number as configurations have it, 1e-6 and not 0.000001. */
+export const written = (value: unknown): string =>
+  typeof value === 'number' && value > 0 && value < 1e-3 ? value.toExponential() : String(value);

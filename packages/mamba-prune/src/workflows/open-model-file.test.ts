@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { saveSafetensors } from '@mamba-prune/libtorch';
+import { saveSafetensors, zeros } from '@mamba-prune/libtorch';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ModelOptions } from '../models/model-options.js';
 import type { ImportOptions } from '../models/import/model.js';
@@ -62,6 +62,44 @@ describe('openModelFile', () => {
     rmSync(at('config.json'));
     const again = await opened(path, options);
     expect(again).toEqual({ ...again, config, info, assumed: usual, notes: [] });
+  });
+
+  it('takes no heads for a model that has none, and the size of its images from the file', async () => {
+    const path = write({ num_attention_heads: 5, image_size: 48 }, 'resnet20', { numClasses: 2 });
+    const { config, notes, assumed } = await opened(path, {});
+    expect(config).toMatchObject({ arch: 'resnet20', imageSize: 48 });
+    expect(notes.join()).toContain('Taken from the config.json beside it: `imageSize` 48.');
+    expect(notes.join()).not.toContain('`heads`');
+    expect(assumed.join()).not.toContain('imageSize');
+  });
+
+  it("writes LayerNorm's eps in one way", async () => {
+    for (const eps of [1e-6, 1e-12]) {
+      const path = write({ num_attention_heads: 3, layer_norm_eps: eps });
+      expect((await opened(path, sizes)).notes.join()).toContain(
+        `LayerNorm's eps 1e-${eps === 1e-6 ? 6 : 12}.`,
+      );
+    }
+  });
+
+  it('takes the size of the images of a ViT from the config.json where its positions do not tell it', async () => {
+    const model = createModel('vit_tiny', { ...vit, imageSize: 20 });
+    const state = model.stateDict();
+    // 5x5 patches whose class token has no position, or 4x6 and the token.
+    state.set('pos_embed', zeros([1, 25, 24]));
+    saveSafetensors(at('weights.safetensors'), state, {});
+    model.dispose();
+    const path = at('weights.safetensors');
+    await expect(opened(path, { ...sizes, heads: 3 })).rejects.toThrow(/not square/);
+    writeFileSync(at('config.json'), JSON.stringify({ image_size: 20 }));
+    const { config, notes } = await opened(path, { ...sizes, heads: 3 });
+    expect(config).toMatchObject({ imageSize: 20 });
+    expect(notes).toContain('Taken from the config.json beside it: `imageSize` 20.');
+    // One that does not fit answers nothing, and one that is not needed is not looked at.
+    writeFileSync(at('config.json'), JSON.stringify({ image_size: 224 }));
+    await expect(opened(path, { ...sizes, heads: 3 })).rejects.toThrow(/not square/);
+    const plain = await opened(write({ image_size: 224 }), { ...sizes, heads: 3 });
+    expect(plain.config).toMatchObject({ imageSize: 8 });
   });
 
   it.each<[object, 'vit_tiny' | 'resnet18', RegExp]>([
@@ -225,7 +263,7 @@ describe('openModelFile', () => {
     for (const [said, message] of [
       [{ heads: 6 }, '`heads` 3, asked for 6'],
       [{ std: [1, 1, 1] }, '`std` 0.2,0.2,0.2, asked for 1,1,1'],
-      [{ classes: ['a'] }, 'got 1 values for `classes`, expected 2'],
+      [{ classes: ['a'] }, 'got 1 value for `classes` (a), expected 2'],
       [{ scan: 'bi' }, 'vit_tiny: got the option `scan`'],
       [{ key: 'ema' }, "got `key` 'ema' for"],
     ] as const) {

@@ -4,21 +4,18 @@ import { FormatError } from '@mamba-prune/libtorch';
 import { modelFileOf } from '../boxed-models.js';
 import { defined } from '../defined.js';
 import { UsageError, isUsageError } from '../errors.js';
-import {
-  type ModelCardConfig,
-  arithmeticBeside,
-  squeezedBeside,
-} from '../hub/model-card-config.js';
+import { type ModelCardConfig, obstaclesBeside, squeezedBeside } from '../hub/model-card-config.js';
 import { originOf } from '../hub/origin.js';
 import type { CardObstacle } from '../hub/model-card-family.js';
 import { familyNamed } from '../models/families.js';
-import type { Family } from '../models/family.js';
 import type { ImageModel } from '../models/image-model.js';
+import { wordsIn } from '../models/import/file.js';
 import { type ImportOptions, type ImportedModel, importModel } from '../models/import/model.js';
 import { ownSizes } from '../models/import/read.js';
 import { type ModelInfo, isModelFile, loadModel } from '../models/model-file.js';
 import { printableLine } from '../printable.js';
-import { entryOf, hintNames, takenFrom, whereOf } from './card-info.js';
+import { type HintName, entryOf, hintNames, takenFrom, whereOf, written } from './card-info.js';
+import { checkpointCard, withCheckpointCard } from './checkpoint-card.js';
 import { checkKnown, describedCard } from './known-weights.js';
 import { assumedIn, sameInfo } from './same-info.js';
 
@@ -38,7 +35,8 @@ export interface OpenedModelFile {
 
 /**
  * Opens a model file of ours, or a state dict as `importModel` does. What the caller does not say is taken
- * from the config.json and preprocessor_config.json beside a state dict; only then is it assumed.
+ * from what a checkpoint says of itself, then from the config.json and preprocessor_config.json beside a state dict; only then
+ * is it assumed.
  *
  * @param path - the file, or a model of @mamba-prune/models such as `models:cifar10/mamba_small-90`
  * @param said - of a file of ours it may say what the file says, or does not say, and nothing else
@@ -69,13 +67,14 @@ function toldOfCache(file: string, error: unknown): unknown {
 }
 
 async function openImported(path: string, said: ImportOptions): Promise<OpenedModelFile> {
-  const card = describedCard(path);
-  const { family, obstacles } = arithmeticBeside(path);
-  const hints = { ...hintsOf(card, family, said), ...defined(said) };
-  const imported = await importWith(path, hints, card, said);
+  const own = checkpointCard(await wordsIn(path));
+  const card = withCheckpointCard(describedCard(path), own.card);
+  const given = { ...hintsOf(card, said), ...defined(said) };
+  const { imported, hints } = await importWith(path, given, card, said);
   try {
     checkActivation(path, imported.model, card);
-    checkObstacles(path, imported.model, obstacles);
+    checkObstacles(path, imported.model, own.obstacles, 'file');
+    checkObstacles(path, imported.model, obstaclesBeside(path), 'config.json beside it');
     checkKnown(path, imported.model, said);
     const { notes } = imported;
     const taken = takenFrom(path, card, imported, hints, said);
@@ -141,36 +140,97 @@ function openOurs(path: string, said: ImportOptions): OpenedModelFile {
   }
 }
 
-/** What importing itself has use for; sizes that every shape tells are not among it. */
+/** What importing itself has use for; sizes that shapes tell are not among it. */
 function hintsOf(
-  { arch, heads, pooling, imageSize, layerNormEps }: ModelCardConfig,
-  family: Family | undefined,
+  { arch, heads, pooling, layerNormEps }: ModelCardConfig,
   said: ImportOptions,
 ): ImportOptions {
-  const tellsSize = family?.layout?.card?.tellsImageSize === true;
   // A card of another architecture than the one that was named is not that of the weights.
   const isOther = said.arch !== undefined && arch !== undefined && said.arch !== arch;
   // Only a ViT has heads; in a ResNet's card such an entry is of something else.
   const eps = heads === undefined ? undefined : layerNormEps;
-  const sizes = { arch, heads, pooling, eps, imageSize: tellsSize ? imageSize : undefined };
+  const sizes = { arch, heads, pooling, eps };
   return isOther ? {} : defined(sizes);
 }
 
+interface Hinted {
+  readonly imported: ImportedModel;
+  /** With which it was. */
+  readonly hints: ImportOptions;
+}
+
 /**
- * A config.json of timm names the architecture that a model began as, and not always with what other depth it was made. It
- * is no mistake where the shapes come closest to that same architecture.
+ * The size of the images that a file says is taken where no shape tells one, and where positions are for images of two sizes. Elsewhere
+ * it is not asked: weights that were trained on at another size often lie beside the file of those that they began as.
  */
-async function importResized(
+async function importSized(
   path: string,
   hints: ImportOptions,
-): Promise<ImportedModel | undefined> {
+  { imageSize }: ModelCardConfig,
+): Promise<Hinted> {
+  if (imageSize === undefined || hints.imageSize !== undefined) {
+    return { imported: await importModel(path, hints), hints };
+  }
+  const sized = { ...hints, imageSize };
   try {
-    const imported = await importModel(path, { ...hints, arch: undefined });
-    if (imported.model.config.arch === hints.arch) return imported;
+    const imported = await importModel(path, hints);
+    const isAssumed = imported.assumed.some((entry) => entry.startsWith('imageSize '));
+    const again = isAssumed ? await ifPossible(importModel(path, sized)) : undefined;
+    if (again === undefined) return { imported, hints };
     imported.model.dispose();
+    return { imported: again, hints: sized };
   } catch (error) {
-    // The error of the reading that was asked for says more.
     if (!isUsageError(error)) throw error;
+    const imported = await ifPossible(importModel(path, sized));
+    // The error of the reading that was asked for says more.
+    if (imported === undefined) throw error;
+    return { imported, hints: sized };
+  }
+}
+
+async function ifPossible<T>(importing: Promise<T>): Promise<T | undefined> {
+  try {
+    return await importing;
+  } catch (error) {
+    if (isUsageError(error)) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Where what files say does not fit, and is no mistake:
+ *
+ * - timm names the architecture that a model began as, and not always with what other depth it was made, so that the shapes
+ *   come closest to that same architecture;
+ * - a script has settings of models with attention and was called for another one.
+ */
+async function importAnother(
+  path: string,
+  hints: ImportOptions,
+  own: readonly HintName[],
+  card: ModelCardConfig,
+): Promise<Hinted | undefined> {
+  const without = (...names: HintName[]): ImportOptions =>
+    Object.fromEntries(
+      Object.entries(hints).filter(
+        ([name]) => !own.includes(name as HintName) || !names.includes(name as HintName),
+      ),
+    );
+  const isOfFamily = ({ model }: ImportedModel): boolean => model.config.arch === hints.arch;
+  const hasNoHeads = ({ model }: ImportedModel): boolean =>
+    !Object.hasOwn(familyNamed(model.config).options, 'heads');
+  for (const [names, fits] of [
+    [['arch'], isOfFamily],
+    [['heads', 'pooling', 'eps'], hasNoHeads],
+  ] as const) {
+    if (!names.some((name) => own.includes(name))) continue;
+    const found = await ifPossible(importSized(path, without(...names), card));
+    if (found === undefined) continue;
+    if (fits(found.imported))
+      return names[0] === 'arch'
+        ? { ...found, hints: { ...found.hints, arch: hints.arch } }
+        : found;
+    found.imported.model.dispose();
   }
   return undefined;
 }
@@ -178,23 +238,37 @@ async function importResized(
 async function importWith(
   path: string,
   hints: ImportOptions,
-  { from }: ModelCardConfig,
+  card: ModelCardConfig,
   said: ImportOptions,
-): Promise<ImportedModel> {
+): Promise<Hinted> {
   try {
-    return await importModel(path, hints);
+    return await importSized(path, hints, card);
   } catch (error) {
     const own = hintNames.filter((name) => hints[name] !== undefined && said[name] === undefined);
     if (!isUsageError(error) || own.length === 0) throw error;
-    const resized = own.includes('arch') ? await importResized(path, hints) : undefined;
-    if (resized !== undefined) return resized;
-    const list = own.map((name) => `${name} ${String(hints[name])}`).join(' and ');
-    const file = from[entryOf(own[0] ?? 'arch')] ?? '';
+    const another = await importAnother(path, hints, own, card);
+    if (another !== undefined) return another;
     throw new UsageError(
-      `${(error as Error).message} (${list}: so says ${whereOf(file)}. What is given as an option goes before.)`,
+      `${(error as Error).message} (${sayers(own, hints, card)}. What is given as an option goes before.)`,
       { cause: error },
     );
   }
+}
+
+/** `arch vit_small and heads 6: so says the config.json beside it` */
+function sayers(
+  names: readonly HintName[],
+  hints: ImportOptions,
+  { from }: ModelCardConfig,
+): string {
+  const places = [...new Set(names.map((name) => from[entryOf(name)] ?? ''))];
+  return places
+    .map((place) => {
+      const own = names.filter((name) => (from[entryOf(name)] ?? '') === place);
+      const list = own.map((name) => `${name} ${written(hints[name])}`).join(' and ');
+      return `${list}: so says ${whereOf(place)}`;
+    })
+    .join('; ');
 }
 
 /** Weights run with another function between the layers than they were trained with give other results. */
@@ -214,11 +288,12 @@ function checkObstacles(
   path: string,
   { config }: ImageModel,
   obstacles: readonly CardObstacle[],
+  place: string,
 ): void {
   const own = obstacles.filter(({ family }) => family.name === config.family);
   if (own.length === 0) return;
   throw new FormatError(
-    `${path}: got a ${familyNamed(config).title} with ${own.map(({ what }) => what).join(', and with ')}, as the config.json beside it says, ` +
+    `${path}: got a ${familyNamed(config).title} with ${own.map(({ what }) => what).join(', and with ')}, as the ${place} says, ` +
       'expected one without: no architecture here has it.',
   );
 }

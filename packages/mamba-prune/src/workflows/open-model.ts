@@ -13,8 +13,8 @@ export interface OpenedModel extends OpenedModelFile {
 }
 
 /**
- * Opens a model of ours or of another program, with what the config.json and preprocessor_config.json beside it say:
- * architecture, heads, names of the classes, mean and deviation. `importModel` reads a file alone.
+ * Opens a model of ours or of another program, with what a checkpoint says of itself, and the config.json and preprocessor_config.json beside it:
+ * architecture, heads, names of the classes, mean and deviation. `importModel` takes the weights of a file alone.
  *
  * @param source - a file of weights, the index of weights that are split over several files, a folder with one of them
  *   (of a run, or of `save_pretrained`), `hf:owner/name`, which is downloaded as `fetchFromHub` does it, `pretrained:NAME`, which

@@ -2,6 +2,7 @@
 import { defined } from '../defined.js';
 import { UsageError } from '../errors.js';
 import { checkModelOptions, families } from '../models/families.js';
+import { lengthProblem } from '../models/file-checks.js';
 import type { ModelConfigBase } from '../models/image-model.js';
 import type { ImportOptions } from '../models/import/model.js';
 import type { ModelInfo } from '../models/model-file.js';
@@ -61,11 +62,8 @@ export function sameInfo<
   const foreign = Object.entries(sizes).filter(([name]) => !(name in has));
   if (foreign.length > 0) checkModelOptions(config.arch, Object.fromEntries(foreign));
   if (isNamed || classes === undefined) return info;
-  if (classes.length !== config.numClasses) {
-    throw new UsageError(
-      `${path}: got ${classes.length} values for \`classes\`, expected ${config.numClasses}, as many as the model has classes`,
-    );
-  }
+  const [problem] = lengthProblem('`classes`', classes, config.numClasses);
+  if (problem !== undefined) throw new UsageError(`${path}: ${problem}`);
   return { ...info, classes: [...classes] };
 }
 

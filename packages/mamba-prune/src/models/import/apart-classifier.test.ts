@@ -46,6 +46,10 @@ describe('a classifier beside its backbone', () => {
     ['vit', 'vit.', 'classifier'],
     ['vit', '', 'fc'],
     ['vit', 'net.backbone.', 'net.head.fc'],
+    // nn.Sequential(backbone, Linear), with a Dropout between them, or in a Sequential of its own.
+    ['vit', 'model.0.', 'model.1'],
+    ['resnet', '0.', '2'],
+    ['resnet', 'net.0.', 'net.1.1'],
   ] as const)('is read: %s behind "%s", classifier %s', (family, backbone, classifier) => {
     const tensors = apart(family, backbone, classifier);
     // What Lightning modules keep beside a model.
@@ -112,6 +116,11 @@ describe('a classifier beside its backbone', () => {
   it('is not guessed where its name tells of something else, or it is no linear layer', () => {
     const projection = apart('resnet', 'backbone.', 'projector');
     expect(() => read('resnet', projection)).toThrow(/got weights without 'fc\.weight'/);
+    // In another Sequential, or before the backbone.
+    for (const classifier of ['other.1', 'model.0']) {
+      const elsewhere = apart('resnet', 'model.1.', classifier);
+      expect(() => read('resnet', elsewhere)).toThrow(/got weights without 'fc\.weight'/);
+    }
     const convolution = apart('resnet', 'backbone.', 'head');
     convolution.set('head.weight', zeros([5, 8, 1, 1]));
     expect(() => read('resnet', convolution)).toThrow(/got weights without 'fc\.weight'/);

@@ -87,7 +87,8 @@ function apartClassifier(
   const within = [...names].flatMap(([mine, stored]) => (usual.test(mine) ? [stored] : []));
   const parameters = [...(near ?? []), ...within.filter(isParameter)];
   const [weight, ...more] = parameters.filter((stored) => stored.endsWith('.weight'));
-  if (weight === undefined || more.length > 0 || !usual.test(cleanName(weight))) return undefined;
+  if (weight === undefined || more.length > 0) return undefined;
+  if (!usual.test(cleanName(weight)) && !isLater(prefix, cleanName(weight))) return undefined;
   if (shapes.get(weight)?.length !== 2) return undefined;
   const layer = weight.slice(0, -'.weight'.length);
   if (parameters.some((stored) => stored !== weight && stored !== `${layer}.bias`)) {
@@ -97,6 +98,14 @@ function apartClassifier(
     layer,
     names: new Map(parameters.map((stored) => [name + stored.slice(layer.length), stored])),
   };
+}
+
+/** Whether a layer stands behind its backbone in the same Sequential, `model.1` or `model.2.1` behind `model.0.`, so that it needs no name. */
+function isLater(prefix: string, weight: string): boolean {
+  const [, outer, at] = /^(.*\.|)(\d+)\.$/.exec(prefix) ?? [];
+  if (outer === undefined || !weight.startsWith(outer)) return false;
+  const [, later] = /^(\d+)\.(?:\d+\.)?weight$/.exec(weight.slice(outer.length)) ?? [];
+  return later !== undefined && Number(later) > Number(at);
 }
 
 /**

@@ -60,8 +60,6 @@ export interface FamilyCard {
   obstacles(card: CardEntries): string[];
   /** The function between its layers, as transformers calls it in `hidden_act`, where another one is an error. */
   readonly activation?: string;
-  /** Whether no tensor tells the size of the images, so that the card's is taken. Default `false`. */
-  readonly tellsImageSize?: boolean;
 }
 
 const shown = (value: unknown): string =>

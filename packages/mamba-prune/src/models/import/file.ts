@@ -18,6 +18,7 @@ import { isShardIndex } from '../../shard-names.js';
 import type { FoundDict } from './choice.js';
 import type { ScriptArguments } from './layout.js';
 import { readShardIndex, shortened } from './shards.js';
+import { CheckpointWords } from './words.js';
 
 /** What a file is. @throws UsageError if it cannot be opened */
 export function fileKind(path: string): FileKind {
@@ -68,6 +69,26 @@ export async function openWeights(path: string, kind: FileKind): Promise<Weights
       throw new FormatError(
         `${path}: got ${kind.what}, expected a safetensors file or one of torch.save. ${kind.advice}`,
       );
+  }
+}
+
+/**
+ * What a file of torch.save says beside its weights. Other files say nothing, and damaged ones neither: reading the weights says why.
+ */
+export async function wordsIn(path: string): Promise<CheckpointWords> {
+  const none = new CheckpointWords(new Map());
+  if (isShardIndex(path)) return none;
+  if (!['torch-zip', 'torch-legacy'].includes(fileKind(path).format)) return none;
+  let file: TorchCheckpoint;
+  try {
+    file = await TorchCheckpoint.open(path, { onUnknownGlobal: 'placeholder' });
+  } catch {
+    return none;
+  }
+  try {
+    return CheckpointWords.of(file);
+  } finally {
+    file.close();
   }
 }
 
@@ -166,7 +187,7 @@ async function torchWeights(path: string): Promise<WeightsFile> {
   );
   return {
     dicts: [...stored.keys()],
-    args: file.scriptArguments,
+    args: CheckpointWords.of(file).scriptArguments,
     // Their order is that of the parameters of a module, which the order of a state dict need not be.
     notes: file.namelessAverages.map(
       (key) =>

@@ -6,7 +6,7 @@ import {
   defaultPreprocessing,
   preprocessingProblem,
 } from '../../preparation/preprocessing.js';
-import { rangeProblems } from '../file-checks.js';
+import { lengthProblem, rangeProblems } from '../file-checks.js';
 import type { ModelConfigBase } from '../image-model.js';
 import type { ModelInfo } from '../model-file.js';
 
@@ -41,19 +41,12 @@ export function infoOf(
   published?: Interpolation,
 ): { info: Omit<ModelInfo, 'history'>; assumed: string[] } {
   const { dataset, classes = [] } = said;
-  const lengths = [
-    ['classes', said.classes, numClasses],
-    ['mean', said.mean, channels],
-    ['std', said.std, channels],
-  ] as const;
-  for (const [name, list, expected] of lengths) {
-    if (list && list.length !== expected) {
-      throw new UsageError(
-        `import: got ${list.length} values for \`${name}\`, expected ${expected}, as many as the model has ` +
-          (name === 'classes' ? 'classes' : 'channels'),
-      );
-    }
-  }
+  const [length] = [
+    ...(said.classes ? lengthProblem('`classes`', said.classes, numClasses) : []),
+    ...(said.mean ? lengthProblem('`mean`', said.mean, channels) : []),
+    ...(said.std ? lengthProblem('`std`', said.std, channels) : []),
+  ];
+  if (length !== undefined) throw new UsageError(`import: ${length}`);
   const problem = preprocessingProblem(said);
   if (problem !== undefined) throw new UsageError(`import: ${problem}`);
   const [range] = rangeProblems(said.mean ?? [], said.std ?? []);

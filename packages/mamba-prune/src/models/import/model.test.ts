@@ -257,7 +257,7 @@ describe('importStateDict', () => {
 
   it('reads sizes that no architecture has, under the name of the closest', () => {
     const shallow = tensorsOf('vit_small', { depth: 2 });
-    const { model, notes } = importStateDict(shallow);
+    const { model, notes } = importStateDict(shallow, { heads: 6 });
     expect(model.config).toMatchObject({ arch: 'vit_small', dModel: 384, depth: 2, headDim: 64 });
     expect(notes).toContain(
       'No architecture here has these sizes: the model is called vit_small, and has `depth` 2 as the file has it.',
@@ -271,7 +271,9 @@ describe('importStateDict', () => {
       depth: 2,
       headDim: 12,
     });
-    expect(importStateDict(shallow, { dModel: 384, depth: 2 }).model.config).toEqual(model.config);
+    expect(importStateDict(shallow, { dModel: 384, depth: 2, heads: 6 }).model.config).toEqual(
+      model.config,
+    );
     const resnet = tensorsOf('resnet20', { baseWidth: 4, blocks: [1, 2, 1] });
     expect(importStateDict(resnet)).toMatchObject({
       model: { config: { arch: 'resnet20', baseWidth: 4, blocks: [1, 2, 1] } },
@@ -325,8 +327,10 @@ describe('importStateDict', () => {
       /those of resnet20, are not as asked for: `stem` is cifar, expected imagenet/,
     );
     expect(give({ pooling: 'mean' })).toThrow(/the option `pooling` for the weights of a resnet/);
-    expect(give({ classes: ['a', 'b'] })).toThrow(/got 2 values for `classes`, expected 10/);
-    expect(give({ mean: [0] })).toThrow(/got 1 values for `mean`, expected 3/);
+    expect(give({ classes: ['a', 'b'] })).toThrow(
+      /got 2 values for `classes` \(a, b\), expected 10/,
+    );
+    expect(give({ mean: [0] })).toThrow(/got 1 value for `mean` \(0\), expected 3/);
     expect(give({ mean: [0] })).toThrow(UsageError);
     expect(() => importStateDict(tensorsOf('vit_tiny'), { heads: 5 })).toThrow(
       /5 heads for a width of 192/,

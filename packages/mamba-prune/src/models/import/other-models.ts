@@ -19,7 +19,7 @@ const others: readonly (readonly [name: RegExp, what: string])[] = [
   [/^plain_?mamba/i, 'a PlainMamba, whose scans know in which direction each step goes'],
 ];
 
-/** What the script called the model; empty where its file does not say. */
+/** What the file calls the model, in the arguments of its script or elsewhere; empty where its file does not say. */
 export function scriptModelName(args: ScriptArguments | undefined): string {
   const name = args?.get('model');
   return typeof name === 'string' ? name : '';
@@ -31,7 +31,7 @@ export function refuseOtherModels(args: ScriptArguments | undefined): void {
   const found = others.find(([pattern]) => pattern.test(name));
   if (!found) return;
   throw new FormatError(
-    `import: got the weights of a model that, as the arguments of its script in the file say, is called ${printableLine(name)}: ${found[1]}. ` +
+    `import: got the weights of a model that, as the file says, is called ${printableLine(name)}: ${found[1]}. ` +
       'No architecture here computes that, also where one has tensors of these names and shapes.',
   );
 }
@@ -48,7 +48,7 @@ export function refuseNamedVariants(family: Family, args: ScriptArguments | unde
   const obstacles = entries ? card.obstacles(entries) : [];
   if (obstacles.length === 0) return;
   throw new FormatError(
-    `import: got a ${family.title} with ${obstacles.join(', and with ')}, as the arguments of its script in the file say, ` +
+    `import: got a ${family.title} with ${obstacles.join(', and with ')}, as the file says, ` +
       'expected one without: no architecture here has it.',
   );
 }

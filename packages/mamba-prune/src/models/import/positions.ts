@@ -7,17 +7,24 @@ import type { StateDict } from './state-dict.js';
 
 const name = 'pos_embed';
 
+/** A form with positions for fewer tokens than there are. */
+export interface FewerPositions {
+  /** How many of the tokens before the patches have one. */
+  readonly rows: number;
+  /**
+   * Whether models of this form and of images of this size are known. Others are not read unless the caller says their
+   * size: as many positions are those of all tokens before a grid of patches that is not square, 4x6 and a class token
+   * being 5x5.
+   */
+  readonly isPublished: (imageSize: number) => boolean;
+}
+
 export interface PositionQuestion {
   readonly family: string;
   /** Tokens before the patches. */
   readonly before: number;
   /** Numbers of those tokens that may have positions, beside all of them. */
-  readonly alternatives: readonly number[];
-  /**
-   * Whether the positions could also be those of images that are no squares, so that fewer tokens than all have positions only
-   * where the size of the images was said: n² positions with one more token are those of a square of n, or of (n - 1) x (n + 1).
-   */
-  readonly asks?: boolean;
+  readonly alternatives: readonly FewerPositions[];
   readonly patchSize: number;
   readonly dModel: number;
 }
@@ -27,7 +34,7 @@ export interface PositionQuestion {
  * that was asked for.
  * @returns side of the images in pixels
  * @throws FormatError if the patches make no square; UsageError if the images were said to be of another size, or if
- *   the file fits two sizes
+ *   the file fits two sizes, or images that are not square too
  */
 export function readPositions(
   state: StateDict,
@@ -42,9 +49,8 @@ export function readPositions(
       `import: got '${name}' of shape [${stored.shape.join(', ')}], expected [1, length, ${dModel}]`,
     );
   }
-  const rows = positionedTokens(length, question, resamplePositions ? undefined : wanted);
+  const rows = positionedTokens(length, question, { wanted, resamplePositions });
   const side = Math.sqrt(length - rows);
-  if (question.asks && rows < before && wanted === undefined) throw notToldApart(length, question);
   if (rows < before) addRows(state, rows, before - rows);
   const imageSize = side * patchSize;
   if (wanted === undefined || wanted === imageSize) return imageSize;
@@ -69,42 +75,68 @@ export function readPositions(
 
 const isSquare = (count: number): boolean => count > 0 && Number.isInteger(Math.sqrt(count));
 
+/** Whether as many patches can lie in two rows and columns or more. */
+function makesGrid(count: number): boolean {
+  for (let side = 2; side * side <= count; side++) if (count % side === 0) return true;
+  return false;
+}
+
 /** How many tokens before the patches have positions. */
 function positionedTokens(
   length: number,
   { before, alternatives, patchSize }: PositionQuestion,
-  imageSize: number | undefined,
+  {
+    wanted,
+    resamplePositions,
+  }: { readonly wanted?: number | undefined; readonly resamplePositions: boolean },
 ): number {
-  const counts = [...new Set([before, ...alternatives])].filter((count) =>
+  // Of positions that are resampled, those that the file has are for another size than the one asked for.
+  const imageSize = resamplePositions ? undefined : wanted;
+  const how = resamplePositions ? ' without `resamplePositions`' : '';
+  const counts = [...new Set([before, ...alternatives.map(({ rows }) => rows)])].filter((count) =>
     isSquare(length - count),
   );
-  const fitting = counts.filter(
-    (count) => imageSize === undefined || Math.sqrt(length - count) * patchSize === imageSize,
-  );
+  const sideOf = (count: number): number => Math.sqrt(length - count) * patchSize;
+  const fitting = counts.filter((count) => imageSize === undefined || sideOf(count) === imageSize);
   const [first, second] = fitting.length > 0 ? fitting : counts;
   if (first === undefined) {
     throw new FormatError(
       `import: got a position embedding for ${length - before} patches, expected a square number: only square images are supported`,
     );
   }
-  if (second === undefined) return first;
-  const sizes = [first, second].map((count) => `${Math.sqrt(length - count) * patchSize} px`);
+  if (second === undefined) {
+    const isCertain =
+      first === before ||
+      // All tokens would leave no patch, or patches that lie in one row.
+      !makesGrid(length - before) ||
+      imageSize !== undefined ||
+      alternatives.some(({ rows, isPublished }) => rows === first && isPublished(sideOf(first)));
+    if (isCertain) return first;
+    throw maybeNotSquare({ length, before, rows: first, imageSize: sideOf(first), how });
+  }
+  const sizes = [first, second].map((count) => `${sideOf(count)} px`);
   throw new UsageError(
     `import: got ${length} positions, which are for images of ${sizes.join(' or ')}: with positions for ${first} or ${second} of ` +
-      'the tokens before the patches. Say which with `imageSize`.',
+      `the tokens before the patches. Say which with \`imageSize\`${how}.`,
   );
 }
 
-function notToldApart(length: number, { before, patchSize }: PositionQuestion): UsageError {
-  const side = Math.sqrt(length);
-  const tall = (side - 1) * patchSize;
-  const wide = (side + 1) * patchSize;
-  return new UsageError(
-    `import: got ${length} positions with ${before} token${before === 1 ? '' : 's'} before the patches, which are those of images of ` +
-      `${side * patchSize} px whose class token has no position, or of ${tall}x${wide} px, expected to know. If it is the former, ` +
-      `give \`imageSize\` ${side * patchSize}; only square images are supported.`,
-  );
+interface Uncertain {
+  readonly length: number;
+  readonly before: number;
+  readonly rows: number;
+  readonly imageSize: number;
+  /** What else to do, behind the option. */
+  readonly how: string;
 }
+
+const maybeNotSquare = ({ length, before, rows, imageSize, how }: Uncertain): UsageError =>
+  new UsageError(
+    `import: got ${length} positions, expected those of a square of patches and the ${before} ${before === 1 ? 'token' : 'tokens'} before it. ` +
+      `They may be for images of ${imageSize} px, with positions for ${rows === 0 ? 'none' : rows} of these tokens, or for all tokens and ` +
+      `${length - before} patches of images that are not square, which are not known here: no shape tells. ` +
+      `If the images are square, say so with \`imageSize\` ${imageSize}${how}.`,
+  );
 
 /** Zeros behind the rows of the tokens that have positions: nothing is added to the others. */
 function addRows(state: StateDict, rows: number, count: number): void {

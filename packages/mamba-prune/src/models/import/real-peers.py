@@ -86,9 +86,12 @@ def timm_cases():
     case("timm_vit_small_32", vit("vit_small_patch32_224", 64), 64, arch="vit_small", depth=2)
     case("timm_vit_base", vit("vit_base_patch16_224", depth=1), 32, arch="vit_base", depth=1)
     case("timm_registers", vit(side=48, reg_tokens=4), 48, **tiny, imageSize=48)
-    case("timm_registers_no_position", vit(side=64, reg_tokens=4, no_embed_class=True), 64, **tiny)
-    # Without LayerScale or registers the size has to be said: 4 positions may be 3 patches and a token.
-    case("timm_no_embed_class", vit(no_embed_class=True), 32, **tiny, imageSize=32)
+    # 16 positions are 11 patches and 5 tokens otherwise, which make no grid; 36 may be 5x7 patches and a token.
+    unplaced = vit(side=64, reg_tokens=4, no_embed_class=True)
+    case("timm_registers_no_position", unplaced, 64, **tiny)
+    case("timm_no_embed_class", vit(side=96, no_embed_class=True), 96, **tiny, imageSize=96)
+    dinov2 = vit("vit_small_patch14_reg4_dinov2", 224, depth=1)
+    case("timm_dinov2_registers_at_224", dinov2, 224, arch="vit_small", depth=1)
     case("timm_mean_fc_norm", vit(global_pool="avg"), 32, **tiny)
     case("timm_mean_registers", vit(side=64, global_pool="avg", reg_tokens=4), 64, **tiny)
     case("timm_mean_after_norm", vit(global_pool="avg", fc_norm=False), 32, **tiny, pooling="mean")

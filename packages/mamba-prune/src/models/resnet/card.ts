@@ -25,6 +25,4 @@ export const resnetCard: FamilyCard = {
           )),
     ];
   },
-
-  tellsImageSize: true,
 };

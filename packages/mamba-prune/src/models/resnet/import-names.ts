@@ -4,13 +4,16 @@ import type { Shapes } from '../import/layout.js';
 import type { Refusal, Rename } from '../import/state-dict.js';
 
 /** Whose names a state dict has. timm's are torchvision's, and akamaster's kuangliu's. */
-export type ResNetNames = 'torchvision' | 'kuangliu' | 'weiaicunzai' | 'Hugging Face';
+export type ResNetNames =
+  'torchvision' | 'kuangliu' | 'weiaicunzai' | 'Hugging Face' | 'a Sequential of the layers';
 
 const telling: Readonly<Record<ResNetNames, RegExp>> = {
   'Hugging Face': /^(?:resnet\.)?encoder\.stages\.0\.layers\.0\.layer\.0\.convolution\.weight$/,
   weiaicunzai: /^conv2_x\.0\.residual_function\.0\.weight$/,
   kuangliu: /^linear\.(?:\d+\.)?weight$|^layer\d+\.\d+\.shortcut\./,
   torchvision: /^layer1\.0\.conv1\.(?:conv\.)?weight$/,
+  // ReLU and pooling, which have no parameters, are 2 and 3.
+  'a Sequential of the layers': /^4\.0\.conv1\.weight$/,
 };
 
 /** Undefined if the tensors are those of no ResNet. */
@@ -19,6 +22,12 @@ export function resnetNamesOf(shapes: Shapes): ResNetNames | undefined {
   const has = (names: ResNetNames) => all.some((name) => telling[names].test(name));
   if (has('Hugging Face')) return 'Hugging Face';
   if (has('weiaicunzai')) return 'weiaicunzai';
+  if (
+    has('a Sequential of the layers') &&
+    ['0.weight', '1.running_mean'].every((n) => shapes.has(n))
+  ) {
+    return 'a Sequential of the layers';
+  }
   if (!has('torchvision')) return undefined;
   return has('kuangliu') ? 'kuangliu' : 'torchvision';
 }
@@ -68,12 +77,30 @@ const huggingFace: readonly Rename[] = [
   }).flat(),
 ];
 
+/** `nn.Sequential(*resnet.children())`, of torchvision's or timm's, with or without what is behind the pooling, 8. */
+const sequential: readonly Rename[] = [
+  [/^0\.weight$/, 'conv1.weight'],
+  [/^1\./, 'bn1.'],
+  ...[1, 2, 3, 4].map((stage): Rename => [new RegExp(`^${stage + 3}\\.`), `layer${stage}.`]),
+  [/^(?:9|1\d)\.(?:\d+\.)?(weight|bias)$/, 'fc.$1'],
+];
+
 /** To torchvision's names. */
 export const resnetRenames: Readonly<Record<ResNetNames, readonly Rename[]>> = {
   torchvision,
   kuangliu,
   weiaicunzai,
   'Hugging Face': huggingFace,
+  'a Sequential of the layers': sequential,
+};
+
+/** How the names of the classifier begin that these rules know. */
+export const resnetClassifiers: Readonly<Record<ResNetNames, RegExp>> = {
+  torchvision: /^(?:fc|linear)\./,
+  kuangliu: /^(?:fc|linear)\./,
+  weiaicunzai: /^(?:fc|linear)\./,
+  'Hugging Face': /^classifier\./,
+  'a Sequential of the layers': /^(?:9|1\d)\./,
 };
 
 /** What is not here and is no tensor of ours is refused as unexpected. */

@@ -62,6 +62,40 @@ describe('names of other programs', () => {
     expect(notes[0]).toMatch(/^The names of kuangliu were turned into those of torchvision/);
   });
 
+  it('are read: a Sequential of the children, as features are often taken, with the classifier in it or beside it', () => {
+    const layers = { 'conv1.': '0.', 'bn1.': '1.', 'layer1.': '4.', 'layer2.': '5.', 'fc.': '10.' };
+    for (const options of [basic, deep]) {
+      const model = made(options);
+      const given = new Map(
+        Array.from(model.stateDict(), ([name, value]): [string, Tensor] => [
+          name.replace(/^\w+\./, (layer) => layers[layer as keyof typeof layers]),
+          value,
+        ]),
+      );
+      const notes = expectSame(given, model, options);
+      expect(notes[0]).toMatch(
+        /^The names of a Sequential of the layers were turned into those of/,
+      );
+      const beside = new Map(
+        Array.from(given, ([name, value]): [string, Tensor] => [
+          name.startsWith('10.')
+            ? name.replace('10.', 'model.classifier.')
+            : `model.features.${name}`,
+          value,
+        ]),
+      );
+      expect(expectSame(beside, model, options).join()).toContain('"model.classifier" was taken');
+    }
+    const se = new Map([
+      ['0.weight', zeros([8, 3, 7, 7])],
+      ['1.running_mean', zeros([8])],
+      ['4.0.conv1.weight', zeros([8, 8, 3, 3])],
+      ['4.0.se.fc1.weight', zeros([2, 8, 1, 1])],
+      ['10.weight', zeros([4, 8])],
+    ]);
+    expect(() => importStateDict(se)).toThrow(/weights its channels \(SE, ECA\)/);
+  });
+
   it.each([
     ['basic blocks', basic],
     ['bottlenecks', deep],

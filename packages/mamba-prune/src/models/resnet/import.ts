@@ -4,7 +4,7 @@ import { FormatError, type Tensor, eye, noGrad, ones, zeros } from '@mamba-prune
 import { UsageError } from '../../errors.js';
 import type { Layout, LayoutOptions, Reading } from '../import/layout.js';
 import { resnetCard } from './card.js';
-import { resnetNamesOf, resnetRefusals, resnetRenames } from './import-names.js';
+import { resnetClassifiers, resnetNamesOf, resnetRefusals, resnetRenames } from './import-names.js';
 import { ShapeReader, missingClassifier } from '../import/shapes.js';
 import { StateDict } from '../import/state-dict.js';
 import { blockName, denseResNetWidths, expansions, stageWidth } from './config.js';
@@ -27,7 +27,7 @@ export const resnetLayout: Layout = {
 
   classifier: (shapes) => ({
     name: 'fc',
-    own: resnetNamesOf(shapes) === 'Hugging Face' ? /^classifier\./ : /^(?:fc|linear)\./,
+    own: resnetClassifiers[resnetNamesOf(shapes) ?? 'torchvision'],
   }),
 
   recognises: (shapes) => resnetNamesOf(shapes) !== undefined,
@@ -37,8 +37,10 @@ export const resnetLayout: Layout = {
     const names = resnetNamesOf(state.shapes) ?? 'torchvision';
     // Its first convolution has the name that a deep stem has elsewhere.
     if (names !== 'weiaicunzai') state.refuse('ResNet', resnetRefusals);
+    const renamed = state.rename(resnetRenames[names]);
+    if (names === 'a Sequential of the layers') state.refuse('ResNet', resnetRefusals);
     refuseOtherBlocks(state);
-    if (state.rename(resnetRenames[names]) > 0) {
+    if (renamed > 0) {
       state.note(
         names === 'torchvision'
           ? 'The classifier, which had a number, was given its plain name fc.'

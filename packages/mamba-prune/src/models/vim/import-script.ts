@@ -49,7 +49,7 @@ export function refuseOtherScript(args: ScriptArguments | undefined): void {
   const what = args && otherModel(args);
   if (what === undefined) return;
   throw new FormatError(
-    `import: got the weights of a model that, as the arguments of its script in the file say, ${what}. ` +
+    `import: got the weights of a model that, as the file says, ${what}. ` +
       "Expected a Vim with the class token in the middle and the mean of both directions ('midclstok', 'div2'): no architecture here computes the other.",
   );
 }

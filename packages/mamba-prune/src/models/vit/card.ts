@@ -20,11 +20,14 @@ export const vitCard: FamilyCard = {
     const { architecture = '', model_args: args, global_pool: pool = args.global_pool } = card;
     const known: Readonly<Record<string, { readonly heads: number }>> = vitArchitectures;
     return {
-      // The name stands for the number, which no shape tells, unless the model was made with another.
+      // The name stands for the number, which no shape tells, unless the model was made with another. MoCo v3 has a vit_small of
+      // other heads; those of timm have their patches in the name.
       heads:
         args.num_heads ??
         (Object.hasOwn(otherHeads, architecture) ? otherHeads[architecture] : undefined) ??
-        (Object.hasOwn(known, arch) ? known[arch]?.heads : undefined),
+        (/_patch\d/.test(architecture) && Object.hasOwn(known, arch)
+          ? known[arch]?.heads
+          : undefined),
       pooling: ({ avg: 'mean', token: 'token' } as const)[pool ?? ''],
     };
   },

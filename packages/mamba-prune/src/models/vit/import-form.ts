@@ -1,8 +1,9 @@
 // From the forms of ViTs that timm's names allow to the one that model.ts computes: everything that can be folded
 // into a weight, or expressed by zeros, is.
-import { FormatError, cat, noGrad } from '@mamba-prune/libtorch';
+import { FormatError, type Tensor, cat, noGrad } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
 import type { LayoutOptions } from '../import/layout.js';
+import { fewerPositions } from './fewer-positions.js';
 import type { VitNames } from './import-names.js';
 import { type PositionQuestion, readPositions } from '../import/positions.js';
 import { ShapeReader, missingClassifier } from '../import/shapes.js';
@@ -20,6 +21,8 @@ export interface VitTraits {
     VitConfig,
     'classToken' | 'distilled' | 'registers' | 'pooling' | 'poolsBeforeNorm'
   >;
+  /** Whether the class token's position is zero, as where positions are computed and not trained. */
+  readonly fixedPositions: boolean;
   readonly assumed: readonly string[];
 }
 
@@ -58,20 +61,19 @@ export function convertVit(state: StateDict, source: VitSource, options: LayoutO
   const before = Number(tokens.classToken) + Number(tokens.distilled) + tokens.registers;
   const positions: PositionQuestion = {
     before,
-    // timm's no_embed_class has positions for patches alone, and DINOv2 with registers for the class token too.
-    alternatives: tokens.classToken && before > 1 ? [0, 1] : [0],
-    // DeiT III has no position for its class token, and is told by its LayerScale.
-    asks: before === 1 && !isScaled,
+    alternatives: fewerPositions({ ...tokens, isScaled }, patchSize),
     family: 'vit',
     patchSize,
     dModel,
   };
+  const fixedPositions = tokens.classToken && startsWithZeros(state.get('pos_embed'));
   const imageSize = readPositions(state, positions, options);
   return {
     dModel,
     depth,
     patchSize,
     imageSize,
+    fixedPositions,
     config: {
       ...(!tokens.classToken && { classToken: false }),
       ...(tokens.distilled && { distilled: true }),
@@ -82,6 +84,12 @@ export function convertVit(state: StateDict, source: VitSource, options: LayoutO
     assumed: pooling.assumed,
   };
 }
+
+/** Whether the first position adds nothing to its token. */
+const startsWithZeros = (positions: Tensor | undefined): boolean =>
+  positions?.shape.length === 3 &&
+  positions.size(1) > 0 &&
+  positions.select(1, 0).abs().max().item() === 0;
 
 /** In front of the classifier, `fc_norm` where it reads a mean that is taken before. */
 function requireLastNorm(state: StateDict): void {

@@ -20,6 +20,8 @@ export interface HeadQuestion {
   /** Heads of the architecture, where its sizes are those of the file. */
   readonly known: number | undefined;
   readonly arch: string;
+  /** Why they are not those of the architecture, as a whole sentence, where one may think so. */
+  readonly why?: string | undefined;
 }
 
 /**
@@ -30,7 +32,7 @@ export function readHeads(
   question: HeadQuestion,
   said: { readonly heads?: number | undefined; readonly headDim?: number | undefined },
 ): Heads {
-  const { widths, dModel, known, arch } = question;
+  const { widths, dModel, known, arch, why } = question;
   checkSaid(said);
   if (said.headDim !== undefined) return ofWidth(question, said.headDim, said.heads);
   if (said.heads !== undefined) return ofCount(question, said.heads);
@@ -49,7 +51,7 @@ export function readHeads(
   if (widths.every((width) => width === dModel)) {
     throw new UsageError(
       `import: got attentions of width ${dModel} in a model of width ${dModel}, and no shape tells how many heads they have, ` +
-        'expected their number. Give `heads`, as in the script that made the model, or the width of one as `headDim`.',
+        `expected their number. ${why === undefined ? '' : `${why} `}Give \`heads\`, as in the script that made the model, or the width of one as \`headDim\`.`,
     );
   }
   throw new UsageError(

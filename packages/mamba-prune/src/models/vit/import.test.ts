@@ -47,6 +47,14 @@ const images = (side = 12): Tensor => {
 const stateOf = (fields?: object, options?: ModelOptions): Map<string, Tensor> =>
   trained(fields, options).stateDict();
 
+/** The same in a form that has LayerScale, of two blocks. */
+function withLayerScale(given: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+  const names = [0, 1].flatMap((block) =>
+    ['ls1', 'ls2'].map((ls) => `blocks.${block}.${ls}.gamma`),
+  );
+  return new Map([...given, ...names.map((name) => [name, ones([size.dModel])] as const)]);
+}
+
 /** As the same state dict under our names gives it, bit by bit. */
 function expectSame(
   given: Map<string, Tensor>,
@@ -169,8 +177,7 @@ describe('forms of other programs', () => {
     noGrad(() => position.narrow(1, kept, before - kept).zero_());
     const rows = position.narrow(1, before, 9);
     given.set('pos_embed', kept === 0 ? rows : cat([position.narrow(1, 0, kept), rows], 1));
-    const size = before === 1 ? { imageSize: model.config.imageSize } : {};
-    expect(expectSame(given, model, { ...said, ...size }).join(' ')).toMatch(
+    expect(expectSame(given, model, { ...said, imageSize: 12 }).join(' ')).toMatch(
       /no position in the file and got one of zeros/,
     );
   });
@@ -183,22 +190,64 @@ describe('forms of other programs', () => {
     given.set('pos_embed', randn([1, 25, width]));
     const patchSize = (given.get('patch_embed.proj.weight') as Tensor).size(3);
     const side = 5 * patchSize;
-    expect(() => importStateDict(given, said)).toThrow(
-      `got 25 positions with 1 token before the patches, which are those of images of ${side} px whose class token has no position, ` +
-        `or of ${4 * patchSize}x${6 * patchSize} px, expected to know. If it is the former, give \`imageSize\` ${side}; only square`,
-    );
+    expect(() => importStateDict(given, said)).toThrow(UsageError);
     const { model, notes } = importStateDict(given, { ...said, imageSize: side });
     expect(model.config.imageSize).toBe(side);
     expect(notes.join()).toMatch(/1 of the tokens before the patches has no position/);
     // DeiT III has such models, and a LayerScale.
-    for (const [block, scale] of [
-      [0, 'ls1'],
-      [0, 'ls2'],
-      [1, 'ls1'],
-      [1, 'ls2'],
-    ] as const)
-      given.set(`blocks.${block}.${scale}.gamma`, ones([width]));
-    expect(importStateDict(given, said).model.config.imageSize).toBe(side);
+    expect(importStateDict(withLayerScale(given), said).model.config.imageSize).toBe(side);
+  });
+
+  it('have no positions of tokens in published models, which need not be told', () => {
+    const published = { patchSize: 16, imageSize: 224 };
+    const given = stateOf({}, published);
+    given.set('pos_embed', (given.get('pos_embed') as Tensor).narrow(1, 1, 196));
+    expect(importStateDict(given, said).model.config).toMatchObject(published);
+    const registers = { patchSize: 16, imageSize: 256 };
+    const noClass = stateOf({ classToken: false, registers: 4, pooling: 'mean' }, registers);
+    noClass.set('pos_embed', (noClass.get('pos_embed') as Tensor).narrow(1, 4, 256));
+    expect(importStateDict(noClass, said).model.config).toMatchObject(registers);
+  });
+
+  it.each<[string, object, number, number]>([
+    ['DINOv2 at 238 px, which has registers', { registers: 4 }, 14, 238],
+    ['TIPSv2', { registers: 1 }, 14, 448],
+    [
+      'a mean of patches beside registers',
+      { classToken: false, registers: 4, pooling: 'mean' },
+      16,
+      384,
+    ],
+  ])(
+    'have no positions of tokens where LayerScale tells: %s',
+    (_, fields, patchSize, imageSize) => {
+      const given = stateOf(fields, { patchSize, imageSize });
+      const position = given.get('pos_embed') as Tensor;
+      const count = (imageSize / patchSize) ** 2;
+      const patches = position.narrow(1, position.size(1) - count, count);
+      const forms =
+        'classToken' in fields ? [patches] : [patches, cat([position.narrow(1, 0, 1), patches], 1)];
+      for (const rows of forms) {
+        given.set('pos_embed', rows);
+        expect(() => importStateDict(given, said)).toThrow(/images that are not square/);
+        const scaled = withLayerScale(given);
+        expect(importStateDict(scaled, said).model.config).toMatchObject({ patchSize, imageSize });
+      }
+    },
+  );
+
+  it('have positions for all tokens in DINOv2 without registers, so that no square tells another model', () => {
+    // 14 px: 4x6 patches and a class token.
+    const given = withLayerScale(stateOf({}, { patchSize: 14, imageSize: 14 }));
+    given.set('pos_embed', randn([1, 25, 24]));
+    expect(() => importStateDict(given, said)).toThrow(/24 patches of images that are not square/);
+  });
+
+  it('are square where the patches would lie in one row otherwise', () => {
+    // 4 positions are 3 patches and a class token, or 2x2 patches.
+    const given = stateOf();
+    given.set('pos_embed', randn([1, 4, 24]));
+    expect(importStateDict(given, said).model.config.imageSize).toBe(8);
   });
 
   it('have another pooling, which name of the norm, tokens or width of the classifier tell', () => {
@@ -398,6 +447,28 @@ describe('heads, which no shape tells', () => {
     expect(six.model.config).toMatchObject({ headDim: 32, widths: { 'blocks.0.attn': 6 } });
     expect(six.assumed.join()).not.toContain('heads');
   });
+
+  it('are asked for at another depth than that of the architecture', () => {
+    // timm's first vit_small_patch16_224: 768 wide, 8 deep, of 8 heads, where vit_base has 12.
+    const given = createModel('vit_base', { depth: 1, heads: 8, mlpRatio: 1 }).stateDict();
+    expect(() => importStateDict(given)).toThrow(
+      /no shape tells how many heads.*vit_base, of the same width, has 12 heads in 12 blocks; this model has 1, .*Give `heads`/,
+    );
+    expect(importStateDict(given, { heads: 8 }).model.config).toMatchObject({ headDim: 96 });
+    const named = importStateDict(given, { arch: 'vit_base', depth: 1 });
+    expect(named.model.config).toMatchObject({ headDim: 64 });
+    expect(named.assumed).toContain('heads 12');
+  });
+
+  it('are asked for where the positions are those of MoCo v3, whose ViT-S has 12', () => {
+    const given = createModel('vit_small', { mlpRatio: 1 }).stateDict();
+    expect(importStateDict(given).model.config).toMatchObject({ headDim: 64 });
+    noGrad(() => given.get('pos_embed')?.narrow(1, 0, 1).zero_());
+    expect(() => importStateDict(given)).toThrow(
+      /no shape tells how many heads.*MoCo v3, whose vit_small has 12 heads.*Give `heads`/,
+    );
+    expect(importStateDict(given, { heads: 12 }).model.config).toMatchObject({ headDim: 32 });
+  });
 });
 
 describe('positions for another image size', () => {
@@ -453,6 +524,40 @@ describe('positions for another image size', () => {
       expect(Math.abs((first?.[i] ?? NaN) - value)).toBeLessThan(1e-6);
     });
   });
+
+  it.each([
+    // 16x24 px, as patches of 4 px: 4x6.
+    ['a class token', {}, 25, '24 patches', 20, 'none'],
+    ['a class token and registers', { registers: 2 }, 9, '6 patches', 12, 'none'],
+    ['a class token that alone has one', { registers: 2 }, 17, '14 patches', 16, '1'],
+    [
+      'registers',
+      { classToken: false, registers: 2, pooling: 'mean' },
+      16,
+      '14 patches',
+      16,
+      'none',
+    ],
+    ['two classifiers', { distilled: true }, 17, '15 patches', 16, '1'],
+  ])(
+    'are asked for where the images may be not square, with %s',
+    (_, fields, length, patches, side, rows) => {
+      const given = stateOf(fields);
+      given.set('pos_embed', randn([1, length, 24]));
+      const read = (options: ImportOptions) => () =>
+        importStateDict(given, { ...said, ...options });
+      const error = thrown(read({}));
+      expect(error).toBeInstanceOf(UsageError);
+      expect(error.message).toContain(`got ${length} positions`);
+      expect(error.message).toContain(`images of ${side} px, with positions for ${rows} of these`);
+      expect(error.message).toContain(`${patches} of images that are not square`);
+      expect(error.message).toMatch(new RegExp(`say so with \`imageSize\` ${side}\\.$`));
+      expect(read({ imageSize: side })().model.config.imageSize).toBe(side);
+      expect(read({ imageSize: 32, resamplePositions: true })).toThrow(
+        `\`imageSize\` ${side} without \`resamplePositions\`.`,
+      );
+    },
+  );
 
   it('are asked for where registers may have some or not', () => {
     // Four registers and the class token: 9 positions are for 2x2 patches and all of them, or for 3x3 patches alone.

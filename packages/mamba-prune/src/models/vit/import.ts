@@ -127,19 +127,27 @@ export const vitLayout: Layout = {
 function headsOf(
   reader: ShapeReader,
   arch: string,
-  { dModel, depth }: VitTraits,
-  { heads, headDim }: LayoutOptions,
+  { dModel, depth, fixedPositions }: VitTraits,
+  { arch: named, heads, headDim }: LayoutOptions,
 ): ReturnType<typeof readHeads> {
-  const known: Readonly<Record<string, VitSizes>> = vitArchitectures;
-  const standard = known[arch];
+  const all: Readonly<Record<string, VitSizes>> = vitArchitectures;
+  const standard = all[arch];
   const widths = Array.from({ length: depth }, (_, block) => {
     const name = `blocks.${block}.attn.qkv.weight`;
     return attentionWidth(name, reader.size(name, 0, 2));
   });
-  return readHeads(
-    { widths, dModel, arch, known: standard?.dModel === dModel ? standard.heads : undefined },
-    { heads, headDim },
-  );
+  // Models of the same width and another depth have other heads (768 wide and 8 deep: 8 in early versions of timm).
+  const isStandard =
+    standard?.dModel === dModel && (standard.depth === depth || named !== undefined);
+  // MoCo v3's ViT-S has twice the heads of all others, and positions of sines that are not trained.
+  const isMocoSmall = arch === 'vit_small' && fixedPositions;
+  const known = isStandard && !isMocoSmall ? standard.heads : undefined;
+  const why = isMocoSmall
+    ? 'The position of its class token is zero, as in MoCo v3, whose vit_small has 12 heads where others have 6.'
+    : standard?.dModel === dModel && !isStandard
+      ? `${arch}, of the same width, has ${standard.heads} heads in ${standard.depth} blocks; this model has ${depth}, and models of other depths have other numbers of heads.`
+      : undefined;
+  return readHeads({ widths, dModel, arch, known, why }, { heads, headDim });
 }
 
 /** Hugging Face's ViT and DeiT have 1e-12 unless their config.json says otherwise; all others here have 1e-6. */

@@ -1,0 +1,136 @@
+// What a checkpoint says of its model beside the weights, in entries of its own: settings of scripts, names of classes, mean and
+// deviation. No format promises any of them; these are the names that scripts give them.
+import type { PlainValue, TorchCheckpoint } from '@mamba-prune/libtorch/files';
+import type { ScriptArguments } from './layout.js';
+
+/** Dicts of such entries, at the top of a file or in another of them: argparse's, Lightning's and timm's among others. */
+const holders = [
+  'args',
+  'hyper_parameters',
+  'hparams',
+  'config',
+  'cfg',
+  'opt',
+  'meta',
+  'model_args',
+  'model_kwargs',
+  'model_config',
+  'pretrained_cfg',
+  'default_cfg',
+  'data_config',
+  'normalize',
+  'normalization',
+] as const;
+
+/** `args.model_kwargs`, `hyper_parameters.cfg.model_args`. */
+const maxSteps = 3;
+
+/** What is looked for, by its names in the order in which they are looked for. */
+export const wordNames = {
+  architecture: [
+    'architecture',
+    'arch',
+    'model_name',
+    'model_arch',
+    'model',
+    'timm_model',
+    'backbone_name',
+    'backbone',
+    'encoder_name',
+  ],
+  globalPool: ['global_pool', 'gp'],
+  activation: ['act_layer'],
+  heads: ['num_heads', 'num_attention_heads', 'n_heads', 'heads'],
+  imageSize: ['img_size', 'image_size', 'imgsz', 'input_size', 'val_crop_size', 'resolution'],
+  classes: [
+    'classes',
+    'class_names',
+    'classnames',
+    'label_names',
+    'labels',
+    'categories',
+    'CLASSES',
+  ],
+  classIndices: ['class_to_idx', 'label2id', 'label_to_idx', 'class2idx'],
+  indexClasses: ['idx_to_class', 'id2label', 'idx_to_label', 'idx2class'],
+  mean: ['mean', 'image_mean', 'pixel_mean', 'norm_mean', 'normalize_mean'],
+  std: ['std', 'image_std', 'pixel_std', 'norm_std', 'normalize_std'],
+  interpolation: ['interpolation'],
+  cropShare: ['crop_pct'],
+} as const satisfies Readonly<Record<string, readonly string[]>>;
+
+export type WordName = keyof typeof wordNames;
+
+/** Something that was said, and where: `args.model`. */
+export interface Word<T> {
+  readonly value: T;
+  readonly at: string;
+}
+
+interface Holder {
+  readonly path: string;
+  readonly entries: ReadonlyMap<string, PlainValue>;
+}
+
+/** The entries of one file. */
+export class CheckpointWords {
+  readonly #holders: readonly Holder[];
+
+  /** @param top - entries at the top of the file; others than those that are known by name are not looked at */
+  constructor(top: ReadonlyMap<string, PlainValue>) {
+    this.#holders = [{ path: '', entries: top }, ...held({ path: '', entries: top }, 1)];
+  }
+
+  /** @param file - none of another program has any */
+  static of(file: TorchCheckpoint): CheckpointWords {
+    const names = [...holders, ...Object.values(wordNames).flat()];
+    const found = names.flatMap((name) => {
+      const value = file.plainEntry(name);
+      return value === undefined ? [] : [[name, value] as const];
+    });
+    return new CheckpointWords(new Map(found));
+  }
+
+  /**
+   * The first entry of such a name that can be what is looked for; those at the top go before those in dicts.
+   * @param parse - undefined for what cannot be it
+   */
+  find<T>(name: WordName, parse: (value: PlainValue) => T | undefined): Word<T> | undefined {
+    for (const { path, entries } of this.#holders) {
+      for (const key of wordNames[name]) {
+        const entry = entries.get(key);
+        const value = entry === undefined ? undefined : parse(entry);
+        if (value !== undefined) return { value, at: path + key };
+      }
+    }
+    return undefined;
+  }
+
+  /** What the script was called with; the name of the model also where it is elsewhere. */
+  get scriptArguments(): ScriptArguments {
+    const args = this.#holders.find(({ path }) => path === 'args.')?.entries ?? new Map();
+    const plain = new Map<string, string | number | boolean>();
+    for (const [name, value] of args as Holder['entries']) {
+      if (typeof value !== 'object') plain.set(name, value);
+    }
+    const model = this.find('architecture', fullName)?.value;
+    if (model !== undefined && typeof plain.get('model') !== 'string') plain.set('model', model);
+    return plain;
+  }
+}
+
+/** Vim's own names say of each part whether it is there; a short one says nothing of them. */
+const fullName = (value: PlainValue): string | undefined =>
+  typeof value === 'string' && (!value.startsWith('vim_') || value.includes('patch'))
+    ? value
+    : undefined;
+
+function held({ path, entries }: Holder, step: number): Holder[] {
+  if (step > maxSteps) return [];
+  return holders.flatMap((name) => {
+    const value = entries.get(name);
+    if (!(value instanceof Map)) return [];
+    const holder = { path: `${path}${name}.`, entries: value as Holder['entries'] };
+    return [holder, ...held(holder, step + 1)];
+  });
+}
