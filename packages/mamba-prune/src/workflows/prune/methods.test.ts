@@ -100,10 +100,25 @@ describe('rsst', () => {
     expect(shares[0]).toBeLessThan(0.5);
     expect(shares[1]).toBeLessThan(shares[0] ?? 0);
     expect(record.wanted).toBeUndefined();
+    // Two epochs are too few for it.
+    const { apply, kinds } = record.rounds[0]?.doomedLeft ?? {};
+    expect(apply).toBe('proximal');
+    expect(kinds?.['ssm']).toBeGreaterThan(0.05);
+    expect(kinds?.['ssm']).toBeLessThan(1);
     // The cut's cost is that of the regularised model, not of the one that was pruned.
     expect(record.rounds[0]?.accuracy.before).toBe(
       (lines[1] as { valAccuracy: number }).valAccuracy,
     );
+  });
+
+  it('finds nothing left of the doomed units that were shrunk', async () => {
+    const { record } = await prune('shrunk', {
+      method: 'rsst',
+      rates: { ssm: 0.5, mlp: 0.25 },
+      rsst: { units: 'doomed', apply: 'shrink', epochs: 1 },
+      recipe,
+    });
+    expect(record.rounds[0]?.doomedLeft).toEqual({ apply: 'shrink', kinds: { ssm: 0, mlp: 0 } });
   });
 
   it('chooses the doomed units anew, and leaves those alone that are doomed no more', async () => {

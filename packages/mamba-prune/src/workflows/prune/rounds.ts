@@ -22,6 +22,7 @@ import { train } from '../../training/trainer.js';
 import type { TrainControl, TrainHooks, TrainOptions, TrainResult } from '../../training/types.js';
 import { cutRound, lastCut, roundScores, unitLists, unitMap } from './cutting.js';
 import { measure } from './measuring.js';
+import { doomedNorms } from './doomed-norms.js';
 import { cutPath, roundPath } from './files.js';
 import { finetuneStep } from './history-steps.js';
 import { phaseEpochs } from './phase-epochs.js';
@@ -169,7 +170,8 @@ export class Rounds {
     );
     const { kept, scores } = chosen.choice;
     writeRoundScores(this.#folder.path, roundScores(settings, record, model, scores));
-    const choice = { epoch, kept: unitLists(kept) };
+    const norms = settings.rsst && doomedNorms(model, kept, settings.rsst.norm);
+    const choice = { epoch, kept: unitLists(kept), norms };
     this.#keep({ ...chosen.record, wanted: withWanted(record, round, choice) });
     return kept;
   }

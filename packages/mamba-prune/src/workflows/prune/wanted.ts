@@ -9,6 +9,10 @@ import type { PruningRecord } from './record.js';
 type Wanted = NonNullable<PruningRecord['wanted']>;
 type Units = Wanted['kept'];
 
+interface Choice extends Pick<Wanted, 'kept' | 'norms'> {
+  readonly epoch: number;
+}
+
 const choicesOf = (wanted: Wanted): { epoch: number; kept: Units }[] => [
   ...(wanted.earlier ?? []),
   { epoch: wanted.epoch ?? 0, kept: wanted.kept },
@@ -28,11 +32,11 @@ export function wantedSince(
 export function withWanted(
   { wanted }: Pick<PruningRecord, 'wanted'>,
   round: number,
-  { epoch, kept }: { readonly epoch: number; readonly kept: Units },
+  { epoch, kept, norms }: Choice,
 ): Wanted {
-  if (epoch === 0 || wanted?.round !== round) return { round, kept };
+  if (epoch === 0 || wanted?.round !== round) return { round, kept, norms };
   const earlier = choicesOf(wanted).filter((choice) => choice.epoch < epoch);
-  return { round, kept, epoch, earlier };
+  return { round, kept, norms, epoch, earlier };
 }
 
 /**
