@@ -1,7 +1,7 @@
 import type { EpochMetrics, StepInfo, TrainHooks } from '../training/types.js';
 import type { Context } from './context.js';
 import { inFlags } from './flag-spelling.js';
-import { clock, digits, grouped, percent } from '../format.js';
+import { clock, digits, grouped, lossFigure, percent } from '../format.js';
 
 /** A bar over the whole training, and one line per epoch; all on stderr. */
 export class TrainingProgress {
@@ -63,7 +63,7 @@ export class TrainingProgress {
     progress.line(
       row(
         `${epoch}/${Math.max(epoch, this.#epochs)}`,
-        loss.toFixed(4),
+        lossFigure(loss),
         percent(trainAccuracy),
         percent(metrics.emaAccuracy ?? metrics.valAccuracy),
         lr.toExponential(1),
