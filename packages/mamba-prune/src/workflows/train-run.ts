@@ -14,6 +14,7 @@ import type { Preprocessing } from '../preparation/preprocessing.js';
 import { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';
 import { fitBatchSize } from '../training/auto-batch.js';
 import { checkCheckpoints } from '../training/beginning.js';
+import { discardFailedStart } from '../training/failed-start.js';
 import { composeHooks } from '../training/compose-hooks.js';
 import { checkShares } from '../training/data-parallel/data-parallel.js';
 import { resolveTrainOptions } from '../training/options.js';
@@ -120,6 +121,9 @@ export async function trainRun(
         trainingStep(settings, result.valAccuracy),
       ]);
       return { model, info, dataset, result, settings, path: run.path };
+    } catch (error) {
+      discardFailedStart(run, error);
+      throw error;
     } finally {
       run.release();
     }
@@ -220,7 +224,7 @@ function checkKeepEpochs({ keepEpochs = [] }: TrainSettings, epochs: number): vo
   const wrong = keepEpochs.find((epoch) => !Number.isInteger(epoch) || epoch < 1 || epoch > epochs);
   if (wrong === undefined) return;
   throw new UsageError(
-    `keep epochs: got ${wrong}, expected epochs from 1 to ${epochs}, those of the training. ` +
+    `train: keepEpochs: got ${wrong}, expected epochs from 1 to ${epochs}, those of the training. ` +
       'The weights of the start are always kept.',
   );
 }

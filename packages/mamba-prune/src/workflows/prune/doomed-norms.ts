@@ -8,7 +8,7 @@ import { type RegNorm, doomedUnits, measureUnitNorms } from '../../pruning/rsst/
 /** As a round of pruning.json has it. */
 export const doomedLeftRecord = z.object({
   apply: z.enum(regApplications),
-  /** Share of the norms that the units of a kind had when they were chosen. */
+  /** Share of the norms that the doomed units of a kind had at the round's first choice. */
   kinds: z.record(z.string(), z.number()),
 });
 export type DoomedLeft = z.output<typeof doomedLeftRecord>;

@@ -199,11 +199,11 @@ function checkRecipe(settings: ResolvedPruneSettings): void {
   const need =
     needForImages(settings) ??
     (rsst
-      ? 'method rsst'
+      ? '`method` rsst'
       : compensate
-        ? 'compensation'
+        ? '`compensate`'
         : settings.bnBatches > 0
-          ? 'batches for batch normalisation'
+          ? '`bnBatches`'
           : undefined);
   if (need !== undefined) {
     throw new UsageError(

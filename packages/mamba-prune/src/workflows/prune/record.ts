@@ -156,7 +156,7 @@ const recordSchema = z.object({
     .object({
       round: z.number(),
       kept: units,
-      /** Sum of the norms of the doomed units when they were chosen, by kind; not in older records. */
+      /** Sum of the norms of the doomed units at the round's first choice, by kind; not in older records. */
       norms: numbers.optional(),
       /** Regularised epochs that were done when they were chosen, and the choices before; where it is done anew. */
       epoch: z.number().optional(),

@@ -170,7 +170,8 @@ export class Rounds {
     );
     const { kept, scores } = chosen.choice;
     writeRoundScores(this.#folder.path, roundScores(settings, record, model, scores));
-    const norms = settings.rsst && doomedNorms(model, kept, settings.rsst.norm);
+    const norms =
+      epoch === 0 && settings.rsst ? doomedNorms(model, kept, settings.rsst.norm) : undefined;
     const choice = { epoch, kept: unitLists(kept), norms };
     this.#keep({ ...chosen.record, wanted: withWanted(record, round, choice) });
     return kept;

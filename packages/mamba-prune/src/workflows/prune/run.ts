@@ -12,6 +12,7 @@ import { requireOptions } from '../../option-checks.js';
 import type { UnitSet } from '../../pruning/rsst/index.js';
 import { type FittedBatch, fitBatchSize } from '../../training/auto-batch.js';
 import { composeHooks } from '../../training/compose-hooks.js';
+import { discardFailedStart } from '../../training/failed-start.js';
 import { resolveTrainOptions } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import type { TrainResult } from '../../training/types.js';
@@ -127,6 +128,9 @@ export async function pruneRun(
       standing.model.eval();
       const { model, info, record } = standing;
       return { finished, model, info, record, result: rounds.result, path: folder.path };
+    } catch (error) {
+      if (standing.record.rounds.length === 0) discardFailedStart(folder, error);
+      throw error;
     } finally {
       folder.release();
     }

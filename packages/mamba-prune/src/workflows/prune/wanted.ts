@@ -28,7 +28,10 @@ export function wantedSince(
   return choicesOf(wanted).find((choice) => choice.epoch === epoch)?.kept;
 }
 
-/** With a choice of a round; those that were made later, and are made again, go. */
+/**
+ * With a choice of a round; those that were made later, and are made again, go. The norms stay those of the round's first
+ * choice: units that are chosen anew have shrunk already, most of them.
+ */
 export function withWanted(
   { wanted }: Pick<PruningRecord, 'wanted'>,
   round: number,
@@ -36,7 +39,7 @@ export function withWanted(
 ): Wanted {
   if (epoch === 0 || wanted?.round !== round) return { round, kept, norms };
   const earlier = choicesOf(wanted).filter((choice) => choice.epoch < epoch);
-  return { round, kept, norms, epoch, earlier };
+  return { round, kept, norms: wanted.norms, epoch, earlier };
 }
 
 /**
