@@ -301,7 +301,7 @@ describe('before anything is written', () => {
       'images without a data set',
       { importance: 'taylor', dataset: undefined },
       'mamba',
-      /importance taylor, which needs real images/,
+      /`importance` taylor, which needs real images/,
     ],
     [
       'training without a data set',
@@ -320,7 +320,7 @@ describe('before anything is written', () => {
       'a refill that cannot be ranked',
       { method: 'refill', refill: { fillback: 0.5, score: 'gradient' }, rates: { dt_rank: 0.5 } },
       'mamba',
-      /refill score gradient/,
+      /`refill\.score` gradient/,
     ],
     ['a recipe out of range', { recipe: { ...recipe, lr: -1 } }, 'mamba', /lr: got -1/],
   ])('%s is refused', async (_what, changes, source, message) => {
