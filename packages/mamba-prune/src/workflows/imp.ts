@@ -87,10 +87,9 @@ export async function impRun(
   let result: TrainResult | undefined;
   if (dense && !isPruning(dense, control.out)) {
     const out = densePath(control.out);
-    const resume = RunFolder.isRun(out) && control.resume;
     const { model, ...trained } = await trainRun(
       dense,
-      { ...control, out, resume, hooks: hooks.onDense?.(dense) },
+      { ...controlOf(out, control), hooks: hooks.onDense?.(dense) },
       hooks.onBegin,
     );
     model.dispose();
@@ -105,7 +104,7 @@ export async function impRun(
   try {
     const pruned = await pruneRun(
       { ...prune, model, ...(model !== given && { import: undefined }) },
-      { ...control, resume: RunFolder.isRun(control.out) && control.resume },
+      controlOf(control.out, control),
       hooks.prune,
     );
     return { finished: pruned.finished, dense: result, pruned };
@@ -116,6 +115,16 @@ export async function impRun(
     }
     throw error;
   }
+}
+
+/** Of one of the two runs: one that has begun goes on, with the batch size that it has; the other one begins. */
+function controlOf<C extends Pick<RunControl, 'resume' | 'autoBatch'>>(
+  out: string,
+  control: C,
+): C & { readonly out: string } {
+  return RunFolder.isRun(out) && control.resume
+    ? { ...control, out, autoBatch: undefined }
+    : { ...control, out, resume: false };
 }
 
 /**

@@ -27,6 +27,7 @@ import { keptWeightsPath } from './prune/rewound-weights.js';
 import {
   type RunControl,
   type TrainSettings,
+  checkAutoBatch,
   checkSame,
   controlKinds,
   trainOptionsOf,
@@ -64,6 +65,7 @@ export async function trainRun(
 ): Promise<TrainRun> {
   requireOptions('trainRun', given, trainSettingsKinds, ['arch', 'dataset', 'recipe']);
   requireOptions('trainRun: control', control, controlKinds, ['out']);
+  checkAutoBatch('train', control);
   const { init } = given;
   let settings = init === undefined ? given : { ...given, init: modelFileOf(init) };
   checkNewModel(settings, control.device);
@@ -149,8 +151,7 @@ export async function trainRun(
 
   /** Once, before a run begins. */
   function fitBatch(made: ImageModel): void {
-    const isNew = control.resume === undefined || control.resume === false;
-    if (control.autoBatch !== true || !isNew) return;
+    if (control.autoBatch !== true) return;
     made.to(control.device ?? 'cpu');
     const { group } = control;
     const fitted = fitBatchSize(made, dataset, options, {

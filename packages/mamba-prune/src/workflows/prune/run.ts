@@ -34,7 +34,7 @@ import { beginBudget } from './round-budget.js';
 import { pullingHooks } from './pulling.js';
 import { type PruningRecord, writePruningRecord } from './record.js';
 import { Rounds } from './rounds.js';
-import { type RunControl, controlKinds } from '../settings.js';
+import { type RunControl, checkAutoBatch, controlKinds } from '../settings.js';
 
 export interface PruneRun {
   /** False if the signal stopped it: resume to go on. */
@@ -70,6 +70,7 @@ export async function pruneRun(
   hooks: PruneHooks = {},
 ): Promise<PruneRun> {
   requireOptions('pruneRun: control', control, controlKinds, ['out']);
+  checkAutoBatch('prune', control);
   const workers = control.group?.workers ?? 1;
   if (workers > 1) {
     throw new UsageError(
@@ -97,7 +98,7 @@ export async function pruneRun(
       standing.record = { ...standing.record, importance, importanceReason };
     }
     job = await openJob(resolved, control, standing, hooks);
-    const fitted = earlier ? undefined : fitBatch(job, standing.model);
+    const fitted = fitBatch(job, standing.model);
     if (fitted) {
       settings = { ...settings, recipe: { ...settings.recipe, ...fitted } };
       resolved = resolvePruneSettings(settings);
