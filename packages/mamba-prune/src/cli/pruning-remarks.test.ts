@@ -90,6 +90,15 @@ describe('what a pruning says', () => {
     expect(warningsOf(deep as PruningRecord, impFlags)[0]).toMatch(
       /More stays with a lower rate\.$/,
     );
+    const nearZero = {
+      ...record,
+      method: 'rsst',
+      rates: { heads: 0 },
+      rounds: [{ rates: { heads: 0 } }],
+    };
+    expect(warningsOf(nearZero as unknown as PruningRecord)[0]).toMatch(
+      /More stays with a smaller --near-zero, or a weaker penalty \(--reg-strength\)\.$/,
+    );
     const alone = { ...record, leftAlone: ['mlp'] };
     expect(rateRemarks(alone)).toEqual([
       'Only heads was to be cut (--target): mlp keeps all units.',

@@ -156,12 +156,21 @@ function narrowInWords(record: PruningRecord, flags: FlagNames): string[] {
   ];
 }
 
+/** Whether the cut went by how near to zero RSST had driven the units: then no rate is asked for. */
+const isByNearZero = ({ method, rates, rateOf, costBudget }: PruningRecord): boolean =>
+  method === 'rsst' &&
+  costBudget === undefined &&
+  rateOf === undefined &&
+  Object.values(rates).every((rate) => rate === 0);
+
 /** Only those that would have helped. */
 function waysOut(
-  { ranking, rounds, rates, costBudget }: PruningRecord,
+  record: PruningRecord,
   groups: readonly NarrowGroup[],
   { byLayer, maxRate }: FlagNames,
 ): string[] {
+  if (isByNearZero(record)) return ['a smaller --near-zero', 'a weaker penalty (--reg-strength)'];
+  const { ranking, rounds, rates, costBudget } = record;
   const most = wideEnough(groups);
   const isGlobal = ranking === 'global';
   return [
@@ -175,7 +184,7 @@ function waysOut(
 
 function nothingInWords(record: PruningRecord): string[] {
   if (!nothingRemoved(record)) return [];
-  const { widthsBefore, kinds, rates, heldBack = [], method, rounds } = record;
+  const { widthsBefore, kinds, rates, heldBack = [], rounds } = record;
   const names = Object.keys(widthsBefore).filter((name) => (kinds[name] ?? '') in rates);
   const listed = Object.keys(rates).join(' and ');
   const why = names.every((name) => widthsBefore[name] === 1)
@@ -186,7 +195,7 @@ function nothingInWords(record: PruningRecord): string[] {
         ? 'the limits named held all units back'
         : Object.values(rates).some((rate) => rate > 0)
           ? 'the rates come to less than one unit. Raise --rate'
-          : method === 'rsst'
+          : isByNearZero(record)
             ? 'no unit was under --near-zero'
             : 'the rates are 0';
   return [`Nothing was removed: ${why}.`];

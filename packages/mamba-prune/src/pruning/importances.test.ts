@@ -170,7 +170,7 @@ describe('registerImportance', () => {
     );
     await expect(
       scoreUnits(model, model.pruningGroups(), { ...options, score: 'activation' }),
-    ).rejects.toThrow(/`score` activation: got importance of-images, expected l1 or l2/);
+    ).rejects.toThrow(/`score` activation: got `importance` of-images, expected l1 or l2/);
   });
 
   it.each<[Record<string, unknown>, string]>([

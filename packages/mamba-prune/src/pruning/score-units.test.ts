@@ -234,7 +234,7 @@ describe('score activation', () => {
     const score = 'activation';
     await expect(
       scoresOf(model, 'blocks.0.ssm', { importance: 'taylor', score }, images),
-    ).rejects.toThrow(/`score` activation: got importance taylor, expected l1 or l2/);
+    ).rejects.toThrow(/`score` activation: got `importance` taylor, expected l1 or l2/);
     await expect(scoresOf(model, 'blocks.0.ssm', { importance: 'l1', score })).rejects.toThrow(
       /`score` activation: got no images, expected batches of real data/,
     );

@@ -155,7 +155,7 @@ export function checkScoring(
     const ofWeights = importancesOfWeights();
     if (named !== undefined && !ofWeights.includes(named)) {
       throw new UsageError(
-        `\`score\` activation: got importance ${named}, expected ${ofWeights.join(' or ')}, the norm that the outputs are multiplied by.`,
+        `\`score\` activation: got \`importance\` ${named}, expected ${ofWeights.join(' or ')}, the norm that the outputs are multiplied by.`,
       );
     }
     requireProbe('`score` activation', groups, 'Use `score` consumer or group');

@@ -60,7 +60,7 @@ describe('chooseUnits', () => {
       [{ rates: { ssm: 0.5, mlp: 1 } }, /rate: got 1, expected the fraction to remove/],
       [{ roundTo: 0 }, /`roundTo`: got 0/],
       [{ maxRate: 2 }, /`maxRate`: got 2/],
-      [{ score: 'activation' }, /`score` activation: got importance taylor/],
+      [{ score: 'activation' }, /`score` activation: got `importance` taylor/],
     ] as const) {
       await expect(attempt(wrong)).rejects.toThrow(UsageError);
       await expect(attempt(wrong)).rejects.toThrow(message);
