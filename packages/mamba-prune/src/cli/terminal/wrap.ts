@@ -41,7 +41,8 @@ export function wrapLine(text: string, width: number, { first, visible }: Lines)
     const word = piece.replaceAll(glue, ' ');
     const last = lines.at(-1);
     if (last === undefined) lines.push(first + word);
-    else if (visible(last) + 1 + visible(word) <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else if (visible(last) + 1 + visible(word) <= width)
+      lines[lines.length - 1] = `${last} ${word}`;
     else lines.push(indent + word);
   }
   return lines.join('\n');
