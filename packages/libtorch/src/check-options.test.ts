@@ -87,7 +87,7 @@ describe.each(Object.entries(calls))('%s', (_, call) => {
   it('refuses an option that it does not have, naming those that it has', () => {
     expect(() => call({ nosuch: 1 } as never)).toThrow(TypeError);
     expect(() => call({ nosuch: 1 } as never)).toThrow(
-      /got the option 'nosuch', expected some of \w+/,
+      /got the option `nosuch`, expected some of `\w+`/,
     );
   });
 
@@ -142,7 +142,7 @@ describe('wrong kinds', () => {
     [
       'a group',
       () => new optim.AdamW([{ params: [parameter()], weight_decay: 0 } as never]),
-      "AdamW: group 0: got the option 'weight_decay', expected some of params, lr, weightDecay, orthogonalize.",
+      'AdamW: group 0: got the option `weight_decay`, expected some of `params`, `lr`, `weightDecay`, `orthogonalize`.',
     ],
     [
       'parameters',
@@ -184,6 +184,6 @@ describe('checkOptions', () => {
   it('knows no names that every object has', () => {
     expect(() => {
       checkOptions('f', { toString: 1 }, { lr: 'number' });
-    }).toThrow("got the option 'toString'");
+    }).toThrow('got the option `toString`');
   });
 });

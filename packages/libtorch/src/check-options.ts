@@ -60,7 +60,10 @@ export function checkOptions(
   fail: Failure = typeError,
 ): void {
   if (options === undefined) return;
-  const names = (): string => Object.keys(known).join(', ');
+  const names = (): string =>
+    Object.keys(known)
+      .map((name) => `\`${name}\``)
+      .join(', ');
   if (!isPlain(options)) {
     const [first = ''] = Object.keys(known);
     throw fail(
@@ -73,7 +76,7 @@ export function checkOptions(
     if (value === undefined) continue;
     const kind = Object.hasOwn(known, name) ? known[name] : undefined;
     if (kind === undefined) {
-      throw fail(`${where}: got the option '${name}', expected some of ${names()}.`);
+      throw fail(`${where}: got the option \`${name}\`, expected some of ${names()}.`);
     }
     if (kind === 'any') continue;
     const allowed = typeof kind === 'string' ? [kind] : kind;

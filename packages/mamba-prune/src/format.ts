@@ -4,15 +4,30 @@
  * @module mamba-prune/format
  */
 
-/** Three significant digits, without a trailing exponent: 0.0123, 1.23, 12.3, 123; whole numbers from 1,000. */
+/** From here on the digits of a whole number are more than anybody reads. */
+const tooLong = 1e9;
+
+/** Three significant digits: 0.0123, 1.23, 12.3, 123; whole numbers from 1,000; 1.23e9 from there on. */
 export function digits(value: number, significant = 3): string {
   if (!Number.isFinite(value)) return '-';
   if (value === 0) return '0';
   // Rounded first: 0.99995 has the digits of 1.00.
   const rounded = Number(value.toPrecision(significant));
+  if (Math.abs(rounded) >= tooLong) return exponential(value, significant);
   const magnitude = Math.floor(Math.log10(Math.abs(rounded)));
   if (magnitude >= Math.max(3, significant)) return grouped(value);
   return value.toFixed(Math.min(6, Math.max(0, significant - 1 - magnitude)));
+}
+
+/** 1.23e16, at any size */
+function exponential(value: number, significant = 3): string {
+  return value.toExponential(significant - 1).replace('e+', 'e');
+}
+
+/** A loss with as many digits as a column of them has room for: 0.1235, 1234.5678, 12,346, 1.235e16 */
+export function lossFigure(loss: number): string {
+  if (!Number.isFinite(loss) || Math.abs(loss) < 1e4) return loss.toFixed(4);
+  return Math.abs(loss) < 1e6 ? digits(loss, 4) : exponential(loss, 4);
 }
 
 /** 950, 12.3 K, 1.67 M, 2.54 G */

@@ -70,18 +70,18 @@ describe('options inside options', () => {
   it.each<[string, object, string]>([
     ['lr', { lr: '0.1' }, "lr: got the string '0.1', expected a number"],
     ['weightDecay', { weightDecay: '0.05' }, "weightDecay: got the string '0.05'"],
-    ['augment', { augment: { padcrop: 4 } }, "augment: got the option 'padcrop'"],
+    ['augment', { augment: { padcrop: 4 } }, 'augment: got the option `padcrop`'],
     ['flip', { augment: { flip: 'no' } }, "augment: flip: got the string 'no'"],
     [
       'randAugment',
       { augment: { randAugment: { n: 2 } } },
-      "augment.randAugment: got the option 'n'",
+      'augment.randAugment: got the option `n`',
     ],
-    ['plainAugment', { plainEpochs: 1, plainAugment: { mix: 1 } }, "augment: got the option 'mix'"],
+    ['plainAugment', { plainEpochs: 1, plainAugment: { mix: 1 } }, 'augment: got the option `mix`'],
     [
       'checkpointEvery',
       { checkpointEvery: { seconds: 3 } },
-      "checkpointEvery: got the option 'seconds'",
+      'checkpointEvery: got the option `seconds`',
     ],
     ['labelSmoothing', { labelSmoothing: 1 }, 'labelSmoothing: got 1'],
     ['emaDecay', { emaDecay: 1 }, 'emaDecay: got 1'],

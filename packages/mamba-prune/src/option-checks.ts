@@ -36,7 +36,7 @@ export function requireOptions<K extends string>(
   const missing = needed.filter((name) => given[name] === undefined);
   if (missing.length === 0) return;
   throw fail(
-    `${where}: got options without ${missing.join(', ')}, expected ${missing.length === 1 ? 'it' : 'them'} to be given.`,
+    `${where}: got options without ${missing.map((name) => `\`${name}\``).join(', ')}, expected ${missing.length === 1 ? 'it' : 'them'} to be given.`,
   );
 }
 

@@ -162,7 +162,7 @@ describe('the modules of a command line', () => {
     expect(families().map(({ name }) => name)).toContain('free');
     const taken = registering('taken', '--epochs <n>');
     await expect(loadPlugins(['--plugin', taken], {}, flags)).rejects.toThrow(
-      `--plugin ${taken}: the flag --epochs of the option 'taken' of Family taken is one of the commands' own. Choose another one.`,
+      `--plugin ${taken}: the flag --epochs of the option \`taken\` of Family taken is one of the commands' own. Choose another one.`,
     );
   });
 });

@@ -39,7 +39,7 @@ const wrong = (value: unknown): never => value as never;
 const calls: Record<string, [call: () => unknown, words: string]> = {
   'loadModel with a misspelt option': [
     () => loadModel(nowhere, wrong({ allowNotFinit: true })),
-    "loadModel: got the option 'allowNotFinit', expected some of allowNotFinite",
+    'loadModel: got the option `allowNotFinit`, expected some of `allowNotFinite`',
   ],
   'loadModel without a path': [
     () => loadModel(wrong(undefined)),
@@ -53,7 +53,7 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   ],
   'importModel with a misspelt option': [
     () => importModel(nowhere, wrong({ meann: [1] })),
-    "importModel: got the option 'meann', expected some of key",
+    'importModel: got the option `meann`, expected some of `key`',
   ],
   'importModel without a path': [
     () => importModel(wrong(undefined)),
@@ -61,16 +61,16 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   ],
   'importStateDict with a misspelt option': [
     () => importStateDict(new Map(), wrong({ meann: [1] })),
-    "importStateDict: got the option 'meann'",
+    'importStateDict: got the option `meann`',
   ],
   'importStateDict of an object': [() => importStateDict(wrong({})), 'got no Map, expected one'],
   'openDataset with a misspelt option': [
     () => openDataset('fashion-mnist', wrong({ dirr: 'x' })),
-    "openDataset: got the option 'dirr', expected some of dir",
+    'openDataset: got the option `dirr`, expected some of `dir`',
   ],
   'verifyDataset with a misspelt option': [
     () => verifyDataset('fashion-mnist', '/nonexistent', wrong({ cachedir: 'x' })),
-    "verifyDataset: got the option 'cachedir'",
+    'verifyDataset: got the option `cachedir`',
   ],
   'verifyDataset with the options in place of the folder': [
     () => verifyDataset('fashion-mnist', wrong({ dir: 'x' })),
@@ -78,11 +78,11 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   ],
   'predictImagesOnnx with a misspelt option': [
     () => predictImagesOnnx(wrong(onnx), [], wrong({ topk: 1 })),
-    "predict: got the option 'topk', expected some of topK",
+    'predict: got the option `topk`, expected some of `topK`',
   ],
   'predictImagesOnnx on a device': [
     () => predictImagesOnnx(wrong(onnx), [], wrong({ device: 'cuda' })),
-    "predict: got the option 'device'",
+    'predict: got the option `device`',
   ],
   'Ema with an object as its decay': [
     () => new Ema(model, wrong({ deca: 1 })),
@@ -92,7 +92,7 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   'Ema with a decay that is no number': [() => new Ema(model, NaN), 'Ema: decay: got NaN'],
   'pruneOneShot without rates': [
     () => pruneOneShot(model, wrong({ importance: 'l2', ranking: 'global' })),
-    'CutOptions: got options without rates, expected it to be given',
+    'CutOptions: got options without `rates`, expected it to be given',
   ],
   'pruneOneShot with no rates': [
     () => pruneOneShot(model, { rates: {}, importance: 'l2', ranking: 'global' }),
@@ -108,7 +108,7 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   ],
   'pruneWithRefill without rates': [
     () => pruneWithRefill(model, wrong({ fillback: 0.1, refillScore: 'gradient' })),
-    'RefillOptions: got options without rates',
+    'RefillOptions: got options without `rates`',
   ],
   'pruneWithRefill with no rates': [
     () => pruneWithRefill(model, wrong({ fillback: 0.1, rates: {} })),
@@ -116,7 +116,7 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   ],
   'unitsByNorm without rates': [
     () => unitsByNorm(model, model.pruningGroups(), wrong({ norm: 'l1', ranking: 'global' })),
-    'NormCutOptions: got options without rates',
+    'NormCutOptions: got options without `rates`',
   ],
   'loadStateDict of an object': [
     () => model.loadStateDict(wrong({})),
@@ -124,7 +124,7 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   ],
   'trainRun with nothing': [
     () => trainRun(wrong({}), { out: '/nonexistent' }),
-    'trainRun: got options without arch, dataset, recipe, expected them to be given',
+    'trainRun: got options without `arch`, `dataset`, `recipe`, expected them to be given',
   ],
   'trainRun without a folder': [
     () =>
@@ -136,23 +136,23 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   ],
   'pruneRun with nothing': [
     () => pruneRun(wrong({}), { out: '/nonexistent' }),
-    'prune: got options without model, rates, recipe',
+    'prune: got options without `model`, `rates`, `recipe`',
   ],
   'pruneRun without a folder': [
     () => pruneRun(wrong({}), wrong({})),
-    'pruneRun: control: got options without out',
+    'pruneRun: control: got options without `out`',
   ],
   'impRun with nothing': [
     () => impRun(wrong({}), wrong({ out: '/nonexistent' })),
-    'impRun: got options without arch, prune',
+    'impRun: got options without `arch`, `prune`',
   ],
   'impRun with a wrong plan inside': [
     () => impRun(wrong({ arch: 'mamba_nano', prune: {} }), wrong({ out: '/nonexistent' })),
-    'prune: got options without model, rates, recipe',
+    'prune: got options without `model`, `rates`, `recipe`',
   ],
   'compare with nothing': [
     () => compare(wrong({}), { out: '/nonexistent' }),
-    'compare: got options without train, finetune, seeds',
+    'compare: got options without `train`, `finetune`, `seeds`',
   ],
   'writeEventFile of an object': [
     () => writeEventFile(wrong({})),
@@ -172,12 +172,12 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   ],
   'fetchFromHub with an object': [
     () => fetchFromHub(wrong({})),
-    'fetchFromHub: got options without repo, revision',
+    'fetchFromHub: got options without `repo`, `revision`',
   ],
   'fetchFromHub with nothing': [() => fetchFromHub(wrong(undefined)), 'fetchFromHub: got null'],
   'fetchFromHub with a misspelt option': [
     () => fetchFromHub('hf:lab/vim', wrong({ cachedir: 'x' })),
-    "fetchFromHub: got the option 'cachedir'",
+    'fetchFromHub: got the option `cachedir`',
   ],
 };
 

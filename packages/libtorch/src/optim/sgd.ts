@@ -35,7 +35,7 @@ export class SGD extends Optimizer {
     super(params, { lr, weightDecay }, momentum === 0 ? [] : ['momentum_buffer']);
     checkSetting('SGD', 'momentum', momentum, momentum >= 0, 'at least 0');
     if (nesterov && momentum === 0) {
-      throw new RangeError('SGD: got nesterov with momentum 0, expected a momentum above 0.');
+      throw new RangeError('SGD: got `nesterov` with `momentum` 0, expected a momentum above 0.');
     }
     this.momentum = momentum;
     this.nesterov = nesterov;

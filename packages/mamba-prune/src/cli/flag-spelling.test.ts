@@ -28,6 +28,23 @@ describe('options in messages', () => {
     ['Raise `rsst.cuts`.', 'Raise --cuts.', ['--cuts']],
     ['Raise `rsst.epochs`.', 'Raise rsst.epochs.', []],
     ['Change `tune.seed`.', 'Change --tune-seed.', ['--seed', '--tune-seed']],
+    // As checks name what stands within others.
+    [
+      'prune: rsst.epochs: got 0; prune: rsst.apply: got x; refill.score: got y',
+      'prune: --reg-epochs: got 0; prune: --reg-apply: got x; --refill-score: got y',
+      ['--score', '--epochs', '--reg-epochs', '--reg-apply', '--refill-score'],
+    ],
+    [
+      'prune: compensate.images: got 9; prune: compensate.target: got x',
+      'prune: --compensate-images: got 9; prune: --compensate: got x',
+      ['--images', '--compensate', '--compensate-images'],
+    ],
+    ['scoreBatches: got 0', '--score-batches: got 0', ['--score-batches']],
+    [
+      'got `rsst.apply` shrink with `rsst.units` all',
+      'got --reg-apply shrink with --reg-units all',
+      ['--reg-apply', '--reg-units'],
+    ],
     // What this command has no flag for is no advice here.
     [
       'Give fewer (`batchSize` 8), let the size be found (`autoBatch`), or see who uses it.',

@@ -16,11 +16,18 @@ const otherNames: Readonly<Record<string, readonly string[]>> = {
   batches: ['batch'],
   rates: ['rate'],
   loadPlugin: ['plugin'],
-  'rsst.epochs': ['regEpochs'],
-  'finetune.epochs': ['finetuneEpochs'],
-  'finetune.lr': ['finetuneLr'],
-  'tune.seed': ['tuneSeed'],
-  'tune.rate': ['tuneRate'],
+  'rsst.exponent': ['exponents'],
+  'compensate.target': ['compensate'],
+};
+
+/** What options of the library stand within, with what their flags begin with where these say it too. */
+const outerNames: Readonly<Record<string, string>> = {
+  rsst: 'reg',
+  refill: 'refill',
+  compensate: 'compensate',
+  recipe: '',
+  finetune: 'finetune',
+  tune: 'tune',
 };
 
 /** Commands whose options messages of others name too: `train.keepEpochs` is `train --keep-epochs`. */
@@ -37,7 +44,7 @@ const modelFlags = (): Map<string, string> =>
 /** How a program leaves groups whole, for which the command line has a flag of its own. */
 const excluding = 'a rate of 0 in `rateOf`';
 
-const within = `(?:(?:rsst|recipe|finetune|tune|${otherCommands.join('|')})\\.)?`;
+const within = `(?:(?:${[...Object.keys(outerNames), ...otherCommands].join('|')})\\.)?`;
 const oneName = `\`${within}[a-zA-Z]\\w*\``;
 const quotedNames = new RegExp(`${oneName}(?:, ${oneName})*`, 'g');
 
@@ -48,7 +55,7 @@ const alternative = /, (?:or )?[^,.:;()`]+ \(`([\w.]+)`\)(?=, |\.)/g;
  * As checks.ts refuses values: `TrainOptions: warmupEpochs: got 9`. Those of a comparison's trainings stand within
  * what all of its options are: `train.recipe.lr`.
  */
-const checked = new RegExp(`(?<=[:;] )(?:train\\.recipe\\.)?${within}[a-z]\\w*(?=: got )`, 'g');
+const checked = new RegExp(`(?<=^|[:;] )(?:train\\.recipe\\.)?${within}[a-z]\\w*(?=: got )`, 'g');
 
 /**
  * The message of an error with the names of options as the command spells them. Where it lists several, those
@@ -85,7 +92,8 @@ function flagsByName(flags: readonly string[]): (name: string) => string | undef
     const [of = '', own = name] = name.split('.');
     // A flag of that name here would be another one: `prune --resume` goes on with no training of the model.
     if (name !== own && otherCommands.includes(of)) return `${of} ${spelled(own)}`;
-    const names = [ofModels.get(own) ?? own, ...(otherNames[name] ?? [])];
+    const whole = name === own ? [] : [`${outerNames[of] ?? ''}${own}`];
+    const names = [ofModels.get(own) ?? own, ...whole, ...(otherNames[name] ?? [])];
     // What stands for the whole name comes before its last part: --epochs is not what `rsst.epochs` means.
     const known = (name === own ? names : names.reverse()).map((each) => byName.get(plain(each)));
     return known.find((flag) => flag !== undefined);

@@ -2,8 +2,7 @@
 import type { PruneHooks, PrunePhase } from '../workflows/prune/hooks.js';
 import type { PruningRecord, RoundRecord } from '../workflows/prune/record.js';
 import type { Context } from './context.js';
-import { type UnitNorms, readUnitNorms } from '../pruning/rsst/index.js';
-import { type FlagNames, pruneFlags, shortOfZero, warningsOf } from './pruning-remarks.js';
+import { type FlagNames, pruneFlags, warningsOf } from './pruning-remarks.js';
 import { count, percent, plural } from '../format.js';
 import { columnsOf } from './terminal/io.js';
 import { wrapText } from './terminal/text.js';
@@ -17,8 +16,6 @@ export function pruningHooks(context: Context, flags: FlagNames = pruneFlags): P
   let round = 0;
   /** A training whose first step is still to come. */
   let coming: PrunePhase | undefined;
-  /** Of the last regularised epoch, until the cut. */
-  let norms: UnitNorms | undefined;
   const begin = (next: number, rounds: number): void => {
     if (next === round || rounds === 1) return;
     round = next;
@@ -52,10 +49,6 @@ export function pruningHooks(context: Context, flags: FlagNames = pruneFlags): P
           }
           hooks.onStep?.(info);
         },
-        onEpoch: (metrics) => {
-          norms = readUnitNorms(metrics) ?? norms;
-          return hooks.onEpoch?.(metrics);
-        },
       };
     },
     onRound: () => {
@@ -68,8 +61,6 @@ export function pruningHooks(context: Context, flags: FlagNames = pruneFlags): P
       begin(cut.round, record.plannedRounds);
       progress.line(wrapText(cutLine(cut, record), columnsOf(context.io.stderr)));
       for (const warning of warningsOf(record, flags)) context.note(warning);
-      for (const remark of norms ? shortOfZero(norms, flags) : []) context.note(remark);
-      norms = undefined;
     },
   };
 }

@@ -59,6 +59,23 @@ describe('what a pruning says', () => {
     expect(rateRemarks({ ...record, heldBack: everywhere }).join()).not.toContain('blocks');
   });
 
+  it('of doomed units is how much of them the cut still found, and what helps', () => {
+    const wide = { ...record, widthsAfter: record.denseWidths, rounds: [] };
+    const warned = (apply: 'loss' | 'shrink', ssm: number, mlp: number): string[] =>
+      warningsOf({
+        ...wide,
+        rounds: [{ rates: { heads: 0.6 }, doomedLeft: { apply, kinds: { ssm, mlp } } }],
+      } as unknown as PruningRecord).filter((warning) => warning.includes('doomed'));
+    expect(warned('loss', 0.514, 0.04)).toEqual([
+      'The cut came before the doomed units were at zero: 51% (ssm) of the norm that they were chosen with was left. ' +
+        'More --reg-epochs bring them closer, and --reg-apply shrink takes them to zero in any number of epochs.',
+    ]);
+    expect(warned('shrink', 0.514, 0.2)).toEqual([
+      expect.stringMatching(/51% \(ssm\) and 20% \(mlp\).*bring them closer\.$/),
+    ]);
+    expect(warned('loss', 0.049, 0)).toEqual([]);
+  });
+
   it('advises flags that the command has, and only what would have helped', () => {
     expect(warningsOf(record)).toEqual([
       'Next to nothing is left of blocks.1.attn (1 of 6 heads): what passes through there may be lost, and ' +
@@ -72,6 +89,15 @@ describe('what a pruning says', () => {
     const deep = { ...record, rounds: [{ ...record.rounds[0], rates: { heads: 0.9 } }] };
     expect(warningsOf(deep as PruningRecord, impFlags)[0]).toMatch(
       /More stays with a lower rate\.$/,
+    );
+    const nearZero = {
+      ...record,
+      method: 'rsst',
+      rates: { heads: 0 },
+      rounds: [{ rates: { heads: 0 } }],
+    };
+    expect(warningsOf(nearZero as unknown as PruningRecord)[0]).toMatch(
+      /More stays with a smaller --near-zero, or a weaker penalty \(--reg-strength\)\.$/,
     );
     const alone = { ...record, leftAlone: ['mlp'] };
     expect(rateRemarks(alone)).toEqual([

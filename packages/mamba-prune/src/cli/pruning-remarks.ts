@@ -8,7 +8,6 @@ import {
   wideEnough,
 } from '../workflows/prune/narrow-groups.js';
 import type { PruningRecord } from '../workflows/prune/record.js';
-import type { UnitNorms } from '../pruning/rsst/index.js';
 import type { HeldBack } from '../workflows/prune/reached-rates.js';
 import { grouped, percent } from '../format.js';
 
@@ -27,41 +26,27 @@ const unitsOf = (kind: string, count: number): string => {
   return count === 1 ? noun : `${noun}s`;
 };
 
-/** Doomed units with a larger share of the norm of those that stay are no longer called near zero. */
-const nearZeroShare = 0.05;
-
-/**
- * Of RSST: that the doomed units had not come to zero when they were cut, so that the cut costs more than it needs to.
- * @param norms - of the last regularised epoch
- */
-export function shortOfZero({ kinds }: UnitNorms, { regApply }: FlagNames): string[] {
-  const short = Object.entries(kinds).flatMap(([kind, { kept, doomed }]) => {
-    const share = doomed && kept.mean > 0 ? doomed.mean / kept.mean : 0;
-    return share > nearZeroShare ? [`${percent(share, 0)} (${kind})`] : [];
-  });
-  if (short.length === 0) return [];
-  return [
-    `The units that were cut had not come to zero: on average they still had ${short.join(' and ')} of the norm of those that stay. ` +
-      `More regularised epochs bring them there${regApply === undefined ? '' : `, and ${regApply} shrink does in any number of epochs`}.`,
-  ];
-}
-
 /** What the flags of the command are called; undefined where it has none. */
 export interface FlagNames {
   readonly byLayer: string;
   readonly target?: string;
   readonly maxRate?: string;
-  readonly regApply?: string;
+  readonly regEpochs: string;
+  readonly regShrink?: string;
 }
 
 export const pruneFlags: FlagNames = {
   byLayer: '--ranking layer',
   target: '--target',
   maxRate: '--max-rate',
-  regApply: '--reg-apply',
+  regEpochs: '--reg-epochs',
+  regShrink: '--reg-apply shrink',
 };
 
-export const impFlags: FlagNames = { byLayer: '--sorting_mode layerwise' };
+export const impFlags: FlagNames = {
+  byLayer: '--sorting_mode layerwise',
+  regEpochs: '--reg_epochs',
+};
 
 /** What the units were chosen by, and why by that. */
 export function importanceInWords({
@@ -135,7 +120,29 @@ const shortList = (names: readonly string[]): string =>
 
 /** What to look at before anything is built on the cut; none in most runs. */
 export function warningsOf(record: PruningRecord, flags: FlagNames = pruneFlags): string[] {
-  return [...nothingInWords(record), ...narrowInWords(record, flags)];
+  return [
+    ...doomedInWords(record, flags),
+    ...nothingInWords(record),
+    ...narrowInWords(record, flags),
+  ];
+}
+
+/** Less than this share of the doomed units' norms counts as gone: a penalty in the loss brings none to zero exactly. */
+const nearlyGone = 0.05;
+
+function doomedInWords({ rounds }: PruningRecord, { regEpochs, regShrink }: FlagNames): string[] {
+  const { apply, kinds = {} } = rounds.at(-1)?.doomedLeft ?? {};
+  const left = Object.entries(kinds).filter(([, share]) => share >= nearlyGone);
+  if (left.length === 0) return [];
+  const shares = left.map(([kind, share]) => `${percent(share, 0)} (${kind})`).join(' and ');
+  const shrink =
+    apply === 'shrink' || regShrink === undefined
+      ? ''
+      : `, and ${regShrink} takes them to zero in any number of epochs`;
+  return [
+    `The cut came before the doomed units were at zero: ${shares} of the norm that they were chosen with was left. ` +
+      `More ${regEpochs} bring them closer${shrink}.`,
+  ];
 }
 
 function narrowInWords(record: PruningRecord, flags: FlagNames): string[] {
@@ -149,12 +156,21 @@ function narrowInWords(record: PruningRecord, flags: FlagNames): string[] {
   ];
 }
 
+/** Whether the cut went by how near to zero RSST had driven the units: then no rate is asked for. */
+const isByNearZero = ({ method, rates, rateOf, costBudget }: PruningRecord): boolean =>
+  method === 'rsst' &&
+  costBudget === undefined &&
+  rateOf === undefined &&
+  Object.values(rates).every((rate) => rate === 0);
+
 /** Only those that would have helped. */
 function waysOut(
-  { ranking, rounds, rates, costBudget }: PruningRecord,
+  record: PruningRecord,
   groups: readonly NarrowGroup[],
   { byLayer, maxRate }: FlagNames,
 ): string[] {
+  if (isByNearZero(record)) return ['a smaller --near-zero', 'a weaker penalty (--reg-strength)'];
+  const { ranking, rounds, rates, costBudget } = record;
   const most = wideEnough(groups);
   const isGlobal = ranking === 'global';
   return [
@@ -168,7 +184,7 @@ function waysOut(
 
 function nothingInWords(record: PruningRecord): string[] {
   if (!nothingRemoved(record)) return [];
-  const { widthsBefore, kinds, rates, heldBack = [], method, rounds } = record;
+  const { widthsBefore, kinds, rates, heldBack = [], rounds } = record;
   const names = Object.keys(widthsBefore).filter((name) => (kinds[name] ?? '') in rates);
   const listed = Object.keys(rates).join(' and ');
   const why = names.every((name) => widthsBefore[name] === 1)
@@ -179,7 +195,7 @@ function nothingInWords(record: PruningRecord): string[] {
         ? 'the limits named held all units back'
         : Object.values(rates).some((rate) => rate > 0)
           ? 'the rates come to less than one unit. Raise --rate'
-          : method === 'rsst'
+          : isByNearZero(record)
             ? 'no unit was under --near-zero'
             : 'the rates are 0';
   return [`Nothing was removed: ${why}.`];

@@ -1,6 +1,7 @@
 // The process of the program: its streams, its exit status, and the last resort for errors.
 import { checkOpenFiles } from './surroundings.js';
 import { guardOutputs } from './terminal/outputs.js';
+import { columnsOf, wrapMessage } from './terminal/wrap.js';
 
 const name = 'mamba-prune';
 const outputs = guardOutputs(process, name);
@@ -28,7 +29,14 @@ async function main(): Promise<number> {
 }
 
 function said(error: unknown): string {
-  if (!(error instanceof Error)) return `${name}: ${String(error)}\n`;
+  if (!(error instanceof Error)) return `${forTerminal(`${name}: ${String(error)}`)}\n`;
   const isDebugged = process.env['DEBUG']?.includes(name) === true;
-  return `${name}: ${error.message}\n${isDebugged ? `${error.stack ?? ''}\n` : ''}`;
+  const stack = isDebugged ? `${error.stack ?? ''}\n` : '';
+  return `${forTerminal(`${name}: ${error.message}`)}\n${stack}`;
+}
+
+/** As the errors of commands are: in lines for people, and for what reads a pipe as it is. */
+function forTerminal(text: string): string {
+  const { stderr } = process;
+  return stderr.isTTY ? wrapMessage(text, columnsOf(stderr)) : text;
 }

@@ -1,4 +1,4 @@
-import { clock, digits, grouped, percent } from '../format.js';
+import { clock, digits, grouped, lossFigure, percent } from '../format.js';
 import type { StepInfo, TrainHooks } from '../training/hooks.js';
 import type { EpochMetrics } from '../training/metrics-lines.js';
 import type { Context } from './context.js';
@@ -64,7 +64,7 @@ export class TrainingProgress {
     progress.line(
       row(
         `${epoch}/${Math.max(epoch, this.#epochs)}`,
-        loss.toFixed(4),
+        lossFigure(loss),
         percent(trainAccuracy),
         percent(metrics.emaAccuracy ?? metrics.valAccuracy),
         lr.toExponential(1),

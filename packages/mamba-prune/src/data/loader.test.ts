@@ -201,7 +201,7 @@ describe('BatchLoader', () => {
       'BatchLoader: batchSize: got 0, expected an integer of at least 1.',
     );
     expect(() => make({ batchsize: 4 } as object)).toThrow(
-      "BatchLoader: got the option 'batchsize', expected some of batchSize, shuffle",
+      'BatchLoader: got the option `batchsize`, expected some of `batchSize`, `shuffle`',
     );
     expect(() => make({ shuffle: 'yes' } as object)).toThrow(
       "shuffle: got the string 'yes', expected true or false",

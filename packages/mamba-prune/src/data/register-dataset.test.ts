@@ -85,19 +85,19 @@ describe('registerDataset', () => {
 
   const recipe = { ...ownImages };
   it.each<[what: string, changes: object, message: string]>([
-    ['nothing', { open: undefined }, 'registerDataset: got options without open, expected it'],
-    ['a misspelt option', { opens: () => opened() }, "registerDataset: got the option 'opens'"],
+    ['nothing', { open: undefined }, 'registerDataset: got options without `open`, expected it'],
+    ['a misspelt option', { opens: () => opened() }, 'registerDataset: got the option `opens`'],
     ['an option of another type', { open: 'file' }, 'registerDataset: open: got the string'],
     ['a crop of nothing', { cropShare: 0 }, 'cropShare: got 0, expected a number from 0.01 to 1.'],
     [
       'a download without a function',
       { download: { from: 'x' } },
-      'download: got options without get',
+      'download: got options without `get`',
     ],
     [
       'half a recipe',
       { recipe: { lr: 1 } },
-      'recipe: got options without batchSize, epochs, augment',
+      'recipe: got options without `batchSize`, `epochs`, `augment`',
     ],
     [
       'no batch',

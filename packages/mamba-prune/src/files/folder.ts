@@ -1,5 +1,5 @@
 /** Making folders, from a path that may be anything a user typed. */
-import { accessSync, constants, lstatSync, mkdirSync, statSync } from 'node:fs';
+import { accessSync, constants, lstatSync, mkdirSync, rmdirSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 
 /**
@@ -7,16 +7,30 @@ import { basename, dirname, resolve } from 'node:path';
  * system says ENOENT although the folder above exists, as in /proc or below a link to nothing, that
  * tries again for ever.
  *
+ * @returns what was missing, the outermost first
  * @throws FolderError, or the system's error
  */
-export function makeFolder(path: string): void {
+export function makeFolder(path: string): string[] {
   const missing: string[] = [];
   const wanted = resolve(path);
   for (let folder = wanted; !isFolder(folder, wanted); folder = dirname(folder)) {
     missing.push(folder);
     if (dirname(folder) === folder) break;
   }
-  for (const folder of missing.reverse()) makeOne(folder);
+  missing.reverse();
+  for (const folder of missing) makeOne(folder);
+  return missing;
+}
+
+/** Removes folders that are empty, the last one first, up to one that is not. */
+export function removeEmptyFolders(folders: readonly string[]): void {
+  for (const folder of folders.toReversed()) {
+    try {
+      rmdirSync(folder);
+    } catch {
+      return; // Somebody else has put something there, or has removed it already.
+    }
+  }
 }
 
 /**

@@ -61,7 +61,7 @@ describe('evaluateModel', () => {
     [{ images: 0 }, 'images: got 0, expected an integer of at least 1.'],
     [{ batchSize: 0.5 }, 'batchSize: got 0.5, expected an integer of at least 1.'],
     [{ seed: -1 }, 'seed: got -1, expected an integer of at least 0.'],
-    [{ perclass: true }, "got the option 'perclass', expected some of device, precision"],
+    [{ perclass: true }, 'got the option `perclass`, expected some of `device`, `precision`'],
   ])('refuses %j', async (options, words) => {
     const call = evaluateModel(create(), toyDataset(), options as EvaluateModelOptions);
     await expect(call).rejects.toThrow(UsageError);

@@ -175,7 +175,7 @@ function optionConflicts(family: Family, others: readonly Family[]): string[] {
         )
         .map(
           () =>
-            `the option '${printableLine(key)}' has other values or another flag than in ${other.title}. ${takeOver}`,
+            `the option \`${printableLine(key)}\` has other values or another flag than in ${other.title}. ${takeOver}`,
         ),
     ),
   );
@@ -215,7 +215,7 @@ const flagOf = ({ flag: text }: ModelOption): string | undefined => text?.split(
 /** A flag that a family brings. */
 export interface FamilyFlag {
   readonly flag: string;
-  /** In words: `the option 'depth'`. The same flag with the same meaning is the same. */
+  /** In words: the option `depth`. The same flag with the same meaning is the same. */
   readonly means: string;
   readonly title: string;
 }
@@ -228,7 +228,7 @@ export function familyFlags(family: Family): FamilyFlag[] {
       const flag = flagOf(option);
       return flag === undefined
         ? []
-        : [{ flag, means: `the option '${printableLine(key)}'`, title }];
+        : [{ flag, means: `the option \`${printableLine(key)}\``, title }];
     }),
     ...Object.entries(kinds).map(([kind, { rateFlag }]) => {
       return { flag: rateFlag, means: `the kind '${kind}'`, title };

@@ -145,12 +145,12 @@ describe('registerFamily refuses', () => {
           depth: { values: { type: 'integer', min: 1, max: 1000 }, flag: '--layers <n>' },
         },
       },
-      "the option 'depth' has other values or another flag than in Mamba.",
+      'the option `depth` has other values or another flag than in Mamba.',
     ],
     [
       'an option that has other values elsewhere',
       { options: { depth: { values, flag: '--depth <n>' } } },
-      "the option 'depth' has other values or another flag than in Mamba.",
+      'the option `depth` has other values or another flag than in Mamba.',
     ],
     [
       'a kind that has another flag elsewhere',
@@ -165,7 +165,7 @@ describe('registerFamily refuses', () => {
     [
       'the flag of an option of another family',
       { options: { layers: { values, flag: '--depth <n>' } } },
-      "the flag --depth of the option 'layers' is that of the option 'depth' in Mamba. Choose another one.",
+      'the flag --depth of the option `layers` is that of the option `depth` in Mamba. Choose another one.',
     ],
     [
       'the flag of a kind of another family',
@@ -175,12 +175,12 @@ describe('registerFamily refuses', () => {
     [
       'an option with the flag of a kind',
       { options: { rate: { values, flag: '--mlp-rate <x>' } } },
-      "the flag --mlp-rate of the option 'rate' is that of the kind 'mlp' in Mamba.",
+      "the flag --mlp-rate of the option `rate` is that of the kind 'mlp' in Mamba.",
     ],
     [
       'a flag twice',
       { options: { tokens: { values, flag }, words: { values, flag } } },
-      "the flag --tokens of the option 'words' is that of the option 'tokens' in Family refused.",
+      'the flag --tokens of the option `words` is that of the option `tokens` in Family refused.',
     ],
     [
       'published weights of an architecture of others',

@@ -153,11 +153,11 @@ describe('a model whose file has no record', () => {
 
 describe('what was given', () => {
   it.each([
-    [{ interpolation: 'lanczos' }, 'interpolation: got "lanczos", expected bilinear or bicubic.'],
-    [{ cropShare: 0 }, 'crop share: got 0, expected a number from 0.01 to 1.'],
-    [{ cropShare: 1.5 }, 'crop share: got 1.5, expected a number from 0.01 to 1.'],
-    [{ cropShare: NaN }, 'crop share: got NaN, expected a number from 0.01 to 1.'],
-    [{ cropShare: '0.9' }, 'crop share: got "0.9", expected a number from 0.01 to 1.'],
+    [{ interpolation: 'lanczos' }, '`interpolation`: got "lanczos", expected bilinear or bicubic.'],
+    [{ cropShare: 0 }, '`cropShare`: got 0, expected a number from 0.01 to 1.'],
+    [{ cropShare: 1.5 }, '`cropShare`: got 1.5, expected a number from 0.01 to 1.'],
+    [{ cropShare: NaN }, '`cropShare`: got NaN, expected a number from 0.01 to 1.'],
+    [{ cropShare: '0.9' }, '`cropShare`: got "0.9", expected a number from 0.01 to 1.'],
     [{ interpolation: 'bicubic', cropShare: 0.9 }, undefined],
     [{}, undefined],
   ])('is checked: %j', (given, problem) => {

@@ -80,7 +80,7 @@ export function preprocessingProblem({
     interpolation !== undefined &&
     !(interpolations as readonly unknown[]).includes(interpolation)
   ) {
-    return `interpolation: got ${shown(interpolation)}, expected ${interpolations.join(' or ')}.`;
+    return `\`interpolation\`: got ${shown(interpolation)}, expected ${interpolations.join(' or ')}.`;
   }
   if (
     cropShare === undefined ||
@@ -88,7 +88,7 @@ export function preprocessingProblem({
   ) {
     return undefined;
   }
-  return `crop share: got ${shown(cropShare)}, expected a number from ${leastCropShare} to 1.`;
+  return `\`cropShare\`: got ${shown(cropShare)}, expected a number from ${leastCropShare} to 1.`;
 }
 
 const shown = (value: unknown): string =>

@@ -71,7 +71,7 @@ describe('earlier names of options', () => {
 
   it('beside today’s are refused, and others stay as they are', async () => {
     const both = earlier({ ...today, scope: 'global' });
-    await expect(chooseUnits(smallMamba(), both)).rejects.toThrow(/got the option 'scope'/);
+    await expect(chooseUnits(smallMamba(), both)).rejects.toThrow(/got the option `scope`/);
     expect(todaysCut(today)).toBe(today);
     expect(todaysCut(null)).toBeNull();
     expect(todaysCut('layerwise')).toBe('layerwise');

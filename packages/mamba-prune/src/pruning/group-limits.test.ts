@@ -75,10 +75,10 @@ describe('rates of single groups', () => {
     const cut = (rateOf: Record<string, number>) =>
       chooseUnits(smallMamba(), { rates: { ssm: 0.5 }, ranking: 'layer', rateOf });
     await expect(cut({ 'blocks.0.ssm': 1 })).rejects.toThrow(
-      "rate of 'blocks.0.ssm': got 1, expected the fraction to remove",
+      "`rateOf` of 'blocks.0.ssm': got 1, expected the fraction to remove",
     );
     await expect(cut({ 'blocks.7.ssm': 0.5 })).rejects.toThrow(
-      "rate of a group: got the name 'blocks.7.ssm', expected one of blocks.0.ssm, blocks.0.state,",
+      "`rateOf`: got the name 'blocks.7.ssm', expected one of blocks.0.ssm, blocks.0.state,",
     );
     await expect(cut({ 'blocks.0.mlp': 0.5 })).rejects.toThrow(
       'groups of the kind mlp are not cut. Give mlp a rate, 0 to cut only the groups named.',

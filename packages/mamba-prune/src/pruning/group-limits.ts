@@ -45,7 +45,7 @@ export function checkGroupLimits({ rateOf = {}, minWidth = 1 }: GroupLimits): vo
   for (const [name, rate] of Object.entries(rateOf)) {
     if (typeof rate === 'number' && rate >= 0 && rate < 1) continue;
     throw new UsageError(
-      `rate of ${shown(name)}: got ${shown(rate)}, expected the fraction to remove, from 0 (leave it whole) up to but ` +
+      `\`rateOf\` of ${shown(name)}: got ${shown(rate)}, expected the fraction to remove, from 0 (leave it whole) up to but ` +
         'not including 1',
     );
   }
@@ -77,12 +77,12 @@ export function checkOwnRates(
     const kind = kindOf.get(name);
     if (kind === undefined) {
       throw new UsageError(
-        `rate of a group: got the name ${shown(name)}, expected one of ${groupList(groups)}`,
+        `\`rateOf\`: got the name ${shown(name)}, expected one of ${groupList(groups)}`,
       );
     }
     if (rate === 0 || kinds.includes(kind)) continue;
     throw new UsageError(
-      `rate of ${shown(name)}: got ${rate}, but groups of the kind ${kind} are not cut. Give ${kind} a rate, 0 to cut ` +
+      `\`rateOf\` of ${shown(name)}: got ${rate}, but groups of the kind ${kind} are not cut. Give ${kind} a rate, 0 to cut ` +
         'only the groups named.',
     );
   }

@@ -43,12 +43,12 @@ describe('importances', () => {
     const needs = (choice: Parameters<typeof needForImages>[0]) => needForImages(choice);
     expect(needs({ importance: 'l1', score: 'group', refillScore: 'magnitude' })).toBeUndefined();
     for (const importance of ['taylor', 'fisher', 'obd'] as const) {
-      expect(needs({ importance, score: 'activation' })).toBe(`importance ${importance}`);
+      expect(needs({ importance, score: 'activation' })).toBe(`\`importance\` ${importance}`);
     }
     expect(needs({ importance: 'l1', score: 'activation', refillScore: 'gradient' })).toBe(
-      'score activation',
+      '`score` activation',
     );
-    expect(needs({ importance: 'l1', refillScore: 'gradient' })).toBe('refill score gradient');
+    expect(needs({ importance: 'l1', refillScore: 'gradient' })).toBe('`refill.score` gradient');
     expect(needs({ importance: 'unheard-of', score: 'unheard-of' as 'group' })).toBeUndefined();
   });
 
@@ -57,8 +57,8 @@ describe('importances', () => {
     const attempt = scoreUnits(model, model.pruningGroups(), { importance: name });
     await expect(attempt).rejects.toThrow(UsageError);
     await expect(attempt).rejects.toThrow(
-      `importance ${name}: got no images, expected batches of real data. ` +
-        'Give a data set, or use importance l1 or l2',
+      `\`importance\` ${name}: got no images, expected batches of real data. ` +
+        'Give a data set, or use `importance` l1 or l2',
     );
   });
 });
@@ -166,11 +166,11 @@ describe('registerImportance', () => {
     const model = new TwoLayer({ units: 2 });
     const options = { importance: 'of-images' };
     await expect(scoreUnits(model, model.pruningGroups(), options)).rejects.toThrow(
-      'importance of-images: got no images',
+      '`importance` of-images: got no images',
     );
     await expect(
       scoreUnits(model, model.pruningGroups(), { ...options, score: 'activation' }),
-    ).rejects.toThrow(/score activation: got importance of-images, expected l1 or l2/);
+    ).rejects.toThrow(/`score` activation: got `importance` of-images, expected l1 or l2/);
   });
 
   it.each<[Record<string, unknown>, string]>([
@@ -178,8 +178,8 @@ describe('registerImportance', () => {
     [{ name: '' }, "got the name '', expected letters"],
     [{ name: 'two words' }, "got the name 'two words', expected letters"],
     [{ name: '--json' }, "got the name '--json', expected letters"],
-    [{ needImages: true }, "got the option 'needImages', expected some of name"],
-    [{ score: undefined }, 'got options without score'],
+    [{ needImages: true }, 'got the option `needImages`, expected some of `name`'],
+    [{ score: undefined }, 'got options without `score`'],
   ])('refuses %j', (wrong, words) => {
     const attempt = () => {
       registerImportance({ ...own, name: 'another', ...wrong });

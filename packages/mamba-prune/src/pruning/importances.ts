@@ -253,12 +253,12 @@ export interface ImageNeeds {
 /** What of a choice needs passes over real images, in words; undefined if nothing does. */
 export function needForImages({ importance, score, refillScore }: ImageNeeds): string | undefined {
   if (importance !== undefined && importanceFacts().get(importance)?.needsImages === true) {
-    return `importance ${importance}`;
+    return `\`importance\` ${importance}`;
   }
   // Settings that were stored are asked before they are checked.
   const scoreFacts: Readonly<Record<string, ScoreFacts>> = scores;
-  if (score !== undefined && scoreFacts[score]?.needsImages === true) return `score ${score}`;
+  if (score !== undefined && scoreFacts[score]?.needsImages === true) return `\`score\` ${score}`;
   return refillScore !== undefined && refillScoreFacts[refillScore].needsImages
-    ? `refill score ${refillScore}`
+    ? `\`refill.score\` ${refillScore}`
     : undefined;
 }

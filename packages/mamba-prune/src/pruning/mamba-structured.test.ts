@@ -147,7 +147,7 @@ describe('the pruning functions under their Python names', () => {
     const wrong: [Promise<unknown>, RegExp][] = [
       [
         pruneMambaSsmStructured(model, { rat: 0.2 } as never),
-        /option 'rat', expected some of pruneRatio, ranking/,
+        /option `rat`, expected some of `pruneRatio`, `ranking`/,
       ],
       [
         pruneMambaSsmStructured(model, { pruneRatio: '0.2' } as never),
@@ -163,7 +163,7 @@ describe('the pruning functions under their Python names', () => {
       [pruneMambaMlpStructured(model, 0.2, 'layers' as never), /ranking: got 'layers'/],
       [
         pruneMambaHybrid(model, { pruneRatio: 0.2 } as never),
-        /option 'pruneRatio', expected some of ssmRatio/,
+        /option `pruneRatio`, expected some of `ssmRatio`/,
       ],
       [pruneMambaHybrid(model, 0.2, 'layer' as never), /mlpRatio: got the string 'layer'/],
       [pruneMambaHybrid(model, NaN), /got ssmRatio NaN/],
@@ -198,7 +198,7 @@ describe('the pruning functions under their Python names', () => {
       /pruneMambaHybrid: got two_layer, expected a Mamba model. Use pruneOneShot/,
     );
     await expect(pruneMambaHybrid(model, { importance: 'taylor' })).rejects.toThrow(
-      /importance taylor: got no images/,
+      /`importance` taylor: got no images/,
     );
   });
 

@@ -183,17 +183,17 @@ export function checkRefill(
       `fillback: got ${fillback}, expected the share of the removed units that returns, from 0 (none) to 1 (all)`,
     );
   }
-  checkChoice('refill score', refillScore, refillScores);
-  checkChoice('refill budget', budget, refillBudgets);
+  checkChoice('`refill.score`', refillScore, refillScores);
+  checkChoice('`refill.budget`', budget, refillBudgets);
   if (refillScore !== 'gradient') return;
   requireProbe(
-    'refill score gradient',
+    '`refill.score` gradient',
     groupsOfKinds(model, Object.keys(rates)),
-    'Use the refill score magnitude',
+    'Use `refill.score` magnitude',
   );
   if (!calibration) {
     throw new UsageError(
-      'refill score gradient: got no images, expected batches of real data. Give a data set, or use the refill score magnitude.',
+      '`refill.score` gradient: got no images, expected batches of real data. Give a data set, or use `refill.score` magnitude.',
     );
   }
 }

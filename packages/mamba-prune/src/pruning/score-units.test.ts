@@ -188,7 +188,7 @@ describe('importance taylor', () => {
     const model = smallMamba();
     const attempt = scoresOf(model, 'blocks.0.ssm', { importance: 'taylor' });
     await expect(attempt).rejects.toThrow(UsageError);
-    await expect(attempt).rejects.toThrow(/importance taylor: got no images, expected batches/);
+    await expect(attempt).rejects.toThrow(/`importance` taylor: got no images, expected batches/);
   });
 });
 
@@ -234,13 +234,13 @@ describe('score activation', () => {
     const score = 'activation';
     await expect(
       scoresOf(model, 'blocks.0.ssm', { importance: 'taylor', score }, images),
-    ).rejects.toThrow(/score activation: got importance taylor, expected l1 or l2/);
+    ).rejects.toThrow(/`score` activation: got `importance` taylor, expected l1 or l2/);
     await expect(scoresOf(model, 'blocks.0.ssm', { importance: 'l1', score })).rejects.toThrow(
-      /score activation: got no images, expected batches of real data/,
+      /`score` activation: got no images, expected batches of real data/,
     );
     await expect(
       scoresOf(model, 'blocks.0.state', { importance: 'l1', score }, images),
-    ).rejects.toThrow(/score activation: got group 'blocks.0.state' of kind state.*Use the score/);
+    ).rejects.toThrow(/`score` activation: got group 'blocks.0.state' of kind state.*Use `score`/);
   });
 });
 
@@ -341,7 +341,7 @@ describe('scoring', () => {
       /group 'hidden': names the parameter 'fc3.weight', which the model does not have/,
     );
     await expect(score([{ parameter: 'fc1.weight', dim: 0 }])).rejects.toThrow(
-      /group 'hidden': got no member marked as scored.*Use the score group/,
+      /group 'hidden': got no member marked as scored.*Use `score` group/,
     );
   });
 

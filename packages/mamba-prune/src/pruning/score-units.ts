@@ -155,16 +155,16 @@ export function checkScoring(
     const ofWeights = importancesOfWeights();
     if (named !== undefined && !ofWeights.includes(named)) {
       throw new UsageError(
-        `score activation: got importance ${named}, expected ${ofWeights.join(' or ')}, the norm that the outputs are multiplied by.`,
+        `\`score\` activation: got \`importance\` ${named}, expected ${ofWeights.join(' or ')}, the norm that the outputs are multiplied by.`,
       );
     }
-    requireProbe('score activation', groups, 'Use the score consumer or group');
+    requireProbe('`score` activation', groups, 'Use `score` consumer or group');
   }
   const need = needForImages({ importance: named, score });
   if (need === undefined || calibration) return;
   throw new UsageError(
     `${need}: got no images, expected batches of real data. ` +
-      `Give a data set, or use importance ${importancesOfWeights().join(' or ')} with the score consumer or group.`,
+      `Give a data set, or use \`importance\` ${importancesOfWeights().join(' or ')} with \`score\` consumer or group.`,
   );
 }
 
@@ -215,7 +215,7 @@ function membersThatCount(
       );
       if (counting.length === 0) {
         throw new UsageError(
-          `group '${group.name}': got no member marked as scored, expected one. Use the score group.`,
+          `group '${group.name}': got no member marked as scored, expected one. Use \`score\` group.`,
         );
       }
       return [group.name, counting];

@@ -44,7 +44,7 @@ describe('chooseUnits', () => {
     expect(await kept({ importance: 'l1' }, images)).toEqual(l1);
     const score = 'activation';
     expect(await kept({ score }, images)).toEqual(await kept({ score, importance: 'l1' }, images));
-    await expect(kept({ score })).rejects.toThrow(/score activation: got no images/);
+    await expect(kept({ score })).rejects.toThrow(/`score` activation: got no images/);
   });
 
   it('finds mistakes before it reads any data', async () => {
@@ -60,7 +60,7 @@ describe('chooseUnits', () => {
       [{ rates: { ssm: 0.5, mlp: 1 } }, /rate: got 1, expected the fraction to remove/],
       [{ roundTo: 0 }, /`roundTo`: got 0/],
       [{ maxRate: 2 }, /`maxRate`: got 2/],
-      [{ score: 'activation' }, /score activation: got importance taylor/],
+      [{ score: 'activation' }, /`score` activation: got `importance` taylor/],
     ] as const) {
       await expect(attempt(wrong)).rejects.toThrow(UsageError);
       await expect(attempt(wrong)).rejects.toThrow(message);

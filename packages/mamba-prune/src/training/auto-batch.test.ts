@@ -166,7 +166,7 @@ describe('the steps that are tried', () => {
   it('refuse an option that there is not', () => {
     const teacher = { teacher: new ToyModel() } as object;
     expect(() => fitBatchSize(new ToyModel(), toyDataset(), options, teacher)).toThrow(
-      "fitBatchSize: got the option 'teacher', expected some of hooks, workers, agree, attempt.",
+      'fitBatchSize: got the option `teacher`, expected some of `hooks`, `workers`, `agree`, `attempt`.',
     );
   });
 });

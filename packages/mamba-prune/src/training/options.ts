@@ -103,7 +103,7 @@ export function resolveTrainOptions(options: TrainOptions, info: ImageSize): Res
   const nesterov = options.nesterov ?? false;
   if (sgd && nesterov && momentum === 0) {
     throw new UsageError(
-      `${where}: got nesterov with momentum 0, expected a momentum above 0. Give one, or leave nesterov out.`,
+      `${where}: got \`nesterov\` with \`momentum\` 0, expected a momentum above 0. Give one, or leave \`nesterov\` out.`,
     );
   }
   return {

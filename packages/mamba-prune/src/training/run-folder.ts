@@ -27,7 +27,7 @@ import {
   statSync,
 } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { isWrongName, makeFolder } from '../files/folder.js';
+import { isWrongName, makeFolder, removeEmptyFolders } from '../files/folder.js';
 import { FileLock, LockedError } from '../files/lock.js';
 import { RunFolderError, lockedFolder } from './errors.js';
 import { type MetricsLine, readMetricsFile } from './metrics.js';
@@ -45,14 +45,22 @@ export class RunFolder {
   #config: RunConfig;
 
   readonly #lock: FileLock | undefined;
+  /** Folders that `create` made for it, the outermost first; undefined of a run that was opened. */
+  readonly #made: readonly string[] | undefined;
 
   /** Absolute. */
   readonly path: string;
 
-  private constructor(path: string, config: RunConfig, lock: FileLock | undefined) {
+  private constructor(
+    path: string,
+    config: RunConfig,
+    lock: FileLock | undefined,
+    made?: readonly string[],
+  ) {
     this.path = path;
     this.#lock = lock;
     this.#config = config;
+    this.#made = made;
   }
 
   /**
@@ -72,8 +80,9 @@ export class RunFolder {
    */
   static create(path: string, description: RunDescription, options: CreateOptions = {}): RunFolder {
     const folder = resolve(path);
+    let made: string[] = [];
     const lock = guarded(folder, () => {
-      makeFolder(folder);
+      made = makeFolder(folder);
       return FileLock.acquire(join(folder, 'run.lock'), folder);
     });
     try {
@@ -82,12 +91,13 @@ export class RunFolder {
         deleteRun(folder);
         mkdirSync(join(folder, 'checkpoints'));
         const config = newConfig(description);
-        const run = new RunFolder(folder, config, lock);
+        const run = new RunFolder(folder, config, lock, made);
         run.#writeConfig(config);
         return run;
       });
     } catch (error) {
       lock.release();
+      removeEmptyFolders(made);
       throw error;
     }
   }
@@ -239,6 +249,18 @@ export class RunFolder {
   /** Lets other processes write the run. */
   release(): void {
     this.#lock?.release();
+  }
+
+  /**
+   * Takes back what `create` made: nothing is left of the run, nor of folders that were missing before and hold nothing else. Of
+   * a run that was opened everything stays.
+   */
+  discard(): void {
+    if (this.#made === undefined) return;
+    this.requireLock();
+    deleteRun(this.path);
+    this.release();
+    removeEmptyFolders(this.#made);
   }
 
   #writeConfig(config: RunConfig): void {

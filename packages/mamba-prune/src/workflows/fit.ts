@@ -67,7 +67,7 @@ export async function openData(
   });
   if (imageSize !== undefined && imageSize !== opened.info.height) {
     throw new UsageError(
-      `image size: got ${imageSize} px, but the images of ${dataset} have ${opened.info.height} px. ` +
+      `\`imageSize\`: got ${imageSize} px, but the images of ${dataset} have ${opened.info.height} px. ` +
         'Leave `imageSize` out; only image folders are resized.',
     );
   }
@@ -107,16 +107,16 @@ function checkPreparation({
   if (problem !== undefined) throw new UsageError(problem);
   const asked =
     interpolation !== undefined
-      ? (['interpolation', interpolation, '`interpolation`'] as const)
+      ? (['interpolation', interpolation] as const)
       : cropShare !== undefined
-        ? (['crop share', cropShare, '`cropShare`'] as const)
+        ? (['cropShare', cropShare] as const)
         : cachedSize !== undefined
-          ? (['cached size', cachedSize, '`cachedSize`'] as const)
+          ? (['cachedSize', cachedSize] as const)
           : undefined;
   if (asked === undefined || isAnySize(dataset)) return;
   throw new UsageError(
-    `${asked[0]}: got ${asked[1]}, but the images of ${dataset} are taken as they are. ` +
-      `Leave ${asked[2]} out; only image folders are resized.`,
+    `\`${asked[0]}\`: got ${asked[1]}, but the images of ${dataset} are taken as they are. ` +
+      `Leave \`${asked[0]}\` out; only image folders are resized.`,
   );
 }
 

@@ -1,11 +1,11 @@
 // Iterative magnitude pruning as the original training script ran it: a dense training, then rounds.
 // The dense run lies in the folder of the pruning run.
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { manualSeed } from '@mamba-prune/libtorch';
 import { modelFileOf } from '../boxed-models.js';
 import { UsageError } from '../errors.js';
-import { makeFolder } from '../files/folder.js';
+import { makeFolder, removeEmptyFolders } from '../files/folder.js';
 import { familyOf } from '../models/families.js';
 import { saveModel } from '../models/model-file.js';
 import type { ModelOptions } from '../models/model-options.js';
@@ -88,10 +88,9 @@ export async function impRun(
   let result: TrainResult | undefined;
   if (dense && !isPruning(dense, control.out)) {
     const out = densePath(control.out);
-    const resume = RunFolder.isRun(out) && control.resume;
     const { model, ...trained } = await trainRun(
       dense,
-      { ...control, out, resume, hooks: hooks.onDense?.(dense) },
+      { ...controlOf(out, control), hooks: hooks.onDense?.(dense) },
       hooks.onBegin,
     );
     model.dispose();
@@ -99,14 +98,34 @@ export async function impRun(
     if (!result.finished) return { finished: false, dense: result, pruned: undefined };
   }
   const given = prune.model;
-  const model = dense ? given : await ownFile({ ...plan, prune }, control, hooks);
+  const { model, made } = dense
+    ? { model: given, made: [] }
+    : await ownFile({ ...plan, prune }, control, hooks);
   hooks.onRounds?.();
-  const pruned = await pruneRun(
-    { ...prune, model, ...(model !== given && { import: undefined }) },
-    { ...control, resume: RunFolder.isRun(control.out) && control.resume },
-    hooks.prune,
-  );
-  return { finished: pruned.finished, dense: result, pruned };
+  try {
+    const pruned = await pruneRun(
+      { ...prune, model, ...(model !== given && { import: undefined }) },
+      controlOf(control.out, control),
+      hooks.prune,
+    );
+    return { finished: pruned.finished, dense: result, pruned };
+  } catch (error) {
+    if (model !== given && !RunFolder.isRun(control.out)) {
+      rmSync(model, { force: true });
+      removeEmptyFolders(made);
+    }
+    throw error;
+  }
+}
+
+/** Of one of the two runs: one that has begun goes on, with the batch size that it has; the other one begins. */
+function controlOf<C extends Pick<RunControl, 'resume' | 'autoBatch'>>(
+  out: string,
+  control: C,
+): C & { readonly out: string } {
+  return RunFolder.isRun(out) && control.resume
+    ? { ...control, out, autoBatch: undefined }
+    : { ...control, out, resume: false };
 }
 
 /**
@@ -124,6 +143,7 @@ function isPruning(dense: TrainSettings, out: string): boolean {
  * A model file of ours: the given one, or what it holds, beside the run's folder, where it stays for the run to go
  * on with. Class names are those of the data, and so is the normalisation that nothing tells. Where the data have another
  * number of classes, the classifier is a new one.
+ * @returns the file, and the folders that were made for it
  */
 async function ownFile(
   {
@@ -133,11 +153,11 @@ async function ownFile(
   }: ImpPlan,
   { out, data: dataHooks, resume }: Pick<RunControl, 'out' | 'data' | 'resume'>,
   { onImport }: ImpHooks,
-): Promise<string> {
+): Promise<{ readonly model: string; readonly made: readonly string[] }> {
   const own = `${resolve(out)}.dense.safetensors`;
   const resuming = resume !== undefined && resume !== false && RunFolder.isRun(out);
   const { path: used } = resuming ? sourceOf(out) : {};
-  if (used === own && existsSync(own)) return own;
+  if (used === own && existsSync(own)) return { model: own, made: [] };
   if (!existsSync(path)) {
     throw new UsageError(`imp: the dense model ${path} does not exist, expected a file.`);
   }
@@ -158,7 +178,9 @@ async function ownFile(
   const { model, info } = opened;
   let fitted: ReturnType<typeof withNewHead> | undefined;
   try {
-    if (info.history.at(-1)?.['step'] !== 'import' || name === undefined) return path;
+    if (info.history.at(-1)?.['step'] !== 'import' || name === undefined) {
+      return { model: path, made: [] };
+    }
     dataset ??= await openData(
       { dataset: name, data, imageSize: isAnySize(name) ? model.config.imageSize : undefined },
       dataHooks,
@@ -181,13 +203,13 @@ async function ownFile(
     const history = info.history.map((step) =>
       step['step'] === 'import' ? { ...step, assumed } : step,
     );
-    makeFolder(dirname(own));
+    const made = makeFolder(dirname(own));
     saveModel(own, fitted?.model ?? model, {
       ...modelInfoOf(dataset.info, history),
       ...(mean && { mean: [...mean] }),
       ...(std && { std: [...std] }),
     });
-    return own;
+    return { model: own, made };
   } finally {
     fitted?.model.dispose();
     model.dispose();

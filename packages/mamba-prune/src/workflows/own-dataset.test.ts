@@ -295,7 +295,7 @@ describe("files of a format of one's own", () => {
       { out: at('never') },
     );
     await expect(size).rejects.toThrow(
-      'image size: got 32 px, but the images of records have 16 px. Leave `imageSize` out',
+      '`imageSize`: got 32 px, but the images of records have 16 px. Leave `imageSize` out',
     );
   });
 });

@@ -103,6 +103,21 @@ export const trainSettingsKinds: OptionKinds<TrainSettings> = {
   preset: 'string',
 };
 
+/**
+ * @param where - as the message begins
+ * @throws UsageError where the batch size of a run that has begun is to be found
+ */
+export function checkAutoBatch(
+  where: string,
+  { autoBatch, resume }: Pick<RunControl, 'autoBatch' | 'resume'>,
+): void {
+  if (autoBatch !== true || resume === undefined || resume === false) return;
+  throw new UsageError(
+    `${where}: got \`autoBatch\` with \`resume\`, expected one of the two: a run keeps the batch size that it began with. ` +
+      'Leave `autoBatch` out, or start a new run.',
+  );
+}
+
 export const controlKinds: OptionKinds<RunControl> = {
   out: 'string',
   resume: ['boolean', 'string'],

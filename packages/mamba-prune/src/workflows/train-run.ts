@@ -14,6 +14,7 @@ import { requireOptions } from '../option-checks.js';
 import type { Preprocessing } from '../preparation/preprocessing.js';
 import { fitBatchSize } from '../training/auto-batch.js';
 import { checkCheckpoints } from '../training/beginning.js';
+import { discardFailedStart } from '../training/failed-start.js';
 import { composeHooks } from '../training/compose-hooks.js';
 import { checkShares } from '../training/data-parallel/data-parallel.js';
 import type { TrainHooks } from '../training/hooks.js';
@@ -27,6 +28,7 @@ import { keptWeightsPath } from './prune/rewound-weights.js';
 import {
   type RunControl,
   type TrainSettings,
+  checkAutoBatch,
   checkSame,
   controlKinds,
   trainOptionsOf,
@@ -64,6 +66,7 @@ export async function trainRun(
 ): Promise<TrainRun> {
   requireOptions('trainRun', given, trainSettingsKinds, ['arch', 'dataset', 'recipe']);
   requireOptions('trainRun: control', control, controlKinds, ['out']);
+  checkAutoBatch('train', control);
   const { init } = given;
   let settings = init === undefined ? given : { ...given, init: modelFileOf(init) };
   checkNewModel(settings, control.device);
@@ -121,6 +124,9 @@ export async function trainRun(
         trainingStep(settings, result.valAccuracy),
       ]);
       return { model, info, dataset, result, settings, path: run.path };
+    } catch (error) {
+      discardFailedStart(run, error);
+      throw error;
     } finally {
       run.release();
     }
@@ -146,8 +152,7 @@ export async function trainRun(
 
   /** Once, before a run begins. */
   function fitBatch(made: ImageModel): void {
-    const isNew = control.resume === undefined || control.resume === false;
-    if (control.autoBatch !== true || !isNew) return;
+    if (control.autoBatch !== true) return;
     made.to(control.device ?? 'cpu');
     const { group } = control;
     const fitted = fitBatchSize(made, dataset, options, {
@@ -221,7 +226,7 @@ function checkKeepEpochs({ keepEpochs = [] }: TrainSettings, epochs: number): vo
   const wrong = keepEpochs.find((epoch) => !Number.isInteger(epoch) || epoch < 1 || epoch > epochs);
   if (wrong === undefined) return;
   throw new UsageError(
-    `keep epochs: got ${wrong}, expected epochs from 1 to ${epochs}, those of the training. ` +
+    `train: keepEpochs: got ${wrong}, expected epochs from 1 to ${epochs}, those of the training. ` +
       'The weights of the start are always kept.',
   );
 }

@@ -1,5 +1,7 @@
 import pc from 'picocolors';
 
+export { columnsOf } from './wrap.js';
+
 /** One of the two places a command writes to. */
 export interface TextStream {
   write(text: string): unknown;
@@ -32,13 +34,6 @@ export function wantsColour(stream: TextStream, env: NodeJS.ProcessEnv): boolean
 
 export function coloursOf(stream: TextStream, env: NodeJS.ProcessEnv): Colours {
   return pc.createColors(wantsColour(stream, env));
-}
-
-/** Everything we print fits 80 columns; wider terminals do not make tables wider. */
-const maxColumns = 80;
-
-export function columnsOf(stream: TextStream): number {
-  return Math.min(maxColumns, Math.max(40, stream.columns ?? maxColumns));
 }
 
 export function processIo(): CliIo {

@@ -1,7 +1,16 @@
 import pc from 'picocolors';
 import { describe, expect, it } from 'vitest';
 import { bar } from './bars.js';
-import { bytes, clock, count, digits, grouped, milliseconds, percent } from '../../format.js';
+import {
+  bytes,
+  clock,
+  count,
+  digits,
+  grouped,
+  lossFigure,
+  milliseconds,
+  percent,
+} from '../../format.js';
 import { guardedIo } from './guarded-io.js';
 import { wantsColour } from './io.js';
 import { Progress, renderProgress } from './progress.js';
@@ -34,6 +43,25 @@ describe('numbers', () => {
     expect(digits(NaN)).toBe('-');
     expect([digits(0), digits(0.99995), digits(1234.5)]).toEqual(['0', '1.00', '1,235']);
     expect(grouped(1_234_567.4)).toBe('1,234,567');
+  });
+
+  it('have an exponent where they are too large to be read', () => {
+    const huge = 11_148_642_726_933_850;
+    expect([digits(huge), digits(huge, 4), digits(-huge)]).toEqual([
+      '1.11e16',
+      '1.115e16',
+      '-1.11e16',
+    ]);
+    expect([digits(123_456_789), digits(999_999_999)]).toEqual(['123,456,789', '1.00e9']);
+    const losses = [0.12345, 1234.56, 12_345.6, 1_234_567, huge];
+    expect(losses.map(lossFigure)).toEqual([
+      '0.1235',
+      '1234.5600',
+      '12,346',
+      '1.235e6',
+      '1.115e16',
+    ]);
+    expect(lossFigure(NaN)).toBe('NaN');
   });
 });
 

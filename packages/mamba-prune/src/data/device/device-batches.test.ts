@@ -260,9 +260,9 @@ describe('DeviceBatches', () => {
       [{ batchSize: 27, dropLast: true }, /batchSize 27 with dropLast, expected at most/],
       [
         { batchSize: 8, worldSize: 2 } as object as DeviceBatchOptions,
-        /got the option 'worldSize'/,
+        /got the option `worldSize`/,
       ],
-      [{} as DeviceBatchOptions, /DeviceBatches: got options without batchSize/],
+      [{} as DeviceBatchOptions, /DeviceBatches: got options without `batchSize`/],
       [{ batchSize: 8, seed: -1 }, /seed: got -1/],
       [
         { batchSize: 8, dtype: 'float64' as 'float32' },

@@ -187,7 +187,7 @@ describe('importStateDict', () => {
     const cifar = importStateDict(tensorsOf('resnet20'), { dataset: 'cifar10' });
     expect(cifar.info.preprocessing).toEqual({ interpolation: 'bilinear', cropShare: 1 });
     expect(() => importStateDict(tensorsOf('resnet20'), { cropShare: 2 })).toThrow(
-      'import: crop share: got 2, expected a number from 0.01 to 1.',
+      'import: `cropShare`: got 2, expected a number from 0.01 to 1.',
     );
   });
 

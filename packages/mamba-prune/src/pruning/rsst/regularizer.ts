@@ -67,13 +67,13 @@ export function regularizedGroups(
   { norm, targets, units }: RegularizerOptions,
 ): PruningGroup[] {
   if (!regNorms.includes(norm)) {
-    throw new UsageError(`rsst norm: got '${norm}', expected one of ${regNorms.join(', ')}`);
+    throw new UsageError(`rsst: norm: got '${norm}', expected one of ${regNorms.join(', ')}`);
   }
   const kinds = [...new Set(groups.map(({ kind }) => kind))];
   const unknown = targets.find((target) => !kinds.includes(target));
   if (unknown !== undefined || targets.length === 0) {
     throw new UsageError(
-      `rsst targets: got ${unknown === undefined ? 'none' : `'${unknown}'`}, expected some of ${kinds.join(', ')}, ` +
+      `rsst: targets: got ${unknown === undefined ? 'none' : `'${unknown}'`}, expected some of ${kinds.join(', ')}, ` +
         'the kinds of groups of this model',
     );
   }
@@ -83,7 +83,7 @@ export function regularizedGroups(
   const named = chosen.filter(({ name }) => (units.get(name)?.length ?? 0) > 0);
   if (named.length === 0) {
     throw new UsageError(
-      'rsst units: got no unit to regularise, expected at least one. Raise the rate, or regularise all units.',
+      'rsst: got no unit to regularise, expected at least one. Raise the rate, or regularise all units.',
     );
   }
   return named;
@@ -95,7 +95,7 @@ function checkUnits(groups: readonly PruningGroup[], units: UnitSet): void {
     const size = sizes.get(name);
     if (size === undefined) {
       throw new UsageError(
-        `rsst units: got units of the group '${name}', expected some of ${[...sizes.keys()].join(', ')}`,
+        `rsst: units: got units of the group '${name}', expected some of ${[...sizes.keys()].join(', ')}`,
       );
     }
     const bad = list.find((unit, i) => {
@@ -103,7 +103,7 @@ function checkUnits(groups: readonly PruningGroup[], units: UnitSet): void {
     });
     if (bad !== undefined) {
       throw new UsageError(
-        `rsst units: got unit ${bad} of the group '${name}', expected increasing indices from 0 to ${size - 1}`,
+        `rsst: units: got unit ${bad} of the group '${name}', expected increasing indices from 0 to ${size - 1}`,
       );
     }
   }

@@ -58,7 +58,7 @@ export class Rsst {
     checkSpan(options);
     if (!regApplications.includes(apply)) {
       throw new UsageError(
-        `rsst apply: got '${apply}', expected one of ${regApplications.join(', ')}`,
+        `rsst: apply: got '${apply}', expected one of ${regApplications.join(', ')}`,
       );
     }
     if (apply === 'shrink') checkShrink(options);
@@ -195,12 +195,12 @@ export class Rsst {
 function checkShrink({ schedule, strength }: RsstOptions): void {
   if (strength !== 1) {
     throw new UsageError(
-      `rsst strength: got ${strength} with apply shrink, expected 1: the schedule alone says how much is left`,
+      `rsst: strength: got ${strength} with apply shrink, expected 1: the schedule alone says how much is left`,
     );
   }
   if (schedule === 'constant') {
     throw new UsageError(
-      "rsst schedule: got 'constant' with apply shrink, expected one that grows: nothing would be left after the first step",
+      "rsst: schedule: got 'constant' with apply shrink, expected one that grows: nothing would be left after the first step",
     );
   }
 }

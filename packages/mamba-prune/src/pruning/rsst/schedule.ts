@@ -109,13 +109,13 @@ export function checkStrength(
 ): void {
   if (!rsstSchedules.some((known) => known === schedule)) {
     throw new UsageError(
-      `rsst schedule: got '${schedule}', expected one of ${rsstSchedules.join(', ')}`,
+      `rsst: schedule: got '${schedule}', expected one of ${rsstSchedules.join(', ')}`,
     );
   }
   if (!(strength >= 0 && strength < Infinity)) {
-    throw new UsageError(`rsst strength: got ${strength}, expected a number of at least 0`);
+    throw new UsageError(`rsst: strength: got ${strength}, expected a number of at least 0`);
   }
   if (!(exponent > 0 && exponent < Infinity)) {
-    throw new UsageError(`rsst exponent: got ${exponent}, expected a number above 0`);
+    throw new UsageError(`rsst: exponent: got ${exponent}, expected a number above 0`);
   }
 }

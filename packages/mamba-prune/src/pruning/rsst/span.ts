@@ -12,16 +12,18 @@ export interface RsstSpan {
 /** @throws UsageError for numbers out of range */
 export function checkSpan({ epochs, epochsBefore }: RsstSpan): void {
   if (epochs !== undefined && !(epochs > 0 && epochs < Infinity)) {
-    throw new UsageError(`rsst epochs: got ${epochs}, expected a number above 0`);
+    throw new UsageError(`rsst: epochs: got ${epochs}, expected a number above 0`);
   }
   if (epochsBefore === undefined) return;
   if (epochs === undefined) {
     throw new UsageError(
-      `rsst epochsBefore: got ${epochsBefore} without epochs, expected both: how many epochs are regularised after them`,
+      `rsst: epochsBefore: got ${epochsBefore} without epochs, expected both: how many epochs are regularised after them`,
     );
   }
   if (!(epochsBefore >= 0 && epochsBefore < Infinity)) {
-    throw new UsageError(`rsst epochsBefore: got ${epochsBefore}, expected a number of at least 0`);
+    throw new UsageError(
+      `rsst: epochsBefore: got ${epochsBefore}, expected a number of at least 0`,
+    );
   }
 }
 

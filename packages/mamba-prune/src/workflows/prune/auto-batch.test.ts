@@ -8,9 +8,10 @@ import type { ImageModel } from '../../models/image-model.js';
 import { saveModel } from '../../models/model-file.js';
 import { createModel } from '../../models/registry.js';
 import { RunFolder } from '../../training/run-folder.js';
-import type { LossTerm } from '../../training/types.js';
+import type { LossTerm } from '../../training/hooks.js';
 import { modelInfoOf, openData } from '../fit.js';
-import { side, tinyPruning, tinyRecipe, writeTinyImages } from '../testing/tiny.js';
+import { side, tinyPruning, tinyRecipe, tinyTraining, writeTinyImages } from '../testing/tiny.js';
+import { trainRun } from '../train-run.js';
 import { pruneRun } from './run.js';
 
 let folder = '';
@@ -101,5 +102,17 @@ describe('the batch size of a pruning run', () => {
     const tried = [true, true, false, false];
     const trained = [true, true, true, true, false, false, false, false];
     expect(weighing).toEqual([...tried, ...trained]);
+  });
+
+  it('is not looked for in a run that has one', async () => {
+    const control = { out: at('run'), autoBatch: true, resume: true };
+    const settings = tinyPruning(at('dense.safetensors'), at('images'));
+    await expect(pruneRun(settings, control)).rejects.toThrow(
+      'prune: got `autoBatch` with `resume`, expected one of the two: a run keeps the batch size that it began with. ' +
+        'Leave `autoBatch` out, or start a new run.',
+    );
+    await expect(trainRun(tinyTraining(at('images')), control)).rejects.toThrow(
+      'train: got `autoBatch` with `resume`',
+    );
   });
 });

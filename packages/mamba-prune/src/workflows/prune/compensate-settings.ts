@@ -28,11 +28,11 @@ export function resolveCompensate(given: CompensateSettings): ResolvedCompensate
   const { oneOf, integer } = checksOf('prune');
   return {
     target: oneOf(
-      'compensation target',
+      'compensate.target',
       given.target ?? defaultCompensationTarget,
       compensationTargetNames,
     ),
-    images: integer('compensation images', given.images ?? defaultCompensationImages, {
+    images: integer('compensate.images', given.images ?? defaultCompensationImages, {
       min: fewestCompensationImages,
     }),
   };
@@ -42,7 +42,7 @@ export function resolveCompensate(given: CompensateSettings): ResolvedCompensate
 export function checkNoRewind(rewind: string): void {
   if (rewind === 'none') return;
   throw new UsageError(
-    `prune: got compensation with rewind ${rewind}, expected rewind none: the weights that are compensated would be ` +
+    `prune: got \`compensate\` with \`rewind\` ${rewind}, expected \`rewind\` none: the weights that are compensated would be ` +
       'replaced by those of an earlier time. Leave one of the two out.',
   );
 }

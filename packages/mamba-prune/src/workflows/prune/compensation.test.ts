@@ -173,14 +173,14 @@ describe('the settings of compensation', () => {
   it('are refused with a rewind, and where they are wrong', () => {
     const rewound = { compensate: {}, rewind: 'source', recipe: tinyRecipe } as const;
     expect(() => resolve(rewound)).toThrow(
-      'prune: got compensation with rewind source, expected rewind none: the weights that are compensated would be ' +
+      'prune: got `compensate` with `rewind` source, expected `rewind` none: the weights that are compensated would be ' +
         'replaced by those of an earlier time. Leave one of the two out.',
     );
     expect(() => resolve({ compensate: { images: 9 } })).toThrow(
-      /compensation images: got 9, expected an integer of at least 10/,
+      /compensate\.images: got 9, expected an integer of at least 10/,
     );
     expect(() => resolve({ compensate: { target: 'no' as 'fold' } })).toThrow(
-      /compensation target: got 'no', expected one of stream, asymmetric, fold/,
+      /compensate\.target: got 'no', expected one of stream, asymmetric, fold/,
     );
     expect(() => resolve({ compensate: { image: 20 } as object })).toThrow(/image/);
   });
@@ -191,6 +191,6 @@ describe('the settings of compensation', () => {
     });
     await expect(
       pruneRun({ ...settings, dataset: undefined, data: undefined }, { out: at('none') }),
-    ).rejects.toThrow(/got compensation, which needs real images, but no data set/);
+    ).rejects.toThrow(/got `compensate`, which needs real images, but no data set/);
   });
 });

@@ -17,6 +17,7 @@ import type { PruningRecord, RoundRecord } from './record.js';
 import { rewoundModel } from './rewound-weights.js';
 import { type RoundChoice, chooseRoundUnits } from './choose-round-units.js';
 import { reachedEntries } from './cost-budget.js';
+import { type DoomedLeft, doomedNorms, sharesLeft } from './doomed-norms.js';
 import { type Chosen, chooseWithin, solvedRates } from './round-budget.js';
 import { reachedRates } from './reached-rates.js';
 import { ratesAfter } from './rates-after-round.js';
@@ -56,6 +57,7 @@ export async function cutRound(
       : await chooseWithin(job, standing, (at) =>
           chooseRoundUnits(model, settings, at, calibration),
         );
+  const doomedLeft = leftOfDoomed(settings, standing, choice.kept);
   const cut = pruneModel(model, choice.kept).to(device);
   try {
     const compensation = await compensated(job, { model, cut }, choice.kept, hooks);
@@ -65,7 +67,12 @@ export async function cutRound(
       cut.dispose();
       return undefined;
     }
-    const measured = { accuracy: { before, afterCut, after: null }, cutAfterEpoch, compensation };
+    const measured = {
+      accuracy: { before, afterCut, after: null },
+      cutAfterEpoch,
+      compensation,
+      doomedLeft,
+    };
     const next = withRound(job, record, cut, choice, measured);
     const step = cutStep(settings, cutFacts(next, model));
     const told = { ...info, history: [...info.history, step] };
@@ -109,8 +116,20 @@ function keptInLastCut({ rounds, kept, keptInSource }: PruningRecord): KeptUnits
   );
 }
 
-/** What a cut left, and after which epoch it came. */
-interface RoundMeasured extends Pick<RoundRecord, 'accuracy' | 'cutAfterEpoch'> {
+/** @returns undefined where no units were chosen before they were regularised, or an older version chose them */
+function leftOfDoomed(
+  { rsst }: ResolvedPruneSettings,
+  { model, record }: Standing,
+  kept: KeptUnits,
+): DoomedLeft | undefined {
+  const { wanted, rounds } = record;
+  if (!rsst || !wanted?.norms || wanted.round !== rounds.length + 1) return undefined;
+  const kinds = sharesLeft(wanted.norms, doomedNorms(model, kept, rsst.norm));
+  return { apply: rsst.apply, kinds };
+}
+
+/** What a cut found and left, and after which epoch it came. */
+interface RoundMeasured extends Pick<RoundRecord, 'accuracy' | 'cutAfterEpoch' | 'doomedLeft'> {
   readonly compensation: CompensationRecord | null | undefined;
 }
 
@@ -119,7 +138,7 @@ function withRound(
   record: PruningRecord,
   cut: ImageModel,
   { kept, returned }: RoundChoice,
-  { accuracy, cutAfterEpoch, compensation }: RoundMeasured,
+  { accuracy, cutAfterEpoch, compensation, doomedLeft }: RoundMeasured,
 ): PruningRecord {
   const { groups, parameters, macs } = inspectModel(cut);
   const earlier = unitMap(record.kept);
@@ -149,6 +168,7 @@ function withRound(
     macs,
     accuracy,
     ...(compensation && { compensation }),
+    ...(doomedLeft && { doomedLeft }),
     finished: false,
   };
   return {

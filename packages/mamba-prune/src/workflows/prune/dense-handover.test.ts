@@ -7,7 +7,7 @@ import { runCli } from '../../cli/testing/run-cli.js';
 import { loadModel } from '../../models/model-file.js';
 import { readCheckpoint } from '../../training/checkpoint.js';
 import { RunFolder } from '../../training/run-folder.js';
-import type { EpochMetrics } from '../../training/types.js';
+import type { EpochMetrics } from '../../training/metrics-lines.js';
 import { writeTinyImages } from '../testing/tiny.js';
 
 let folder = '';

@@ -1,6 +1,6 @@
 // What a pruning adds to a model's history: an entry for the cut, and one for the training after it. No times are in them, so that
 // equal runs give equal files. A budget of bytes counts the same entries before their content is known (`cost-budget.ts`).
-import type { SavedModelInfo } from '../../training/types.js';
+import type { SavedModelInfo } from '../../training/hooks.js';
 import type { CompensationRecord } from './compensation-record.js';
 import type { ResolvedPruneSettings } from './settings.js';
 

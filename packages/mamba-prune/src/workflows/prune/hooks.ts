@@ -1,5 +1,5 @@
 // What a pruning run tells its caller on the way.
-import type { TrainHooks } from '../../training/types.js';
+import type { TrainHooks } from '../../training/hooks.js';
 import type { PruningRecord, RoundRecord } from './record.js';
 
 /** One training of a run. */

@@ -15,7 +15,8 @@ import { groupsOfKinds } from '../../pruning/select-units.js';
 import { checkSelection } from '../../pruning/selection.js';
 import type { BatchSource } from '../../training/batches.js';
 import { resolveTrainOptions } from '../../training/options.js';
-import type { TrainHooks, TrainOptions } from '../../training/types.js';
+import type { TrainHooks } from '../../training/hooks.js';
+import type { TrainOptions } from '../../training/train-options.js';
 import { accuracyImages } from './accuracy-images.js';
 import { calibrationOf } from './calibration.js';
 import { type CompensationJob, compensationImages } from './compensation.js';
@@ -209,11 +210,11 @@ function checkRecipe(settings: ResolvedPruneSettings): void {
   const need =
     needForImages(settings) ??
     (rsst
-      ? 'method rsst'
+      ? '`method` rsst'
       : compensate
-        ? 'compensation'
+        ? '`compensate`'
         : settings.bnBatches > 0
-          ? 'batches for batch normalisation'
+          ? '`bnBatches`'
           : undefined);
   if (need !== undefined) {
     throw new UsageError(

@@ -8,7 +8,7 @@ import { loadModel, saveModel } from '../../models/model-file.js';
 import type { ModelOptions } from '../../models/model-options.js';
 import { readUnitNorms } from '../../pruning/rsst/index.js';
 import { RunFolder } from '../../training/run-folder.js';
-import type { EpochMetrics } from '../../training/types.js';
+import type { EpochMetrics } from '../../training/metrics-lines.js';
 import { pruneRun } from './run.js';
 import type { PruneSettings } from './settings.js';
 import { readPruningRecord } from './record.js';
@@ -100,10 +100,25 @@ describe('rsst', () => {
     expect(shares[0]).toBeLessThan(0.5);
     expect(shares[1]).toBeLessThan(shares[0] ?? 0);
     expect(record.wanted).toBeUndefined();
+    // Two epochs are too few for it.
+    const { apply, kinds } = record.rounds[0]?.doomedLeft ?? {};
+    expect(apply).toBe('proximal');
+    expect(kinds?.['ssm']).toBeGreaterThan(0.05);
+    expect(kinds?.['ssm']).toBeLessThan(1);
     // The cut's cost is that of the regularised model, not of the one that was pruned.
     expect(record.rounds[0]?.accuracy.before).toBe(
       (lines[1] as { valAccuracy: number }).valAccuracy,
     );
+  });
+
+  it('finds nothing left of the doomed units that were shrunk', async () => {
+    const { record } = await prune('shrunk', {
+      method: 'rsst',
+      rates: { ssm: 0.5, mlp: 0.25 },
+      rsst: { units: 'doomed', apply: 'shrink', epochs: 1 },
+      recipe,
+    });
+    expect(record.rounds[0]?.doomedLeft).toEqual({ apply: 'shrink', kinds: { ssm: 0, mlp: 0 } });
   });
 
   it('chooses the doomed units anew, and leaves those alone that are doomed no more', async () => {
@@ -325,7 +340,7 @@ describe('before anything is written', () => {
       'images without a data set',
       { importance: 'taylor', dataset: undefined },
       'mamba',
-      /importance taylor, which needs real images/,
+      /`importance` taylor, which needs real images/,
     ],
     [
       'training without a data set',
@@ -344,7 +359,7 @@ describe('before anything is written', () => {
       'a refill that cannot be ranked',
       { method: 'refill', refill: { fillback: 0.5, score: 'gradient' }, rates: { dt_rank: 0.5 } },
       'mamba',
-      /refill score gradient/,
+      /`refill\.score` gradient/,
     ],
     ['a recipe out of range', { recipe: { ...recipe, lr: -1 } }, 'mamba', /lr: got -1/],
   ])('%s is refused', async (_what, changes, source, message) => {

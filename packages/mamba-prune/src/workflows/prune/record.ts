@@ -6,6 +6,7 @@ import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { DataError } from '../../data/errors.js';
 import { compensationRecord } from './compensation-record.js';
+import { doomedLeftRecord } from './doomed-norms.js';
 import { decodeUnits, encodeUnits, maxUnits } from './kept-units.js';
 import { defaultScore } from '../../pruning/importances.js';
 import { todaysSettings } from './earlier-names.js';
@@ -60,6 +61,8 @@ const roundSchema = z.object({
   accuracy,
   /** Where the cut was compensated. */
   compensation: compensationRecord.optional(),
+  /** Where RSST drove chosen units towards zero: how much of them the cut still found. */
+  doomedLeft: doomedLeftRecord.optional(),
   /** Trained on, if it was to be, and saved. */
   finished: z.boolean(),
 });
@@ -153,6 +156,8 @@ const recordSchema = z.object({
     .object({
       round: z.number(),
       kept: units,
+      /** Sum of the norms of the doomed units at the round's first choice, by kind; not in older records. */
+      norms: numbers.optional(),
       /** Regularised epochs that were done when they were chosen, and the choices before; where it is done anew. */
       epoch: z.number().optional(),
       earlier: z.array(z.object({ epoch: z.number(), kept: units })).optional(),

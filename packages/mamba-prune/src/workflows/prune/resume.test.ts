@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { TrainHooks } from '../../training/types.js';
+import type { TrainHooks } from '../../training/hooks.js';
 import type { PruneHooks } from './hooks.js';
 import { pruneRun } from './run.js';
 import type { PruneSettings } from './settings.js';

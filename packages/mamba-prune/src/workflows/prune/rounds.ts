@@ -19,9 +19,13 @@ import { tensorboardHooks } from '../../logging/tensorboard.js';
 import { composeHooks } from '../../training/compose-hooks.js';
 import type { RunFolder } from '../../training/run-folder.js';
 import { train } from '../../training/trainer.js';
-import type { TrainControl, TrainHooks, TrainOptions, TrainResult } from '../../training/types.js';
+import type { TrainHooks } from '../../training/hooks.js';
+import type { TrainControl } from '../../training/train-control.js';
+import type { TrainOptions } from '../../training/train-options.js';
+import type { TrainResult } from '../../training/train-result.js';
 import { cutRound, lastCut, roundScores, unitLists, unitMap } from './cutting.js';
 import { measure } from './measuring.js';
+import { doomedNorms } from './doomed-norms.js';
 import { cutPath, roundPath } from './files.js';
 import { finetuneStep } from './history-steps.js';
 import { phaseEpochs } from './phase-epochs.js';
@@ -172,7 +176,9 @@ export class Rounds {
     );
     const { kept, scores } = chosen.choice;
     writeRoundScores(this.#folder.path, roundScores(settings, record, model, scores));
-    const choice = { epoch, kept: unitLists(kept) };
+    const norms =
+      epoch === 0 && settings.rsst ? doomedNorms(model, kept, settings.rsst.norm) : undefined;
+    const choice = { epoch, kept: unitLists(kept), norms };
     this.#keep({ ...chosen.record, wanted: withWanted(record, round, choice) });
     return kept;
   }

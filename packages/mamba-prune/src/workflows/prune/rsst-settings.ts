@@ -88,11 +88,11 @@ export function resolveRsst(
 ): ResolvedRsst {
   requireOptions('prune: rsst', given, rsstKinds);
   const { exponent = defaultExponent, nearZero = null } = given;
-  const units = oneOf('rsst units', given.units ?? 'all', regUnits);
+  const units = oneOf('rsst.units', given.units ?? 'all', regUnits);
   const doomed = units === 'doomed';
-  const norm = oneOf('rsst norm', given.norm ?? (doomed ? 'group' : 'l1'), regNorms);
+  const norm = oneOf('rsst.norm', given.norm ?? (doomed ? 'group' : 'l1'), regNorms);
   const defaults = rsstDefaults(doomed, norm, given.apply);
-  const apply = oneOf('rsst application', defaults.apply, regApplications);
+  const apply = oneOf('rsst.apply', defaults.apply, regApplications);
   if (apply === 'shrink') checkShrink(given, units);
   const regEpochs = given.epochs ?? recipe.epochs;
   if (regEpochs === 0) {
@@ -104,13 +104,13 @@ export function resolveRsst(
   const rechoose = resolveRechoose(given.rechoose ?? null, units, regEpochs);
   const others = { units, apply, lrThrough, epochs: regEpochs, rechoose, rounds };
   return {
-    schedule: oneOf('rsst schedule', given.schedule ?? defaultSchedule(apply), rsstSchedules),
-    strength: number('rsst strength', given.strength ?? defaults.strength, { min: 0 }),
-    exponent: number('rsst exponent', exponent, { above: 0 }),
+    schedule: oneOf('rsst.schedule', given.schedule ?? defaultSchedule(apply), rsstSchedules),
+    strength: number('rsst.strength', given.strength ?? defaults.strength, { min: 0 }),
+    exponent: number('rsst.exponent', exponent, { above: 0 }),
     norm,
     units,
     apply,
-    epochs: integer('rsst epochs', regEpochs, { min: 1 }),
+    epochs: integer('rsst.epochs', regEpochs, { min: 1 }),
     // 1 would delete the largest too.
     nearZero: nearZero === null ? null : number('nearZero', nearZero, { min: 0, below: 1 }),
     lrThrough,
@@ -122,14 +122,14 @@ export function resolveRsst(
 function checkShrink({ schedule, strength = 1 }: RsstSettings, units: RegUnits): void {
   const problem =
     units !== 'doomed'
-      ? `with the units ${units}, expected doomed: all that is shrunk becomes zero`
+      ? `with \`rsst.units\` ${units}, expected doomed: all that is shrunk becomes zero`
       : strength !== 1
-        ? `with the strength ${strength}, expected none: the schedule alone says how much is left`
+        ? `with \`rsst.strength\` ${strength}, expected none: the schedule alone says how much is left`
         : schedule === 'constant'
-          ? 'with the schedule constant, expected one that grows: nothing would be left after the first step'
+          ? 'with `rsst.schedule` constant, expected one that grows: nothing would be left after the first step'
           : undefined;
   if (problem === undefined) return;
-  throw new UsageError(`prune: got the rsst application shrink ${problem}.`);
+  throw new UsageError(`prune: got \`rsst.apply\` shrink ${problem}.`);
 }
 
 function resolveRechoose(rechoose: number | null, units: RegUnits, epochs: number): number | null {
@@ -137,7 +137,7 @@ function resolveRechoose(rechoose: number | null, units: RegUnits, epochs: numbe
   integer('rechoose', rechoose, { min: 1 });
   if (units !== 'doomed') {
     throw new UsageError(
-      `prune: got \`rechoose\` with the units ${units}, expected doomed: where all units are regularised none is chosen ` +
+      `prune: got \`rechoose\` with \`rsst.units\` ${units}, expected doomed: where all units are regularised none is chosen ` +
         'before the cut. Leave `rechoose` out, or regularise the doomed units.',
     );
   }

@@ -12,9 +12,10 @@ import { requireOptions } from '../../option-checks.js';
 import type { UnitSet } from '../../pruning/rsst/index.js';
 import { type FittedBatch, fitBatchSize } from '../../training/auto-batch.js';
 import { composeHooks } from '../../training/compose-hooks.js';
+import { discardFailedStart } from '../../training/failed-start.js';
 import { resolveTrainOptions } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
-import type { TrainResult } from '../../training/types.js';
+import type { TrainResult } from '../../training/train-result.js';
 import { todaysSettings } from './earlier-names.js';
 import type { PruneHooks } from './hooks.js';
 import { decideThrough } from './lr-through.js';
@@ -33,7 +34,7 @@ import { beginBudget } from './round-budget.js';
 import { pullingHooks } from './pulling.js';
 import { type PruningRecord, writePruningRecord } from './record.js';
 import { Rounds } from './rounds.js';
-import { type RunControl, controlKinds } from '../settings.js';
+import { type RunControl, checkAutoBatch, controlKinds } from '../settings.js';
 
 export interface PruneRun {
   /** False if the signal stopped it: resume to go on. */
@@ -69,6 +70,7 @@ export async function pruneRun(
   hooks: PruneHooks = {},
 ): Promise<PruneRun> {
   requireOptions('pruneRun: control', control, controlKinds, ['out']);
+  checkAutoBatch('prune', control);
   const workers = control.group?.workers ?? 1;
   if (workers > 1) {
     throw new UsageError(
@@ -96,7 +98,7 @@ export async function pruneRun(
       standing.record = { ...standing.record, importance, importanceReason };
     }
     job = await openJob(resolved, control, standing, hooks);
-    const fitted = earlier ? undefined : fitBatch(job, standing.model);
+    const fitted = fitBatch(job, standing.model);
     if (fitted) {
       settings = { ...settings, recipe: { ...settings.recipe, ...fitted } };
       resolved = resolvePruneSettings(settings);
@@ -127,6 +129,9 @@ export async function pruneRun(
       standing.model.eval();
       const { model, info, record } = standing;
       return { finished, model, info, record, result: rounds.result, path: folder.path };
+    } catch (error) {
+      if (standing.record.rounds.length === 0) discardFailedStart(folder, error);
+      throw error;
     } finally {
       folder.release();
     }

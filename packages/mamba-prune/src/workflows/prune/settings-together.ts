@@ -33,13 +33,13 @@ export function checkTogether(settings: ResolvedPruneSettings): void {
   }
   if (rsst?.lrThrough && rewind !== 'none') {
     throw new UsageError(
-      `prune: got \`lrThrough\` with rewind ${rewind}, expected rewind none: the optimizer's state that goes on belongs to ` +
+      `prune: got \`lrThrough\` with \`rewind\` ${rewind}, expected \`rewind\` none: the optimizer's state that goes on belongs to ` +
         'the weights as they are. Leave one of the two out.',
     );
   }
   if (rsst?.units === 'doomed' && rsst.nearZero !== null) {
     throw new UsageError(
-      'prune: got `nearZero` with the units doomed, expected rates: they say which units are doomed. ' +
+      'prune: got `nearZero` with `rsst.units` doomed, expected rates: they say which units are doomed. ' +
         'Leave `nearZero` out, or regularise all units.',
     );
   }

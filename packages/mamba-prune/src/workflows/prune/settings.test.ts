@@ -104,14 +104,14 @@ describe('the settings of a pruning', () => {
       /fillback: got 1\.1, expected a number from 0 to 1/,
     ],
     [{ method: 'rsst' }, /0 epochs of regularised training/],
-    [{ method: 'rsst', rsst: { epochs: 1, strength: -1 } }, /rsst strength: got -1/],
+    [{ method: 'rsst', rsst: { epochs: 1, strength: -1 } }, /rsst\.strength: got -1/],
     [
       { method: 'rsst', rsst: { epochs: 1, nearZero: 1 } },
       /nearZero: got 1, expected a number of at least 0 and below 1/,
     ],
     [
       { method: 'rsst', rsst: { epochs: 1, nearZero: 0.1, units: 'doomed' } },
-      /`nearZero` with the units doomed/,
+      /`nearZero` with `rsst.units` doomed/,
     ],
     [
       { method: 'rsst', rsst: { epochs: 2, lrThrough: true } },
@@ -119,7 +119,7 @@ describe('the settings of a pruning', () => {
     ],
     [
       { method: 'rsst', rsst: { lrThrough: true }, recipe: trained, rewind: 'init' },
-      /got `lrThrough` with rewind init, expected rewind none/,
+      /got `lrThrough` with `rewind` init, expected `rewind` none/,
     ],
     [
       { method: 'rsst', rsst: { epochs: 0, lrThrough: true }, recipe: trained },
@@ -133,7 +133,7 @@ describe('the settings of a pruning', () => {
     ],
     [
       { method: 'rsst', rsst: { epochs: 4, rechoose: 2 } },
-      /got `rechoose` with the units all, expected doomed/,
+      /got `rechoose` with `rsst.units` all, expected doomed/,
     ],
     [
       { method: 'rsst', rsst: { epochs: 4, rechoose: 4, units: 'doomed' } },
@@ -149,15 +149,15 @@ describe('the settings of a pruning', () => {
     ],
     [
       { method: 'rsst', rsst: { cuts: 2, lrThrough: true }, recipe: trained },
-      /got 2 cuts with the units all, expected doomed/,
+      /got 2 cuts with `rsst.units` all, expected doomed/,
     ],
     [
       { method: 'rsst', rsst: { cutAtZero: true, lrThrough: true }, recipe: trained },
-      /got `cutAtZero` with the units all and the application loss/,
+      /got `cutAtZero` with `rsst.units` all and `rsst.apply` loss/,
     ],
     [
       { method: 'rsst', rsst: { apply: 'shrink' }, recipe: trained },
-      /application shrink with the units all, expected doomed/,
+      /`rsst.apply` shrink with `rsst.units` all, expected doomed/,
     ],
     [
       {
@@ -165,7 +165,7 @@ describe('the settings of a pruning', () => {
         rsst: { apply: 'shrink', units: 'doomed', schedule: 'constant' },
         recipe: trained,
       },
-      /shrink with the schedule constant, expected one that grows/,
+      /shrink with `rsst.schedule` constant, expected one that grows/,
     ],
     [{ distill: { weight: 0.5 } }, /distillation with 0 epochs/],
     [
@@ -182,16 +182,16 @@ describe('the settings of a pruning', () => {
   it('say what needs images', () => {
     const need = (changes: Partial<PruneSettings>) => needForImages(resolve(changes));
     expect(need({})).toBeUndefined();
-    expect(need({ importance: 'taylor' })).toBe('importance taylor');
-    expect(need({ score: 'activation' })).toBe('score activation');
+    expect(need({ importance: 'taylor' })).toBe('`importance` taylor');
+    expect(need({ score: 'activation' })).toBe('`score` activation');
     expect(need({ method: 'refill', refill: { fillback: 0, score: 'gradient' } })).toBe(
-      'refill score gradient',
+      '`refill.score` gradient',
     );
     // RSST's cut goes by the norm that it regularised; only doomed units are scored before.
     const rsst = (units: 'all' | 'doomed') =>
       ({ method: 'rsst', importance: 'taylor', rsst: { epochs: 1, units } }) as const;
     expect(need(rsst('all'))).toBeUndefined();
-    expect(need(rsst('doomed'))).toBe('importance taylor');
+    expect(need(rsst('doomed'))).toBe('`importance` taylor');
     expect(scoresUnits(resolve(rsst('all')))).toBe(false);
   });
 });
@@ -272,7 +272,7 @@ describe('the importance of a pruning', () => {
       /importance: got 'l3', expected one of l1, l2, taylor/,
     );
     expect(() => resolve({ importanceReason: 'luck' as 'given' })).toThrow(
-      /importance reason: got 'luck', expected one of given, images/,
+      /importanceReason: got 'luck', expected one of given, images/,
     );
   });
 });

@@ -210,12 +210,12 @@ export function resolvePruneSettings(given: PruneSettings): ResolvedPruneSetting
     importance: importanceNamed(importance),
     importanceReason: isUnused(settings)
       ? 'unused'
-      : oneOf('importance reason', importanceReason ?? 'given', importanceReasons),
+      : oneOf('importanceReason', importanceReason ?? 'given', importanceReasons),
     score: oneOf('score', settings.score ?? defaultScore, unitScores),
-    scoreBatches: integer('score batches', settings.scoreBatches ?? 8, { min: 1 }),
+    scoreBatches: integer('scoreBatches', settings.scoreBatches ?? 8, { min: 1 }),
     ranking: oneOf('ranking', settings.ranking, rankings),
     normalize: oneOf('normalize', settings.normalize, normalizations),
-    bnBatches: integer('bn batches', settings.bnBatches ?? 0, { min: 0 }),
+    bnBatches: integer('bnBatches', settings.bnBatches ?? 0, { min: 0 }),
     refill: method === 'refill' ? resolveRefill(refill) : undefined,
     rsst: method === 'rsst' ? resolveRsst(rsst ?? {}, settings.recipe, settings.rounds) : undefined,
     distill: distill && resolveDistill(distill, method),
@@ -249,8 +249,8 @@ function resolveRefill(refill: RefillSettings | undefined): Whole<RefillSettings
   const { fillback, score, budget } = refill;
   return {
     fillback: number('fillback', fillback, { min: 0, max: 1 }),
-    score: oneOf('refill score', score ?? 'magnitude', refillScores),
-    budget: oneOf('refill budget', budget ?? 'add', refillBudgets),
+    score: oneOf('refill.score', score ?? 'magnitude', refillScores),
+    budget: oneOf('refill.budget', budget ?? 'add', refillBudgets),
   };
 }
 

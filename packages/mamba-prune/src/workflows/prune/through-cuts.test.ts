@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { runCli } from '../../cli/testing/run-cli.js';
 import { type Checkpoint, readCheckpoint } from '../../training/checkpoint.js';
 import { RunFolder } from '../../training/run-folder.js';
-import type { EpochMetrics, StepMetrics } from '../../training/types.js';
+import type { EpochMetrics, StepMetrics } from '../../training/metrics-lines.js';
 import { outcomeOf } from '../testing/outcome.js';
 import { tinyPruning, tinyRecipe, tinyTraining, writeTinyImages } from '../testing/tiny.js';
 import type { RecipeSettings, RunControl } from '../settings.js';

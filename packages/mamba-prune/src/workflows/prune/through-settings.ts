@@ -59,7 +59,7 @@ function checkCutAtZero({ units, apply, lrThrough }: Others): void {
   }
   if (units === 'doomed' && apply === 'proximal') return;
   throw new UsageError(
-    `prune: got \`cutAtZero\` with the units ${units} and the application ${apply}, expected doomed and proximal: others ` +
+    `prune: got \`cutAtZero\` with \`rsst.units\` ${units} and \`rsst.apply\` ${apply}, expected doomed and proximal: others ` +
       'are not at zero before the last epoch. Leave `cutAtZero` out.',
   );
 }
@@ -73,7 +73,7 @@ function checkCuts(cuts: number, { units, lrThrough, epochs, rechoose, rounds }:
   }
   if (units !== 'doomed') {
     throw new UsageError(
-      `${got} with the units ${units}, expected doomed: each portion drives the units to zero that it cuts. Regularise the doomed units.`,
+      `${got} with \`rsst.units\` ${units}, expected doomed: each portion drives the units to zero that it cuts. Regularise the doomed units.`,
     );
   }
   if (rechoose !== null) {

@@ -22,6 +22,15 @@ describe('the units wanted by a round', () => {
     expect(wantedSince(none, 1, 0)).toBeUndefined();
   });
 
+  it('keep the norms of the first choice, as those chosen anew have shrunk already', () => {
+    const whole = { wanted: withWanted(none, 2, { epoch: 0, kept: units(0), norms: { mlp: 8 } }) };
+    const anew = withWanted(whole, 2, { epoch: 3, kept: units(1), norms: { mlp: 0.1 } });
+    expect(anew.norms).toEqual({ mlp: 8 });
+    expect(withWanted(whole, 3, { epoch: 0, kept: units(1), norms: { mlp: 7 } }).norms).toEqual({
+      mlp: 7,
+    });
+  });
+
   it('lose the choices that come after one that is made again', () => {
     const again = { wanted: withWanted(third, 2, { epoch: 3, kept: units(0, 3) }) };
     expect(wantedSince(again, 2, 6)).toBeUndefined();

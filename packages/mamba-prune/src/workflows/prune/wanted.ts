@@ -9,6 +9,10 @@ import type { PruningRecord } from './record.js';
 type Wanted = NonNullable<PruningRecord['wanted']>;
 type Units = Wanted['kept'];
 
+interface Choice extends Pick<Wanted, 'kept' | 'norms'> {
+  readonly epoch: number;
+}
+
 const choicesOf = (wanted: Wanted): { epoch: number; kept: Units }[] => [
   ...(wanted.earlier ?? []),
   { epoch: wanted.epoch ?? 0, kept: wanted.kept },
@@ -24,15 +28,18 @@ export function wantedSince(
   return choicesOf(wanted).find((choice) => choice.epoch === epoch)?.kept;
 }
 
-/** With a choice of a round; those that were made later, and are made again, go. */
+/**
+ * With a choice of a round; those that were made later, and are made again, go. The norms stay those of the round's first
+ * choice: units that are chosen anew have shrunk already, most of them.
+ */
 export function withWanted(
   { wanted }: Pick<PruningRecord, 'wanted'>,
   round: number,
-  { epoch, kept }: { readonly epoch: number; readonly kept: Units },
+  { epoch, kept, norms }: Choice,
 ): Wanted {
-  if (epoch === 0 || wanted?.round !== round) return { round, kept };
+  if (epoch === 0 || wanted?.round !== round) return { round, kept, norms };
   const earlier = choicesOf(wanted).filter((choice) => choice.epoch < epoch);
-  return { round, kept, epoch, earlier };
+  return { round, kept, norms: wanted.norms, epoch, earlier };
 }
 
 /**

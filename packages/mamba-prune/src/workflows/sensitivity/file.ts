@@ -16,10 +16,10 @@ const mostParts = 100_000;
 const share = z.number().min(0).lt(1);
 const size = z.int().min(1);
 const modelMeasured = {
-  loss: z.number(),
-  accuracy: z.number(),
-  parameters: z.number(),
-  macs: z.number(),
+  loss: z.number().min(0),
+  accuracy: z.number().min(0).max(1),
+  parameters: z.int().min(0),
+  macs: z.number().min(0),
 };
 const measured = z.object(modelMeasured);
 
@@ -33,7 +33,7 @@ const part = z.object({
   points: z.array(z.object({ rate: share, kept: size, ...modelMeasured })).readonly(),
 });
 
-const budget = z.object({ metric: z.enum(costMetrics), most: z.number() });
+const budget = z.object({ metric: z.enum(costMetrics), most: z.number().min(0) });
 
 /** Rates that were tried, and what came of them. */
 const candidate = z.object({
@@ -51,7 +51,7 @@ const search = z.object({
   method: z.enum(searchMethods),
   budget,
   /** Largest share that a group may lose. */
-  maxRate: z.number(),
+  maxRate: z.number().min(0).max(1),
   /** Whether it came to its end; else it goes on with `--resume`. */
   finished: z.boolean(),
   /** The model of least loss so far, which pruning takes. */
@@ -68,7 +68,12 @@ const fileSchema = z.object({
   kind: z.literal(ownKind),
   format: z.literal(1),
   /** The file that was measured; by its digest it is known again. */
-  model: z.object({ path: z.string(), sha256: z.string(), bytes: z.number(), arch: z.string() }),
+  model: z.object({
+    path: z.string(),
+    sha256: z.string(),
+    bytes: z.int().min(0),
+    arch: z.string(),
+  }),
   /** What the file does not tell of its model, if another program wrote it. */
   import: z.record(z.string(), z.unknown()).optional(),
   /** Held-out images: so many of a part of the data set, evenly over the classes. */
@@ -90,7 +95,9 @@ const fileSchema = z.object({
   rates: z.array(share).min(1),
   roundTo: z.int().min(1),
   /** What every cut was compensated with; left out where none was. */
-  compensate: z.object({ target: z.enum(compensationTargetNames), images: z.int() }).optional(),
+  compensate: z
+    .object({ target: z.enum(compensationTargetNames), images: z.int().min(0) })
+    .optional(),
   /** Batches that batch normalisation was measured with after every cut; left out where it was not. */
   bnBatches: z.int().min(1).optional(),
   /** Whether every part has a point at every rate. */

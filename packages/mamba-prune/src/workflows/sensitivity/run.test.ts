@@ -322,4 +322,27 @@ describe('a file of a measurement', () => {
       })),
     ).toThrow(/keeps \d+ of 1 units/);
   });
+
+  it.each([
+    ['loss', -0.1],
+    ['accuracy', 1.2],
+    ['accuracy', -0.1],
+    ['parameters', -5],
+    ['macs', -1],
+  ])('is refused with the place where %s is %d', (figure, value) => {
+    const good = JSON.parse(readFileSync(at('whole.json'), 'utf8')) as {
+      dense: object;
+      parts: { points: object[] }[];
+    };
+    const read = (file: object) => () => {
+      writeFileSync(at('bad.json'), JSON.stringify(file));
+      return readSensitivity(at('bad.json'));
+    };
+    expect(read({ ...good, dense: { ...good.dense, [figure]: value } })).toThrow(
+      `→ at dense.${figure}`,
+    );
+    const [first] = good.parts[0]?.points ?? [];
+    if (first) Object.assign(first, { [figure]: value });
+    expect(read(good)).toThrow(`→ at parts[0].points[0].${figure}`);
+  });
 });

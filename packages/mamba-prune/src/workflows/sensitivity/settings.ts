@@ -153,11 +153,11 @@ export function resolveSensitivity(
     roundTo: integer('roundTo', given.roundTo ?? 1, { min: 1 }),
     importance,
     score,
-    scoreBatches: integer('score batches', given.scoreBatches ?? 8, { min: 1 }),
+    scoreBatches: integer('scoreBatches', given.scoreBatches ?? 8, { min: 1 }),
     seed: integer('seed', given.seed ?? 0, { min: 0 }),
     precision: oneOf('precision', given.precision ?? 'auto', ['auto', 'fp32', 'bf16']),
     compensate: given.compensate && resolveCompensate(given.compensate),
-    bnBatches: integer('bn batches', given.bnBatches ?? 0, { min: 0 }),
+    bnBatches: integer('bnBatches', given.bnBatches ?? 0, { min: 0 }),
     search: given.search && checkedSearch(where, given.search),
   };
 }

@@ -1,0 +1,159 @@
+// Runs that fail before their first step: nothing is left of them, and the same command can be given again.
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { ops, saveSafetensors } from '@mamba-prune/libtorch';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { loadModel, saveModel } from '../models/model-file.js';
+import { TrainingDivergedError } from '../training/errors.js';
+import { RunFolder } from '../training/run-folder.js';
+import { impRun } from './imp.js';
+import { pruneRun } from './prune/run.js';
+import type { PruneSettings } from './prune/settings.js';
+import { tinyPruning, tinyRecipe, tinyTraining, writeTinyImages } from './testing/tiny.js';
+import { trainRun } from './train-run.js';
+
+let folder = '';
+const at = (...path: string[]): string => join(folder, ...path);
+const dense = (): string => at('dense', 'model.safetensors');
+
+/** Leaves a PNG whole to the eye of whoever checks it before the run begins: its pixels cannot be decompressed. */
+function spoilPixels(path: string): void {
+  const bytes = readFileSync(path);
+  const type = bytes.indexOf('IDAT');
+  const end = type + 4 + bytes.readUInt32BE(type - 4);
+  bytes.fill(255, type + 6, end);
+  bytes.writeUInt32BE(crc32(bytes.subarray(type, end)), end);
+  writeFileSync(path, bytes);
+}
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mamba-prune-failed-start-'));
+  vi.stubEnv('XDG_CACHE_HOME', at('cache'));
+  await writeTinyImages(at('images'));
+  for (const part of ['train', 'test']) {
+    await writeTinyImages(at(`broken-${part}`));
+    for (const name of readdirSync(at(`broken-${part}`, part, 'left'))) {
+      spoilPixels(at(`broken-${part}`, part, 'left', name));
+    }
+  }
+  const { model } = await trainRun(tinyTraining(at('images')), { out: at('dense') });
+  model.dispose();
+  const lost = loadModel(dense());
+  for (const weight of lost.model.parameters()) ops.fill_(weight.detach(), 1e38);
+  mkdirSync(at('lost'));
+  saveModel(at('lost', 'model.safetensors'), lost.model, lost.info);
+  lost.model.dispose();
+});
+
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe('a run that fails before its first step', () => {
+  const doomed: Partial<PruneSettings> = {
+    method: 'rsst',
+    rsst: { units: 'doomed', epochs: 1 },
+    recipe: tinyRecipe,
+  };
+
+  it.each([
+    [
+      'its images for the first measurement are broken',
+      'dense',
+      'broken-test',
+      {},
+      'cannot be decoded',
+    ],
+    [
+      'its images for the first training are broken',
+      'dense',
+      'broken-train',
+      doomed,
+      'cannot be decoded',
+    ],
+    ['the loss of its model is no number', 'lost', 'images', {}, 'got a loss of NaN'],
+  ] as const)('leaves nothing of a pruning as %s', async (_why, model, images, changes, why) => {
+    const settings = tinyPruning(at(model, 'model.safetensors'), at(images), changes);
+    const out = at('new', 'folders', 'run');
+    await expect(pruneRun(settings, { out })).rejects.toThrow(why);
+    expect(existsSync(at('new'))).toBe(false);
+    const run = await pruneRun(tinyPruning(dense(), at('images')), { out });
+    run.model.dispose();
+    expect(run.finished).toBe(true);
+    rmSync(at('new'), { recursive: true });
+  });
+
+  it('leaves nothing of a training but the folder that was there', async () => {
+    mkdirSync(at('empty'));
+    await expect(trainRun(tinyTraining(at('broken-train')), { out: at('empty') })).rejects.toThrow(
+      'cannot be decoded',
+    );
+    expect(readdirSync(at('empty'))).toEqual([]);
+  });
+
+  it('leaves nothing of imp', async () => {
+    const plan = (images: string) => ({
+      arch: 'mamba_nano',
+      model: tinyTraining(images).model,
+      dense: tinyTraining(images),
+      prune: tinyPruning(at('imp', 'dense', 'model.safetensors'), images),
+    });
+    await expect(impRun(plan(at('broken-train')), { out: at('imp') })).rejects.toThrow(
+      'cannot be decoded',
+    );
+    expect(existsSync(at('imp'))).toBe(false);
+  });
+
+  it("leaves nothing of imp with a model of somebody else's", async () => {
+    const { model } = loadModel(dense());
+    saveSafetensors(at('foreign.safetensors'), model.stateDict());
+    model.dispose();
+    const plan = (images: string) => ({
+      arch: 'mamba_nano',
+      model: tinyTraining(images).model,
+      prune: tinyPruning(at('foreign.safetensors'), images),
+    });
+    const out = at('imps', 'foreign');
+    await expect(impRun(plan(at('broken-test')), { out })).rejects.toThrow('cannot be decoded');
+    expect(existsSync(at('imps'))).toBe(false);
+  });
+});
+
+describe('a run that fails later', () => {
+  it('keeps what can be gone on with', async () => {
+    const settings = tinyTraining(at('images'));
+    const failing = trainRun(settings, {
+      out: at('later'),
+      hooks: {
+        onStep: ({ epoch }) => {
+          if (epoch === 2) throw new Error('no more');
+        },
+      },
+    });
+    await expect(failing).rejects.toThrow('no more');
+    expect(RunFolder.open(at('later')).readMetrics()).toHaveLength(1);
+    const { model, result } = await trainRun(settings, { out: at('later'), resume: true });
+    model.dispose();
+    expect(result.finished).toBe(true);
+  });
+
+  it('keeps the steps of a training that diverged', async () => {
+    const settings = tinyTraining(at('images'));
+    const recipe = { ...settings.recipe, lr: 1e6, optimizer: 'sgd' } as const;
+    await expect(trainRun({ ...settings, recipe }, { out: at('diverged') })).rejects.toThrow(
+      TrainingDivergedError,
+    );
+    expect(existsSync(at('diverged', 'config.json'))).toBe(true);
+  });
+});
