@@ -76,6 +76,34 @@ describe('what a pruning says', () => {
     expect(warned('loss', 0.049, 0)).toEqual([]);
   });
 
+  it("of Refill's first cut is where it left one unit, and the share that leaves more", () => {
+    const widthsBefore = { 'blocks.0.ssm': 384, 'blocks.1.ssm': 384 };
+    const cut = (first: number, second: number): string[] =>
+      warningsOf({
+        ...record,
+        kinds: { 'blocks.0.ssm': 'ssm', 'blocks.1.ssm': 'ssm' },
+        rates: { ssm: 0.9 },
+        widthsBefore,
+        denseWidths: widthsBefore,
+        widthsAfter: { 'blocks.0.ssm': 38, 'blocks.1.ssm': 40 },
+        rounds: [
+          {
+            rates: { ssm: 0.9 },
+            widths: { 'blocks.0.ssm': 38, 'blocks.1.ssm': 40 },
+            returned: {
+              'blocks.0.ssm': Array.from({ length: first }, (_, i) => i),
+              'blocks.1.ssm': Array.from({ length: second }, (_, i) => i),
+            },
+          },
+        ],
+      } as unknown as PruningRecord).filter((warning) => warning.includes('Refill'));
+    expect(cut(37, 38)).toEqual([
+      "Refill's first cut left one unit in 1 of 2 groups: the others that stay there were chosen by what they would do in a " +
+        'model that is no more. --fillback 0.05 lets the first cut choose about half of them.',
+    ]);
+    expect(cut(36, 38)).toEqual([]);
+  });
+
   it('advises flags that the command has, and only what would have helped', () => {
     expect(warningsOf(record)).toEqual([
       'Next to nothing is left of blocks.1.attn (1 of 6 heads): what passes through there may be lost, and ' +

@@ -31,6 +31,7 @@ export interface FlagNames {
   readonly byLayer: string;
   readonly target?: string;
   readonly maxRate?: string;
+  readonly fillback?: string;
   readonly regEpochs: string;
   readonly regShrink?: string;
 }
@@ -39,6 +40,7 @@ export const pruneFlags: FlagNames = {
   byLayer: '--ranking layer',
   target: '--target',
   maxRate: '--max-rate',
+  fillback: '--fillback',
   regEpochs: '--reg-epochs',
   regShrink: '--reg-apply shrink',
 };
@@ -122,6 +124,7 @@ const shortList = (names: readonly string[]): string =>
 export function warningsOf(record: PruningRecord, flags: FlagNames = pruneFlags): string[] {
   return [
     ...doomedInWords(record, flags),
+    ...firstCutInWords(record, flags),
     ...nothingInWords(record),
     ...narrowInWords(record, flags),
   ];
@@ -142,6 +145,28 @@ function doomedInWords({ rounds }: PruningRecord, { regEpochs, regShrink }: Flag
   return [
     `The cut came before the doomed units were at zero: ${shares} of the norm that they were chosen with was left. ` +
       `More ${regEpochs} bring them closer${shrink}.`,
+  ];
+}
+
+/** Where Refill's deeper cut left one unit, for the share that returns is all that stays. */
+function firstCutInWords(record: PruningRecord, { fillback }: FlagNames): string[] {
+  const { rounds, widthsBefore } = record;
+  const { returned = {}, widths = {} } = rounds.at(-1) ?? {};
+  const before = rounds.at(-2)?.widths ?? widthsBefore;
+  const width = (name: string): number => widths[name] ?? 0;
+  const names = Object.keys(returned);
+  const emptied = names.filter(
+    (name) => width(name) > 2 && (returned[name]?.length ?? 0) >= width(name) - 1,
+  );
+  if (fillback === undefined || emptied.length === 0) return [];
+  const sum = (of: (name: string) => number): number =>
+    emptied.reduce((total, name) => total + of(name), 0);
+  // With half of what stays returning, f (C - n / 2) = n / 2.
+  const half = sum(width) / 2;
+  const share = half / (sum((name) => before[name] ?? 0) - half);
+  return [
+    `Refill's first cut left one unit in ${emptied.length} of ${names.length} groups: the others that stay there were chosen by what ` +
+      `they would do in a model that is no more. ${fillback} ${Number(share.toPrecision(1))} lets the first cut choose about half of them.`,
   ];
 }
 
