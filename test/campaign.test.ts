@@ -218,6 +218,16 @@ describe('the jobs of the accuracy table', () => {
     20_000,
   );
 
+  it('let Refill give back less where a tenth would be all that stays', () => {
+    const fillbackAt = (percent: number): string | undefined => {
+      const { command } = makeCell('cifar10', { ...folders, method: 'refill', percent, seed: 1 });
+      return command[command.indexOf('--fillback') + 1];
+    };
+    expect([50, 70, 80, 90, 95].map(fillbackAt)).toEqual(['0.1', '0.1', '0.1', '0.052', '0.025']);
+    const rsst = makeCell('cifar10', { ...folders, method: 'rsst', percent: 90, seed: 1 });
+    expect(rsst.command).not.toContain('--fillback');
+  });
+
   it('name folders to bash whatever is in their names', () => {
     const { command } = makeDense('cifar10', { data: "/some data/it's", out: join(out, 'a b') });
     expect(command.slice(0, 2)).toEqual(['bash', '-c']);

@@ -22,8 +22,16 @@ const recipe = (
   `--finetune-epochs ${finetuneEpochs} --optimizer muon --batch-size 512 --augment strong --mixup 0 --cutmix 0 ` +
   `--importance taylor --eval-every ${finetuneEpochs} --jobs 1`
 ).split(' ');
+/** A tenth of what is removed returns, or less where its first cut would choose less than half of what stays (docs/methods.md). */
+const fillbackAt = (percent) => {
+  const kept = 1 - percent / 100;
+  return Math.min(0.1, Math.floor((1000 * kept) / (2 - kept)) / 1000);
+};
 /** What only one method takes. */
-const ownFlags = { rsst: ['--reg-epochs', 8, '--lr-through'] };
+const ownFlags = {
+  refill: (percent) => ['--fillback', fillbackAt(percent)],
+  rsst: () => ['--reg-epochs', 8, '--lr-through'],
+};
 
 const run = (...args) => [process.execPath, program, ...args.map(String)];
 /** For bash: folders may have spaces in their names. */
@@ -73,7 +81,7 @@ export function cellJob(set, { method, percent, seed, data, out, dense, ...job }
     command: run(
       ...['compare', '--dense', model, '--dataset', set, '--data', data],
       ...[...recipe, '--methods', methods, '--rate', percent / 100, '--seeds', 1, '--seed', seed],
-      ...[...(ownFlags[method] ?? []), '--finetune-lr', learningRate, '--out', folder],
+      ...[...(ownFlags[method]?.(percent) ?? []), '--finetune-lr', learningRate, '--out', folder],
     ),
     done: () => {
       const { runs } = readJson(join(folder, 'results.json'));
@@ -93,6 +101,7 @@ function keepRun(folder, result, { set, percent, seed, out, before }) {
     denseAccuracy: readJson(denseFile(out, set)).accuracy,
     ...{ beforeCut, afterCut, accuracy, params: parameters, macs, ...before },
     ...trainingOf(method, set, join(folder, run)),
+    ...(method === 'refill' && { fillback: fillbackAt(percent) }),
   };
   const results = join(out, 'results', set, String(percent));
   mkdirSync(results, { recursive: true });
