@@ -9,6 +9,7 @@ import {
 } from '../workflows/prune/narrow-groups.js';
 import type { PruningRecord } from '../workflows/prune/record.js';
 import type { HeldBack } from '../workflows/prune/reached-rates.js';
+import { halvingFillback } from '../pruning/refill-choices.js';
 import { grouped, percent } from '../format.js';
 
 /** One unit of a kind, in words. */
@@ -161,9 +162,7 @@ function firstCutInWords(record: PruningRecord, { fillback }: FlagNames): string
   if (fillback === undefined || emptied.length === 0) return [];
   const sum = (of: (name: string) => number): number =>
     emptied.reduce((total, name) => total + of(name), 0);
-  // With half of what stays returning, f (C - n / 2) = n / 2.
-  const half = sum(width) / 2;
-  const share = half / (sum((name) => before[name] ?? 0) - half);
+  const share = halvingFillback(sum(width) / sum((name) => before[name] ?? 0));
   return [
     `Refill's first cut left one unit in ${emptied.length} of ${names.length} groups: the others that stay there were chosen by what ` +
       `they would do in a model that is no more. ${fillback} ${Number(share.toPrecision(1))} lets the first cut choose about half of them.`,

@@ -14,3 +14,10 @@ export const refillScores = Object.keys(refillScoreFacts) as readonly RefillScor
 /** Whether the units that return come on top of the rate, or the first cut makes room for them. */
 export const refillBudgets = ['add', 'keep'] as const;
 export type RefillBudget = (typeof refillBudgets)[number];
+
+/**
+ * The fillback rate f with which, under the budget `keep`, half of the units that stay come back and half are the first
+ * cut's: f (C - n / 2) = n / 2. With a higher one the first cut decides less than that, and from about n / C on nothing.
+ * @param kept - n / C, the share of a group's units that stays, above 0 and at most 1
+ */
+export const halvingFillback = (kept: number): number => kept / (2 - kept);

@@ -6,7 +6,7 @@ import {
   checkCompareSettings,
   planRuns,
 } from './settings.js';
-import { describe as inWords, headingOf } from './describe.js';
+import { describe as inWords, headingOf, remarks } from './describe.js';
 import { planTuning } from './tune.js';
 
 const settings: CompareSettings = {
@@ -169,6 +169,21 @@ describe('given dense models', () => {
     expect(runs.filter(({ settings: told }) => 'distill' in told)).toHaveLength(2 * (1 + 2 * 3));
     expect(runNamed(runs, 'seed-0/dense').settings).toMatchObject({ distill });
     expect(runNamed(runs, 'seed-0/scratch-50').settings).not.toHaveProperty('distill');
+  });
+});
+
+describe('remarks', () => {
+  const ofRefill = (changes: Partial<CompareSettings>): string[] =>
+    remarks({ ...settings, ...changes }).filter((remark) => remark.includes('Refill keeps'));
+
+  it('say where the first cut of Refill decides less than half of what stays', () => {
+    expect(ofRefill({ rates: [0.95, 0.8, 0.9] })).toEqual([
+      'At 90% and 95% removed more than half of the units that Refill keeps came back (fillback 0.1), chosen in a model of which ' +
+        'the first cut had left little. A fillback of 0.03 lets the first cut choose half.',
+    ]);
+    expect(ofRefill({ rates: [0.5, 0.7, 0.8] })).toEqual([]);
+    expect(ofRefill({ rates: [0.9], methods: ['oneshot', 'rsst'] })).toEqual([]);
+    expect(ofRefill({ rates: [0.9], refill: { ...settings.refill, budget: 'add' } })).toEqual([]);
   });
 });
 
