@@ -488,9 +488,12 @@ describe('--lr-through', () => {
 
   it.each([
     [['--epochs', '2'], 'got --lr-through, which belongs to --method rsst, not oneshot'],
-    [['--method', 'refill', '--epochs', '2'], 'got --lr-through, which belongs to --method rsst'],
+    [
+      ['--method', 'refill', '--fillback', '0.1', '--epochs', '2'],
+      'got --lr-through, which belongs to --method rsst',
+    ],
     [method, 'got --lr-through with 0 epochs, expected training after the cut'],
-    [[...method, '--epochs', '2', '--rewind', 'init'], 'got --lr-through with rewind init'],
+    [[...method, '--epochs', '2', '--rewind', 'init'], 'got --lr-through with --rewind init'],
     [['--method', 'rsst', '--reg-epochs', '0', '--epochs', '2'], "'--reg-epochs <n>' argument '0'"],
     [[...method, '--epochs', '2', '--warmup-epochs', '4'], '--warmup-epochs: got 4'],
   ])('with %j is a usage error, and nothing is written', async (more, message) => {
