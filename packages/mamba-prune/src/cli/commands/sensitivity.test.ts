@@ -150,7 +150,7 @@ describe('sensitivity', () => {
       'got --target-macs and --rate, expected one',
     );
     const far = ['--search', 'greedy', '--rate', '0.9', '--images', '8', '--rates', '0.5'];
-    expect(await message(at('dense'), ...far)).toContain('sensitivity: search: got a budget of');
+    expect(await message(at('dense'), ...far)).toContain('sensitivity: --search: got a budget of');
     expect(await message(at('dense'), '--rates', '0.5,1')).toContain('above 0 and below 1');
     expect(await message(at('dense'), '--out', at('s.json'))).toContain(
       'exists, expected a new file',

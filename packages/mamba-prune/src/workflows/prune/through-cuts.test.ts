@@ -303,9 +303,9 @@ describe('--cut-at-zero and --cuts', () => {
     [[...through, '--cuts', '2', '--rechoose', '1'], 'got 2 cuts with --rechoose 1'],
     [
       [...through, '--cut-at-zero', '--reg-apply', 'loss'],
-      'got --cut-at-zero with the units doomed',
+      'got --cut-at-zero with --reg-units doomed',
     ],
-    [[...through, '--reg-apply', 'shrink', '--reg-strength', '5'], 'shrink with the strength 5'],
+    [[...through, '--reg-apply', 'shrink', '--reg-strength', '5'], 'shrink with --reg-strength 5'],
     [[...through, '--reg-apply', 'shrink', '--exponents', '2'], 'under --reg-schedule cosine'],
   ])('with %j are a usage error, and nothing is written', async (more, message) => {
     const { status, stderr } = await runCli(command('never', ...more));
