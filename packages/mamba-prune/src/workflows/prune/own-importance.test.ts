@@ -107,6 +107,6 @@ describe('an importance of one’s own', () => {
     registerImportance({ name: 'by-image', description: '', needsImages: true, score });
     await expect(
       go('no-images', { importance: 'by-image', dataset: undefined, data: undefined }, {}),
-    ).rejects.toThrow(/got importance by-image, which needs real images, but no data set/);
+    ).rejects.toThrow(/got `importance` by-image, which needs real images, but no data set/);
   });
 });
