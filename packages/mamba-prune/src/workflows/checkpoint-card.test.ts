@@ -18,7 +18,9 @@ function plain(value: unknown): PlainValue {
 }
 
 const cardOf = (top: object) =>
-  checkpointCard(new CheckpointWords(plain(top) as ReadonlyMap<string, PlainValue>));
+  checkpointCard({
+    words: new CheckpointWords(plain(top) as ReadonlyMap<string, PlainValue>),
+  });
 
 describe('checkpointCard', () => {
   it.each<[object, object, string]>([
