@@ -1,4 +1,4 @@
-// Whether a model computes as the modules of the pickled one did, in what no tensor and no option could tell.
+// Whether a model here computes as the modules of a pickled one did, in what no tensor tells and no option says.
 import { FormatError } from '@mamba-prune/libtorch';
 import { familyNamed } from '../models/families.js';
 import type { ImageModel } from '../models/image-model.js';
@@ -8,8 +8,26 @@ import { printableLine } from '../printable.js';
 import { written } from './card-info.js';
 
 /**
+ * Before a model is made: what is assumed elsewhere would be wrong.
  * @param modules - undefined for what is no pickled module
  * @param said - what the caller says goes before what the file says
+ * @throws FormatError for attentions that differ both in the number of their heads and in their width
+ */
+export function checkHeads(
+  path: string,
+  modules: ModuleWords | undefined,
+  { heads, headDim }: ImportOptions,
+): void {
+  const differing = modules?.attention?.differing;
+  if (differing === undefined || heads !== undefined || headDim !== undefined) return;
+  throw new FormatError(
+    `${path}: got attentions with ${printableLine(differing)}, as the file says, expected heads of one number or of one width. ` +
+      'If all are the same, give `heads` or `headDim`.',
+  );
+}
+
+/**
+ * As `checkHeads`, for norms and for the functions between layers.
  * @throws FormatError naming the first module that computes otherwise
  */
 export function checkModules(
@@ -19,27 +37,28 @@ export function checkModules(
   said: ImportOptions,
 ): void {
   if (modules === undefined) return;
-  const { title, options } = familyNamed(model.config);
-  const { attention, norms } = modules;
-  const hasHeads = Object.hasOwn(options, 'heads');
-  if (hasHeads && attention?.differing !== undefined && !saysHeads(said)) {
+  const { title, layout } = familyNamed(model.config);
+  const fail = (got: string, at: string, expected: string): never => {
     throw new FormatError(
-      `${path}: got a ${title} whose attentions have ${printableLine(attention.differing)}, as the file says, ` +
-        'expected heads of one number or of one width. If all have the same, give `heads` or `headDim`.',
+      `${path}: got a ${title} with ${got} (${printableLine(at)}), as the file says, expected ${expected}: no architecture here has another.`,
+    );
+  };
+  const own = epsOf(model);
+  const norm = modules.norms.find(({ value }) => !own.has(value));
+  if (norm !== undefined && own.size > 0 && said.eps === undefined) {
+    const expected = [...own].map(written).join(' or ');
+    fail(
+      `a norm that adds ${written(norm.value)} to the variance`,
+      norm.at,
+      `${expected} in every norm`,
     );
   }
-  const own = epsOf(model);
-  const other = norms.find(({ value }) => !own.has(value));
-  if (other === undefined || own.size === 0 || said.eps !== undefined) return;
-  const expected = [...own].map(written).join(' or ');
-  throw new FormatError(
-    `${path}: got a ${title} with a norm that adds ${written(other.value)} to the variance (${printableLine(other.at)}), as the file says, ` +
-      `expected ${expected}${norms.some(({ value }) => own.has(value)) ? ' in every norm, as in others of the file' : ''}: no architecture here has it.`,
-  );
+  const usual = layout?.card?.activation;
+  const activation = modules.activations.find(({ value }) => value !== usual);
+  if (usual !== undefined && activation !== undefined && said.activation === undefined) {
+    fail(`neurons that compute ${printableLine(activation.value)}`, activation.at, usual);
+  }
 }
-
-const saysHeads = ({ heads, headDim }: ImportOptions): boolean =>
-  heads !== undefined || headDim !== undefined;
 
 /** What the norms of a model here add to the variance. */
 function epsOf(model: ImageModel): ReadonlySet<number> {

@@ -17,7 +17,7 @@ import { printableLine } from '../printable.js';
 import { type HintName, entryOf, hintNames, takenFrom, whereOf, written } from './card-info.js';
 import { checkpointCard, withCheckpointCard } from './checkpoint-card.js';
 import { checkKnown, describedCard } from './known-weights.js';
-import { checkModules } from './module-checks.js';
+import { checkHeads, checkModules } from './module-checks.js';
 import { assumedIn, sameInfo } from './same-info.js';
 
 export interface OpenedModelFile {
@@ -69,6 +69,7 @@ function toldOfCache(file: string, error: unknown): unknown {
 
 async function openImported(path: string, said: ImportOptions): Promise<OpenedModelFile> {
   const words = await wordsIn(path, said.key);
+  checkHeads(path, words.modules, said);
   const own = checkpointCard(words);
   const card = withCheckpointCard(describedCard(path), own.card);
   const given = { ...hintsOf(card, said), ...defined(said) };

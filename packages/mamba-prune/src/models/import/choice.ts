@@ -1,7 +1,11 @@
 // Which of the weights in a file are meant: a checkpoint may hold several state dicts, and a state dict
 // several models under prefixes of their own.
 import { FormatError } from '@mamba-prune/libtorch';
-import { type PickledModule, type UnreadableTensor, stateDictRank } from '@mamba-prune/libtorch/files';
+import {
+  type PickledModule,
+  type UnreadableTensor,
+  stateDictRank,
+} from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
 import { listed } from '../config-checks.js';
 import { type ClassifierNames, withClassifier } from './apart-classifier.js';

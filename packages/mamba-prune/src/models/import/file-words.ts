@@ -2,6 +2,7 @@
 import { TorchCheckpoint } from '@mamba-prune/libtorch/files';
 import { isShardIndex } from '../../shard-names.js';
 import { chooseStateDict } from './choice.js';
+import { joinedShapes } from './derived.js';
 import { fileKind, foundDict } from './file.js';
 import { type ModuleWords, moduleWords } from './module-words.js';
 import { telling } from './read.js';
@@ -39,7 +40,13 @@ function modulesOf(file: TorchCheckpoint, key: string | undefined): ModuleWords 
   const dicts = file.stateDicts.map(foundDict);
   if (dicts.every(({ modules }) => modules === undefined)) return undefined;
   try {
-    return moduleWords(chooseStateDict(dicts, telling, key));
+    const choice = chooseStateDict(dicts, telling, key);
+    const shapes = Array.from(
+      choice.names,
+      ([name, stored]) => [name, choice.dict.shapes.get(stored) ?? []] as const,
+    );
+    // Of other models nothing is known, and reading the weights says so.
+    return telling.isModel(joinedShapes(new Map(shapes))) ? moduleWords(choice) : undefined;
   } catch {
     return undefined;
   }

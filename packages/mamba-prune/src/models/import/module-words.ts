@@ -30,6 +30,8 @@ export interface ModuleWords {
   readonly attention: AttentionWords | undefined;
   /** What each norm adds to the variance. */
   readonly norms: readonly Word<number>[];
+  /** The functions between the layers of each MLP: `gelu`, and `gelu approximated by tanh`. */
+  readonly activations: readonly Word<string>[];
 }
 
 /** @returns undefined for what is no pickled module */
@@ -39,12 +41,13 @@ export function moduleWords({ dict, names }: Choice<FoundDict>): ModuleWords | u
   const stored = [...names.values()];
   const root = rootOf(names);
   const inputs = inputWidths(stored, dict.shapes);
-  const parts = Array.from(modules, ([path, module]) => ({ path, at: joined(dict.key, path), module }));
+  const parts = Array.from(modules, ([path, module]) => ({
+    path,
+    at: joined(dict.key, path),
+    module,
+  }));
   const own = parts.filter(({ path }) => inputs.has(path) && isInside(path, root));
-  const around = [
-    ...tellingParts.map((part) => root + part),
-    ...modulesAround(root).reverse(),
-  ];
+  const around = [...tellingParts.map((part) => root + part), ...modulesAround(root).reverse()];
   return {
     modelType: parts.flatMap(({ module }) => modelType(module)).at(0),
     holders: around.flatMap((path) => {
@@ -53,9 +56,12 @@ export function moduleWords({ dict, names }: Choice<FoundDict>): ModuleWords | u
     }),
     attention: attentionWords(own, inputs),
     norms: own.flatMap(({ at, module }) => {
-      const eps = /norm/i.test(module.type.replace(/^.*\./, '')) ? module.setting('eps') : undefined;
+      const eps = /norm/i.test(module.type.replace(/^.*\./, ''))
+        ? module.setting('eps')
+        : undefined;
       return typeof eps === 'number' ? [{ value: eps, at: joined(at, 'eps') }] : [];
     }),
+    activations: parts.filter(({ path }) => isInside(path, root)).flatMap(activationWord),
   };
 }
 
@@ -137,6 +143,17 @@ function attentionWords(
   if (sameWidth && headDim !== undefined) return { headDim };
   const counts = new Map(attentions.map((other) => [other.heads.value, other.heads.at]));
   return { differing: listed(Array.from(counts, ([count, at]) => `${count} heads (${at})`)) };
+}
+
+/** Modules of an MLP that are no layers with weights, in the names of all libraries that are read. */
+const betweenLayers = /(?:^|\.)(?:mlp|intermediate)\.[^.]+$/;
+
+function activationWord({ path, at, module }: Part): Word<string>[] {
+  const name = module.type.replace(/^.*\./, '').replace(/Activation$/, '');
+  if (!betweenLayers.test(path) || !/(?:elu|silu|swish|mish|tanh|sigmoid)$/i.test(name)) return [];
+  const approximate = module.setting('approximate') ?? 'none';
+  const how = approximate === 'none' ? '' : ` approximated by ${String(approximate)}`;
+  return [{ value: name.toLowerCase() + how, at }];
 }
 
 /** The first of these that is a number of things. */
