@@ -43,9 +43,9 @@ def randomise(model):
     return model.eval()
 
 
-def case(name, model, wrap=lambda model: model, **read):
+def case(name, model, wrap=lambda model: model, side=32, **read):
     # Small values make the eps of a norm seen.
-    x = 0.01 * torch.randn(2, 3, 32, 32)
+    x = 0.01 * torch.randn(2, 3, side, side)
     randomise(model)
     with torch.no_grad():
         y = model(x)
@@ -87,7 +87,7 @@ def pruned(heads, **kwargs):
 # 192 wide, where vit_tiny has 3 heads of 64.
 timm_read = {"arch": "vit_tiny", "headDim": 32}
 prepared = {"mean": [0.5, 0.5, 0.5], "preprocessing": {"interpolation": "bicubic", "cropShare": 0.9}}
-case("timm_six_heads", vit(num_heads=6), config=timm_read, info=prepared)
+case("timm_six_heads", vit(num_heads=6, depth=12), config=timm_read, info=prepared)
 eps = functools.partial(torch.nn.LayerNorm, eps=1e-3)
 case("timm_eps", vit(norm_layer=eps), config={"headDim": 64, "eps": 1e-3}, info=prepared)
 case(
@@ -97,6 +97,8 @@ case(
     config=timm_read,
     info=prepared,
 )
+resnet = timm.create_model("resnet18.a1_in1k", num_classes=5)
+case("timm_resnet", resnet, side=224, config={"arch": "resnet18", "imageSize": 224})
 heads = models.VisionTransformer(32, 16, 2, 6, 192, 768, num_classes=5)
 case("torchvision_six_heads", heads, config={"headDim": 32})
 sizes = {
