@@ -7,6 +7,7 @@
 export { PickledArray, readArrayPickle } from '../torch-save/array-pickle.js';
 export type { PickleValue } from '../torch-save/values.js';
 export { TorchCheckpoint } from '../torch-save/checkpoint.js';
+export type { PickledModule } from '../torch-save/module.js';
 export type { PlainValue } from '../torch-save/plain.js';
 export type { StoredStateDict, UnreadableTensor } from '../torch-save/state-dicts.js';
 export type { TorchTensor } from '../torch-save/torch-tensor.js';

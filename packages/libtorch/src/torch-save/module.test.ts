@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { FormatError, loadTorchSave } from '../index.js';
-import { isModule, moduleTensors } from './module.js';
+import { TorchCheckpoint } from './checkpoint.js';
+import { type PickledModule, isModule, moduleTensors } from './module.js';
 import { type PickleValue, PythonObject } from './values.js';
 
 const fixture = (name: string): string =>
@@ -31,6 +32,27 @@ describe('a whole module that was pickled', () => {
     expect([...tensors.keys()].sort()).toEqual([...names, 'bn.num_batches_tracked', 'kept'].sort());
     expect(tensors.get('conv.weight')?.toNumbers()).toEqual([0.5, 0.5]);
     expect(tensors.get('kept')?.toNumbers()).toEqual([0, 1]);
+  });
+
+  it('says what its modules have in attributes that are data', async () => {
+    const file = await TorchCheckpoint.open(fixture('modules.pt'), {
+      onUnknownGlobal: 'placeholder',
+    });
+    try {
+      const [dict] = file.stateDicts;
+      const { modules = new Map<string, PickledModule>() } = dict ?? {};
+      expect([...modules.keys()]).toEqual(['', 'module', 'module.conv', 'module.bn']);
+      const norm = modules.get('module.bn');
+      expect(norm?.type).toBe('torch.nn.modules.batchnorm.BatchNorm2d');
+      expect([norm?.setting('eps'), norm?.setting('affine')]).toEqual([1e-5, true]);
+      const block = modules.get('module');
+      expect(block?.attribute('hidden')).toEqual([[0, 1, 2, 3]]);
+      // Lists are no settings, what is not there is neither, and names of modules are no attributes.
+      expect([block?.setting('hidden'), block?.setting('eps')]).toEqual([undefined, undefined]);
+      expect(block?.attribute('conv')).toBeUndefined();
+    } finally {
+      file.close();
+    }
   });
 
   it('is refused unless placeholders are asked for, because its class is not known', async () => {

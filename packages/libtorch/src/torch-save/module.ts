@@ -1,5 +1,6 @@
 // The tensors of a pickled torch.nn.Module, as its state_dict() would list them. No code of its class is run.
 import { FormatError } from '../errors.js';
+import { type PlainValue, plainValue } from './plain.js';
 import { tensorOf } from './tensor-of.js';
 import type { TorchTensor } from './torch-tensor.js';
 import { describe } from './unpickler.js';
@@ -8,8 +9,23 @@ import { OtherTensor, type PickleValue, PythonObject } from './values.js';
 /** Modules in modules; real ones have about ten levels. */
 const maxDepth = 200;
 
+/** A module of a pickled one, for what its attributes say that no tensor tells: the number of heads, the eps of a norm. */
+export interface PickledModule {
+  /** Its class: `torch.nn.modules.normalization.LayerNorm`. */
+  readonly type: string;
+  /** An attribute that is a number, a text or a truth value. */
+  setting(name: string): boolean | number | string | undefined;
+  /**
+   * Any attribute, as `TorchCheckpoint.plainEntry` gives entries: a dict, or the attributes of an object.
+   * @throws FormatError if the bytes of a small tensor are damaged
+   */
+  attribute(name: string): PlainValue | undefined;
+}
+
 /** What was found under one module. */
 export interface ModuleTensors {
+  /** Itself under '', and all in it by their paths, `blocks.0.attn`. */
+  readonly modules: Map<string, PickledModule>;
   readonly tensors: Map<string, TorchTensor>;
   readonly unreadable: Map<string, OtherTensor>;
   /** Parameters and buffers that are no tensors, with what they are. */
@@ -38,6 +54,7 @@ export function moduleTensors(
   budget: { left: number },
 ): ModuleTensors {
   const result: ModuleTensors = {
+    modules: new Map(),
     tensors: new Map(),
     unreadable: new Map(),
     others: new Map(),
@@ -65,6 +82,7 @@ function collect(
     budget.left -= 1;
     if (budget.left < 0) fail('of far too many names');
   };
+  result.modules.set(prefix.slice(0, -1), pickledModule(module));
   const leftOut = items(member(module, '_non_persistent_buffers_set'));
   for (const [name, value] of [
     ...entries(member(module, '_parameters')),
@@ -84,6 +102,17 @@ function collect(
     }
   }
 }
+
+const pickledModule = (module: PythonObject): PickledModule => ({
+  type: module.global,
+  setting: (name) => {
+    const value = member(module, name);
+    return typeof value === 'boolean' || typeof value === 'number' || typeof value === 'string'
+      ? value
+      : undefined;
+  },
+  attribute: (name) => plainValue(member(module, name) ?? undefined),
+});
 
 function member(module: PythonObject, name: string): PickleValue {
   return module.state instanceof Map ? (module.state.get(name) ?? null) : null;

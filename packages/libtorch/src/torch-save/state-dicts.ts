@@ -1,5 +1,5 @@
 // All state dicts that a checkpoint holds, wherever they are.
-import { isModule, moduleTensors } from './module.js';
+import { type PickledModule, isModule, moduleTensors } from './module.js';
 import { tensorOf } from './tensor-of.js';
 import type { TorchTensor } from './torch-tensor.js';
 import { describe } from './unpickler.js';
@@ -27,6 +27,8 @@ export interface StoredStateDict {
   readonly others: ReadonlyMap<string, string>;
   /** Of a whole module that was pickled: its class. */
   readonly module?: string;
+  /** Of a whole module that was pickled: itself under '', and all in it by their paths, `blocks.0.attn`. */
+  readonly modules?: ReadonlyMap<string, PickledModule>;
 }
 
 /** A state dict may lie in a wrapper in a wrapper; deeper is something else (or a cycle). */

@@ -23,6 +23,8 @@ export interface ModelCardConfig {
   readonly arch?: string;
   /** Of a ViT, before it was ever pruned. */
   readonly heads?: number;
+  /** Of a ViT: width of a head, where heads are fewer or narrower than they were. */
+  readonly headDim?: number;
   /** Of a ViT: what its classifier reads. */
   readonly pooling?: VitPooling;
   /** Side of the images in pixels. */

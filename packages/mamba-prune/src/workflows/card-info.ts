@@ -95,7 +95,7 @@ function misfit(
 const fits = <T>(list: readonly T[] | undefined, length: number): list is readonly T[] =>
   list?.length === length;
 
-export const hintNames = ['arch', 'heads', 'pooling', 'eps', 'imageSize'] as const;
+export const hintNames = ['arch', 'heads', 'headDim', 'pooling', 'eps', 'imageSize'] as const;
 
 export type HintName = (typeof hintNames)[number];
 

@@ -18,7 +18,9 @@ function plain(value: unknown): PlainValue {
 }
 
 const cardOf = (top: object) =>
-  checkpointCard(new CheckpointWords(plain(top) as ReadonlyMap<string, PlainValue>));
+  checkpointCard({
+    words: new CheckpointWords(plain(top) as ReadonlyMap<string, PlainValue>),
+  });
 
 describe('checkpointCard', () => {
   it.each<[object, object, string]>([
@@ -141,5 +143,50 @@ describe('a checkpoint that says what its weights are', () => {
     await expect(openModelFile(path, { dModel: 24 })).rejects.toThrow(
       /arch vit_tiny: so says the entry "args\.model" of the file; heads 6: so says the entry "hyper_parameters\.num_heads"/,
     );
+  });
+});
+
+describe('a whole model that was pickled', () => {
+  const fixture = fileURLToPath(
+    new URL('../models/fixtures/checkpoint-module.pt', import.meta.url),
+  );
+
+  it('is opened with what its modules say, which goes before the settings of the script', async () => {
+    const { model, info, assumed, notes } = await openModelFile(fixture);
+    expect(model.config).toMatchObject({ arch: 'vit_tiny', headDim: 2, imageSize: 8, eps: 1e-3 });
+    model.dispose();
+    expect(info).toMatchObject({
+      mean: [0.5, 0.4, 0.3],
+      std: [0.25, 0.25, 0.5],
+      preprocessing: { interpolation: 'bicubic', cropShare: 0.9 },
+    });
+    expect(assumed).toEqual([]);
+    expect(notes).toContain(
+      'Taken from entries of the file itself: `arch` vit_tiny (model.module.pretrained_cfg.architecture), ' +
+        '`heads` 6 (model.module.blocks.0.attn.num_heads), `pooling` token (model.module.global_pool), ' +
+        "LayerNorm's eps 0.001 (model.module.blocks.0.norm1.eps), `mean` 0.5,0.4,0.3 (model.module.pretrained_cfg.mean), " +
+        '`std` 0.25,0.25,0.5 (model.module.pretrained_cfg.std), `interpolation` bicubic (model.module.pretrained_cfg.interpolation), ' +
+        '`cropShare` 0.9 (model.module.pretrained_cfg.crop_pct).',
+    );
+  });
+
+  it('gives way to what is said', async () => {
+    const { model } = await openModelFile(fixture, { heads: 3, eps: 1e-6 });
+    expect(model.config).toMatchObject({ headDim: 4 });
+    expect(model.config).not.toHaveProperty('eps');
+    model.dispose();
+  });
+
+  it('goes before what lies beside it', async () => {
+    const beside = mkdtempSync(join(tmpdir(), 'mp-pickled-'));
+    const path = join(beside, 'model.pt');
+    copyFileSync(fixture, path);
+    const config = { num_attention_heads: 2, layer_norm_eps: 1e-12, id2label: { 0: 'x', 1: 'y' } };
+    writeFileSync(join(beside, 'config.json'), JSON.stringify(config));
+    const { model, info } = await openModelFile(path);
+    rmSync(beside, { recursive: true });
+    expect(model.config).toMatchObject({ headDim: 2, eps: 1e-3 });
+    expect(info.classes).toEqual(['x', 'y']);
+    model.dispose();
   });
 });

@@ -7,7 +7,8 @@ import {
   cardHints,
   cardObstacles,
 } from '../hub/model-card-family.js';
-import { CheckpointWords, type Word } from '../models/import/words.js';
+import type { FileWords } from '../models/import/file-words.js';
+import type { CheckpointWords, Word } from '../models/import/words.js';
 
 /** How `from` of a card calls an entry of the file itself. */
 const entryOfFile = (at: string): string => `the entry "${at}" of the file`;
@@ -22,26 +23,35 @@ export interface CheckpointCard {
   readonly obstacles: readonly CardObstacle[];
 }
 
-export function checkpointCard(words: CheckpointWords): CheckpointCard {
+export function checkpointCard({ words, modules }: FileWords): CheckpointCard {
   const named = words.find('architecture', archNamed);
   const architecture = named?.value;
   const arch = architecture === undefined ? undefined : archOfCard(architecture);
   const pool = words.find('globalPool', text);
   const activation = words.find('activation', text);
+  const hiddenActivation = words.find('hiddenActivation', text);
   const json = {
     architecture,
+    model_type: modules?.modelType,
+    hidden_act: hiddenActivation?.value,
+    layer_type: words.find('layerType', text)?.value,
+    downsample_in_bottleneck: words.find('strideFirst', flag)?.value,
     global_pool: pool?.value,
     model_args: { act_layer: activation?.value },
   };
   const hints = cardHints(json, arch);
-  const heads = words.find('heads', count);
+  // What attentions compute with goes before what a configuration beside them says.
+  const { heads, headDim } = modules?.attention ?? { heads: words.find('heads', count) };
   const { mean, std } = normalisation(words);
   const found: { readonly [K in Entry]: Word<NonNullable<ModelCardConfig[K]>> | undefined } = {
     arch: of(arch, named),
     // The number itself goes before what a name stands for.
-    heads: heads ?? of(hints.heads, named),
+    heads: modules?.attention ? heads : (heads ?? of(hints.heads, named)),
+    headDim,
     pooling: of(hints.pooling, pool),
     imageSize: words.find('imageSize', side),
+    layerNormEps: modules?.norms[0] ?? words.find('normEps', positive),
+    activation: hiddenActivation,
     classes:
       words.find('classes', texts) ??
       words.find('classIndices', byIndex) ??
@@ -71,14 +81,20 @@ export function checkpointCard(words: CheckpointWords): CheckpointCard {
 
 /** What the checkpoint says of itself goes before what lies beside it, which may be of other weights. */
 export function withCheckpointCard(card: ModelCardConfig, own: ModelCardConfig): ModelCardConfig {
-  return { ...card, ...own, from: { ...card.from, ...own.from } };
+  const { heads, ...beside } = card;
+  // Heads that were removed since are still counted in a file beside them.
+  const counted = own.headDim === undefined && heads !== undefined ? { heads } : {};
+  return { ...beside, ...counted, ...own, from: { ...card.from, ...own.from } };
 }
 
 type Entry =
   | 'arch'
   | 'heads'
+  | 'headDim'
   | 'pooling'
   | 'imageSize'
+  | 'layerNormEps'
+  | 'activation'
   | 'classes'
   | 'mean'
   | 'std'
@@ -104,6 +120,12 @@ function archNamed(value: PlainValue): string | undefined {
 
 const count = (value: PlainValue): number | undefined =>
   typeof value === 'number' && Number.isInteger(value) && value > 0 ? value : undefined;
+
+const flag = (value: PlainValue): boolean | undefined =>
+  typeof value === 'boolean' ? value : undefined;
+
+const positive = (value: PlainValue): number | undefined =>
+  typeof value === 'number' && value > 0 ? value : undefined;
 
 const texts = (value: PlainValue): readonly string[] | undefined =>
   Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string')

@@ -9,7 +9,7 @@ import { originOf } from '../hub/origin.js';
 import type { CardObstacle } from '../hub/model-card-family.js';
 import { familyNamed } from '../models/families.js';
 import type { ImageModel } from '../models/image-model.js';
-import { wordsIn } from '../models/import/file.js';
+import { wordsIn } from '../models/import/file-words.js';
 import { type ImportOptions, type ImportedModel, importModel } from '../models/import/model.js';
 import { ownSizes } from '../models/import/read.js';
 import { type ModelInfo, isModelFile, loadModel } from '../models/model-file.js';
@@ -17,6 +17,7 @@ import { printableLine } from '../printable.js';
 import { type HintName, entryOf, hintNames, takenFrom, whereOf, written } from './card-info.js';
 import { checkpointCard, withCheckpointCard } from './checkpoint-card.js';
 import { checkKnown, describedCard } from './known-weights.js';
+import { checkHeads, checkModules } from './module-checks.js';
 import { assumedIn, sameInfo } from './same-info.js';
 
 export interface OpenedModelFile {
@@ -67,12 +68,15 @@ function toldOfCache(file: string, error: unknown): unknown {
 }
 
 async function openImported(path: string, said: ImportOptions): Promise<OpenedModelFile> {
-  const own = checkpointCard(await wordsIn(path));
+  const words = await wordsIn(path, said.key);
+  checkHeads(path, words.modules, said);
+  const own = checkpointCard(words);
   const card = withCheckpointCard(describedCard(path), own.card);
   const given = { ...hintsOf(card, said), ...defined(said) };
   const { imported, hints } = await importWith(path, given, card, said);
   try {
     checkActivation(path, imported.model, card);
+    checkModules(path, imported.model, words.modules, said);
     checkObstacles(path, imported.model, own.obstacles, 'file');
     checkObstacles(path, imported.model, obstaclesBeside(path), 'config.json beside it');
     checkKnown(path, imported.model, said);
@@ -142,14 +146,16 @@ function openOurs(path: string, said: ImportOptions): OpenedModelFile {
 
 /** What importing itself has use for; sizes that shapes tell are not among it. */
 function hintsOf(
-  { arch, heads, pooling, layerNormEps }: ModelCardConfig,
+  { arch, heads, headDim, pooling, layerNormEps }: ModelCardConfig,
   said: ImportOptions,
 ): ImportOptions {
   // A card of another architecture than the one that was named is not that of the weights.
   const isOther = said.arch !== undefined && arch !== undefined && said.arch !== arch;
   // Only a ViT has heads; in a ResNet's card such an entry is of something else.
-  const eps = heads === undefined ? undefined : layerNormEps;
-  const sizes = { arch, heads, pooling, eps };
+  const eps = heads === undefined && headDim === undefined ? undefined : layerNormEps;
+  // The number that is said is of heads as wide as it makes them.
+  const width = said.heads === undefined ? headDim : undefined;
+  const sizes = { arch, heads, headDim: width, pooling, eps };
   return isOther ? {} : defined(sizes);
 }
 
@@ -221,7 +227,7 @@ async function importAnother(
     !Object.hasOwn(familyNamed(model.config).options, 'heads');
   for (const [names, fits] of [
     [['arch'], isOfFamily],
-    [['heads', 'pooling', 'eps'], hasNoHeads],
+    [['heads', 'headDim', 'pooling', 'eps'], hasNoHeads],
   ] as const) {
     if (!names.some((name) => own.includes(name))) continue;
     const found = await ifPossible(importSized(path, without(...names), card));
@@ -278,7 +284,7 @@ function checkActivation(path: string, { config }: ImageModel, card: ModelCardCo
   const usual = layout?.card?.activation;
   if (usual === undefined || activation === undefined || activation === usual) return;
   throw new FormatError(
-    `${path}: got a ${title} whose neurons compute ${printableLine(activation)} (hidden_act in the ${from.activation ?? ''} beside it), ` +
+    `${path}: got a ${title} whose neurons compute ${printableLine(activation)} (hidden_act in ${whereOf(from.activation ?? '')}), ` +
       `expected ${usual}, which is the only one that there is.`,
   );
 }

@@ -1,7 +1,11 @@
 // Which of the weights in a file are meant: a checkpoint may hold several state dicts, and a state dict
 // several models under prefixes of their own.
 import { FormatError } from '@mamba-prune/libtorch';
-import { type UnreadableTensor, stateDictRank } from '@mamba-prune/libtorch/files';
+import {
+  type PickledModule,
+  type UnreadableTensor,
+  stateDictRank,
+} from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
 import { listed } from '../config-checks.js';
 import { type ClassifierNames, withClassifier } from './apart-classifier.js';
@@ -20,6 +24,8 @@ export interface FoundDict {
   readonly others?: ReadonlyMap<string, string>;
   /** Of a whole module that was pickled: its class. */
   readonly module?: string | undefined;
+  /** All modules in it by their paths. */
+  readonly modules?: ReadonlyMap<string, PickledModule> | undefined;
 }
 
 export interface Choice<D extends FoundDict> {

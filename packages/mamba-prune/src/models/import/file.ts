@@ -72,26 +72,6 @@ export async function openWeights(path: string, kind: FileKind): Promise<Weights
   }
 }
 
-/**
- * What a file of torch.save says beside its weights. Other files say nothing, and damaged ones neither: reading the weights says why.
- */
-export async function wordsIn(path: string): Promise<CheckpointWords> {
-  const none = new CheckpointWords(new Map());
-  if (isShardIndex(path)) return none;
-  if (!['torch-zip', 'torch-legacy'].includes(fileKind(path).format)) return none;
-  let file: TorchCheckpoint;
-  try {
-    file = await TorchCheckpoint.open(path, { onUnknownGlobal: 'placeholder' });
-  } catch {
-    return none;
-  }
-  try {
-    return CheckpointWords.of(file);
-  } finally {
-    file.close();
-  }
-}
-
 function safetensorsWeights(path: string): WeightsFile {
   const file = SafetensorsFile.open(path);
   const shapes = new Map(file.names().map((name) => [name, file.info(name).shape]));
@@ -166,6 +146,15 @@ interface Part {
 const shapesOf = ({ dict, names }: Part): [name: string, shape: readonly number[]][] =>
   [...dict.shapes].filter(([name]) => names.has(name));
 
+/** A state dict of a file of torch.save, to be chosen. */
+export function foundDict(dict: StoredStateDict): FoundDict {
+  const { key, tensors, unreadable, others, module, modules } = dict;
+  const shapes = new Map(
+    [...tensors, ...unreadable].map(([name, { shape = [] }]) => [name, shape]),
+  );
+  return { key, shapes, unreadable, others, module, modules };
+}
+
 async function torchWeights(path: string): Promise<WeightsFile> {
   // Checkpoints hold the script's own objects too; only tensors are taken, and nothing is run.
   const file = await TorchCheckpoint.open(path, { onUnknownGlobal: 'placeholder' });
@@ -176,15 +165,7 @@ async function torchWeights(path: string): Promise<WeightsFile> {
         'Save model.state_dict(): what an optimizer keeps is no model.',
     );
   }
-  const stored = new Map<FoundDict, StoredStateDict>(
-    file.stateDicts.map((dict) => {
-      const { key, tensors, unreadable, others, module } = dict;
-      const shapes = new Map(
-        [...tensors, ...unreadable].map(([name, { shape = [] }]) => [name, shape]),
-      );
-      return [{ key, shapes, unreadable, others, module }, dict];
-    }),
-  );
+  const stored = new Map(file.stateDicts.map((dict) => [foundDict(dict), dict] as const));
   return {
     dicts: [...stored.keys()],
     args: CheckpointWords.of(file).scriptArguments,

@@ -13,7 +13,7 @@ import { joinParts } from './derived.js';
 import { fileKind, openWeights } from './file.js';
 import { type SaidInfo, infoOf } from './info.js';
 import type { LayoutOptions, ScriptArguments, Shapes } from './layout.js';
-import { classifierNames, isKnownLayout, readModel } from './read.js';
+import { readModel, telling } from './read.js';
 import { type ModelInfo, isModelFile, loadModel } from '../model-file.js';
 import { familyNamed, modelOptions, readingOptions } from '../families.js';
 import { createModelFromConfig } from '../registry.js';
@@ -245,9 +245,6 @@ const unexpectedAdvice = (problems: string): string =>
     ? '. If the forward pass does not read what is unexpected, save the file without it. If it does, the model is another one, ' +
       'which a plugin can define (`loadPlugin`, docs/extend.md).'
     : '';
-
-/** What tells one state dict from another. */
-const telling = { isModel: isKnownLayout, classifierNames };
 
 const shapesOf = (tensors: ReadonlyMap<string, Tensor>): Shapes =>
   new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));

@@ -7,6 +7,7 @@ import type { Family, Sizes } from '../family.js';
 import type { ModelConfigBase } from '../image-model.js';
 import type { ModelOptions } from '../model-options.js';
 import type { ClassifierNames } from './apart-classifier.js';
+import type { Telling } from './choice.js';
 import { refuseNamedVariants, refuseOtherModels } from './other-models.js';
 import type { Layout, LayoutOptions, ReadModel, ScriptArguments, Shapes } from './layout.js';
 
@@ -84,6 +85,9 @@ export function isKnownLayout(shapes: Shapes): boolean {
 export function classifierNames(shapes: Shapes): ClassifierNames | undefined {
   return recognised(shapes)?.layout.classifier?.(shapes);
 }
+
+/** What tells one state dict from another. */
+export const telling: Telling = { isModel: isKnownLayout, classifierNames };
 
 interface ReadableFamily {
   readonly family: Family;

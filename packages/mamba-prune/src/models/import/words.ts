@@ -15,6 +15,7 @@ const holders = [
   'model_args',
   'model_kwargs',
   'model_config',
+  '_model_args',
   'pretrained_cfg',
   'default_cfg',
   'data_config',
@@ -40,6 +41,10 @@ export const wordNames = {
   ],
   globalPool: ['global_pool', 'gp'],
   activation: ['act_layer'],
+  hiddenActivation: ['hidden_act'],
+  layerType: ['layer_type'],
+  strideFirst: ['downsample_in_bottleneck'],
+  normEps: ['layer_norm_eps'],
   heads: ['num_heads', 'num_attention_heads', 'n_heads', 'heads'],
   imageSize: ['img_size', 'image_size', 'imgsz', 'input_size', 'val_crop_size', 'resolution'],
   classes: [
@@ -61,13 +66,18 @@ export const wordNames = {
 
 export type WordName = keyof typeof wordNames;
 
+/** All names of entries that are looked at. */
+export const knownNames: readonly string[] = [...holders, ...Object.values(wordNames).flat()];
+
 /** Something that was said, and where: `args.model`. */
 export interface Word<T> {
   readonly value: T;
   readonly at: string;
 }
 
-interface Holder {
+/** Where there are entries: the top of the file, a dict in it, or the attributes of a module. */
+export interface Holder {
+  /** What comes before their names, a point at the end; '' for nothing. */
   readonly path: string;
   readonly entries: ReadonlyMap<string, PlainValue>;
 }
@@ -76,23 +86,32 @@ interface Holder {
 export class CheckpointWords {
   readonly #holders: readonly Holder[];
 
-  /** @param top - entries at the top of the file; others than those that are known by name are not looked at */
-  constructor(top: ReadonlyMap<string, PlainValue>) {
-    this.#holders = [{ path: '', entries: top }, ...held({ path: '', entries: top }, 1)];
-  }
-
-  /** @param file - none of another program has any */
-  static of(file: TorchCheckpoint): CheckpointWords {
-    const names = [...holders, ...Object.values(wordNames).flat()];
-    const found = names.flatMap((name) => {
-      const value = file.plainEntry(name);
-      return value === undefined ? [] : [[name, value] as const];
-    });
-    return new CheckpointWords(new Map(found));
+  /**
+   * @param top - entries at the top of the file; others than those that are known by name are not looked at
+   * @param modules - attributes of modules, which go before
+   */
+  constructor(top: ReadonlyMap<string, PlainValue>, modules: readonly Holder[] = []) {
+    this.#holders = [...modules, { path: '', entries: top }].flatMap((holder) => [
+      holder,
+      ...held(holder, 1),
+    ]);
   }
 
   /**
-   * The first entry of such a name that can be what is looked for; those at the top go before those in dicts.
+   * @param file - none of another program has any
+   * @param modules - as for the constructor
+   */
+  static of(file: TorchCheckpoint, modules?: readonly Holder[]): CheckpointWords {
+    const found = knownNames.flatMap((name) => {
+      const value = file.plainEntry(name);
+      return value === undefined ? [] : [[name, value] as const];
+    });
+    return new CheckpointWords(new Map(found), modules);
+  }
+
+  /**
+   * The first entry of such a name that can be what is looked for; those of modules go before those of the file, and those at
+   * the top of either before those in dicts.
    * @param parse - undefined for what cannot be it
    */
   find<T>(name: WordName, parse: (value: PlainValue) => T | undefined): Word<T> | undefined {

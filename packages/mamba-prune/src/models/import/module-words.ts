@@ -1,0 +1,168 @@
+// What the modules of a whole pickled model say that no tensor tells: heads of attentions, eps of norms, and what libraries keep
+// in attributes of the model (`pretrained_cfg` of timm, `config` of transformers). Attributes are data: no code is run.
+import type { PickledModule, PlainValue } from '@mamba-prune/libtorch/files';
+import { listed } from '../config-checks.js';
+import type { Choice, FoundDict } from './choice.js';
+import { type Holder, type Word, knownNames, wordNames } from './words.js';
+
+/** Width of a head, as timm and torch and as older versions of transformers call it. */
+const headDimNames = ['head_dim', 'attention_head_size'] as const;
+
+/** Modules of the model that know more of it than itself: timm's `patch_embed` has the size of the images. */
+const tellingParts = ['patch_embed'] as const;
+
+/** What attentions say of their heads. One of the three is there. */
+export interface AttentionWords {
+  /** Of every attention. */
+  readonly heads?: Word<number>;
+  /** Of every head, where heads were removed or made narrower. */
+  readonly headDim?: Word<number>;
+  /** Where neither holds for all: `3 heads (blocks.0.attn.num_heads) and 6 heads (blocks.1.attn.num_heads)`. */
+  readonly differing?: string;
+}
+
+export interface ModuleWords {
+  /** What transformers calls models of this type, `vit`; undefined for modules of others. */
+  readonly modelType: string | undefined;
+  /** Attributes of the model, then of the modules around it. */
+  readonly holders: readonly Holder[];
+  /** Undefined for a model whose modules name no heads. */
+  readonly attention: AttentionWords | undefined;
+  /** What each norm adds to the variance. */
+  readonly norms: readonly Word<number>[];
+  /** The functions between the layers of each MLP: `gelu`, and `gelu approximated by tanh`. */
+  readonly activations: readonly Word<string>[];
+}
+
+/** @returns undefined for what is no pickled module */
+export function moduleWords({ dict, names }: Choice<FoundDict>): ModuleWords | undefined {
+  const { modules } = dict;
+  if (modules === undefined) return undefined;
+  const stored = [...names.values()];
+  const root = rootOf(names);
+  const inputs = inputWidths(stored, dict.shapes);
+  const parts = Array.from(modules, ([path, module]) => ({
+    path,
+    at: joined(dict.key, path),
+    module,
+  }));
+  const own = parts.filter(({ path }) => inputs.has(path) && isInside(path, root));
+  const around = [...tellingParts.map((part) => root + part), ...modulesAround(root).reverse()];
+  return {
+    modelType: parts.flatMap(({ module }) => modelType(module)).at(0),
+    holders: around.flatMap((path) => {
+      const module = modules.get(path);
+      return module === undefined ? [] : [holderOf(module, joined(dict.key, path))];
+    }),
+    attention: attentionWords(own, inputs),
+    norms: own.flatMap(({ at, module }) => {
+      const eps = /norm/i.test(module.type.replace(/^.*\./, ''))
+        ? module.setting('eps')
+        : undefined;
+      return typeof eps === 'number' ? [{ value: eps, at: joined(at, 'eps') }] : [];
+    }),
+    activations: parts.filter(({ path }) => isInside(path, root)).flatMap(activationWord),
+  };
+}
+
+const modelType = ({ type }: PickledModule): string[] =>
+  /^transformers\.models\.(\w+)\./.exec(type)?.slice(1) ?? [];
+
+interface Part {
+  /** In the pickled module. */
+  readonly path: string;
+  /** In the file. */
+  readonly at: string;
+  readonly module: PickledModule;
+}
+
+/** What the file has before the model's own names, a point at the end; '' for nothing. */
+function rootOf(names: ReadonlyMap<string, string>): string {
+  for (const [name, stored] of names) {
+    const root = stored.slice(0, stored.length - name.length);
+    if (stored.endsWith(name) && /^$|\.$/.test(root)) return root;
+  }
+  return '';
+}
+
+const isInside = (path: string, root: string): boolean =>
+  path.startsWith(root) && path !== root.slice(0, -1);
+
+/** The modules that a name lies in, from the outermost, which is ''. */
+function modulesAround(name: string): string[] {
+  const steps = name.split('.').slice(0, -1);
+  return ['', ...steps.map((_, at) => steps.slice(0, at + 1).join('.'))];
+}
+
+/** By the module that weights of the model lie in: the inputs of the first matrix in it. */
+function inputWidths(
+  stored: readonly string[],
+  shapes: FoundDict['shapes'],
+): Map<string, number | undefined> {
+  const widths = new Map<string, number | undefined>();
+  for (const name of stored) {
+    const shape = shapes.get(name) ?? [];
+    for (const path of modulesAround(name)) {
+      widths.set(path, widths.get(path) ?? (shape.length === 2 ? shape[1] : undefined));
+    }
+  }
+  return widths;
+}
+
+const joined = (...steps: string[]): string => steps.filter((step) => step !== '').join('.');
+
+function holderOf(module: PickledModule, at: string): Holder {
+  const entries = knownNames.flatMap((name): [string, PlainValue][] => {
+    const value = module.attribute(name);
+    return value === undefined ? [] : [[name, value]];
+  });
+  return { path: at === '' ? '' : `${at}.`, entries: new Map(entries) };
+}
+
+function attentionWords(
+  parts: readonly Part[],
+  inputs: ReadonlyMap<string, number | undefined>,
+): AttentionWords | undefined {
+  const counted = parts.flatMap((part) => {
+    const heads = setting(part, wordNames.heads);
+    return heads === undefined ? [] : [{ ...part, heads, headDim: setting(part, headDimNames) }];
+  });
+  // A block may name the heads of the attention in it.
+  const outer = new Set(counted.flatMap(({ path }) => modulesAround(path)));
+  const attentions = counted.filter(({ path }) => !outer.has(path));
+  const [first] = attentions;
+  if (first === undefined) return undefined;
+  const { heads, headDim } = first;
+  const sameHeads = attentions.every((other) => other.heads.value === heads.value);
+  const sameWidth = attentions.every((other) => other.headDim?.value === headDim?.value);
+  const isWhole = attentions.every(
+    ({ path, ...own }) =>
+      own.headDim === undefined || own.heads.value * own.headDim.value === inputs.get(path),
+  );
+  if (sameHeads && (isWhole || !sameWidth)) return { heads };
+  if (sameWidth && headDim !== undefined) return { headDim };
+  const counts = new Map(attentions.map((other) => [other.heads.value, other.heads.at]));
+  return { differing: listed(Array.from(counts, ([count, at]) => `${count} heads (${at})`)) };
+}
+
+/** Modules of an MLP that are no layers with weights, in the names of all libraries that are read. */
+const betweenLayers = /(?:^|\.)(?:mlp|intermediate)\.[^.]+$/;
+
+function activationWord({ path, at, module }: Part): Word<string>[] {
+  const name = module.type.replace(/^.*\./, '').replace(/Activation$/, '');
+  if (!betweenLayers.test(path) || !/(?:elu|silu|swish|mish|tanh|sigmoid)$/i.test(name)) return [];
+  const approximate = module.setting('approximate') ?? 'none';
+  const how = approximate === 'none' ? '' : ` approximated by ${String(approximate)}`;
+  return [{ value: name.toLowerCase() + how, at }];
+}
+
+/** The first of these that is a number of things. */
+function setting({ at, module }: Part, names: readonly string[]): Word<number> | undefined {
+  for (const name of names) {
+    const value = module.setting(name);
+    if (typeof value === 'number' && Number.isInteger(value) && value > 0) {
+      return { value, at: joined(at, name) };
+    }
+  }
+  return undefined;
+}
