@@ -41,7 +41,7 @@ export function checkFresh(folder: string, { overwrite, source }: CreateOptions)
   if (source !== undefined && wouldBeDeleted(folder, source)) {
     throw new RunFolderError(
       folder,
-      `RunFolder: ${folder} holds ${source}, which the new run begins with and \`overwrite\` would delete, expected another folder. ` +
+      `${folder} holds ${source}, which the new run begins with and \`overwrite\` would delete, expected another folder. ` +
         'Choose one.',
       { isUsage: true },
     );
@@ -82,9 +82,9 @@ function notEmpty(folder: string, found: readonly string[], hasRun: boolean): Ru
   return new RunFolderError(
     folder,
     hasRun
-      ? `RunFolder: ${folder} holds a run already, expected a new or empty folder. ` +
+      ? `${folder} holds a run already, expected a new or empty folder. ` +
           'Resume it (`resume`), delete it (`overwrite`), or choose another folder.'
-      : `RunFolder: ${folder} is not empty (${listed}) and is no run, expected a new or empty folder. ` +
+      : `${folder} is not empty (${listed}) and is no run, expected a new or empty folder. ` +
           'Choose another one.',
     { isUsage: true },
   );

@@ -315,7 +315,7 @@ function guarded<T>(folder: string, body: () => T): T {
   } catch (error) {
     if (error instanceof RunFolderError) throw error;
     if (error instanceof LockedError) throw lockedFolder(error);
-    throw new RunFolderError(folder, `RunFolder: cannot write ${folder}: ${systemReason(error)}`, {
+    throw new RunFolderError(folder, `cannot write ${folder}: ${systemReason(error)}`, {
       cause: error,
       isUsage: isWrongName(error),
     });
