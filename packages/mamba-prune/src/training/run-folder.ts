@@ -205,6 +205,11 @@ export class RunFolder {
     return this.#lock !== undefined;
   }
 
+  /** Whether this process made it, and did not open one that was there. */
+  get isNew(): boolean {
+    return this.#made !== undefined;
+  }
+
   /** The complete lines of metrics.jsonl. */
   readMetrics(): MetricsLine[] {
     return readMetricsFile(this.metricsPath);

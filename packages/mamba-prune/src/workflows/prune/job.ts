@@ -103,7 +103,7 @@ export async function openJob(
     });
   }
   if (dataset && (recipe.epochs > 0 || rsst) && control.autoBatch !== true) {
-    checkBatch(model, dataset, recipe.batchSize ?? 128, device);
+    checkBatch(model, dataset, recipe.batchSize ?? 128, control);
   }
   const regularizing =
     dataset && rsst ? optionsOf(regularizingRecipe(settings), dataset) : undefined;
