@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { boxedArgument, boxedNameOf } from '../boxed-models.js';
 import { originOf, originText } from '../hub/origin.js';
 import { refuseEmptyTexts } from './empty-texts.js';
+import { withoutClassName } from './class-names.js';
 import { inFlags } from './flag-spelling.js';
 import type { CommonOptions } from './options/common.js';
 import { relativePath } from '../shell.js';
@@ -121,7 +122,7 @@ export class Context<O extends CommonOptions = CommonOptions> {
   /** Something the user should know, on stderr; the same text once only. */
   note(said: string): void {
     // Parts of notes are messages of errors that were no reason to end.
-    const text = inFlags(said, this.flags, { isUsage: false });
+    const text = withoutClassName(inFlags(said, this.flags, { isUsage: false }));
     if (this.#noted.has(text)) return;
     this.#noted.add(text);
     const { colours } = this.progress;

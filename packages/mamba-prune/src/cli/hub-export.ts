@@ -17,7 +17,7 @@ import { interruptible } from './work.js';
 
 type HubContext = OnnxContext & Context<OnnxContext['options'] & HubFlags>;
 
-type Opened = Pick<OpenedModel, 'path' | 'model' | 'info' | 'facts'>;
+type Opened = Pick<OpenedModel, 'path' | 'model' | 'info' | 'isOurs' | 'facts'>;
 
 /** Writes the folder and says what is in it. Disposes of the model. */
 export async function exportFolder(context: HubContext, opened: Opened): Promise<void> {
@@ -50,9 +50,10 @@ export async function exportFolder(context: HubContext, opened: Opened): Promise
 /** The folder of `--out`, or nothing. */
 async function writeHubFolder(
   context: HubContext,
-  { model, info }: Pick<Opened, 'model' | 'info'>,
+  opened: Pick<Opened, 'model' | 'info' | 'isOurs'>,
 ): Promise<{ readonly written: HubFolder; readonly verifiedOn: string | null }> {
   const { options, progress } = context;
+  const { model, info } = opened;
   const { out, license, repo, verify } = options;
   const scanOp = scanOpOf(context, model);
   if (license === undefined) {
@@ -61,7 +62,7 @@ async function writeHubFolder(
     );
   }
   const { exportHubFolder } = await import('../export/hub-folder/write-folder.js');
-  const dataset = await datasetFor(context, model, info);
+  const dataset = await datasetFor(context, opened);
   const images = dataset && (await firstImages(dataset));
   const isAsked = options.dataset !== undefined || options.data !== undefined;
   const written = await interruptible(context, (signal) => {

@@ -10,6 +10,7 @@ import { families, familyNamed } from '../models/families.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import type { Context } from './context.js';
+import type { OpenedModel } from './open-model.js';
 import type { CommonOptions } from './options/common.js';
 import type { OnnxFlags } from './options/onnx.js';
 import { bytes, digits, percent, plural } from '../format.js';
@@ -42,9 +43,9 @@ export const accuracyImages = 2000;
 /** Writes the file, or fails and leaves none. */
 export async function writeOnnx(
   context: OnnxContext,
-  model: ImageModel,
-  info: ModelInfo,
+  opened: Pick<OpenedModel, 'model' | 'info' | 'isOurs'>,
 ): Promise<OnnxOutcome> {
+  const { model, info } = opened;
   const { options } = context;
   const { dtype, quantize, input } = options;
   const scanOp = scanOpOf(context, model);
@@ -55,7 +56,7 @@ export async function writeOnnx(
     ...(quantize && { quantize }),
   };
   const { exportOnnx } = await import('../export/export-onnx.js');
-  const dataset = await datasetFor(context, model, info);
+  const dataset = await datasetFor(context, opened);
   const images = dataset && (await firstImages(dataset));
   const { verification = null } = await exportOnnx(options.out, model, info, {
     ...build,
@@ -91,8 +92,7 @@ export function scanOpOf({ options, given }: OnnxContext, { config }: ImageModel
 /** The data set asked for, or the model's own where it is at hand and small. */
 export async function datasetFor(
   context: OnnxContext,
-  model: ImageModel,
-  info: ModelInfo,
+  { model, info, isOurs }: Pick<OpenedModel, 'model' | 'info' | 'isOurs'>,
 ): Promise<Dataset | undefined> {
   const { options } = context;
   const { dataset, data } = options;
@@ -108,7 +108,7 @@ export async function datasetFor(
     context.note(text);
   };
   const found = await openDataFor(model, settings, { onNote });
-  return withModelInfo(found, info);
+  return withModelInfo(found, info, { takesClasses: !isOurs });
 }
 
 export async function firstImages({ test }: Dataset): Promise<Uint8Array> {

@@ -16,6 +16,8 @@ export interface OpenedModel {
   /** In evaluation mode; the command's to dispose. */
   readonly model: ImageModel;
   readonly info: ModelInfo;
+  /** Whether the file is one of ours, which describes itself. */
+  readonly isOurs: boolean;
   /** With which the file alone gives the same model. */
   readonly options: ImportOptions;
   /** What `--json` says of it. */
@@ -67,7 +69,7 @@ export async function openFile(
   });
   const facts = { model: path, assumed, notes: notes.map((note) => inFlags(note, context.flags)) };
   sayAssumptions(context, facts, isOurs);
-  return { path, model, info, options, facts };
+  return { path, model, info, isOurs, options, facts };
 }
 
 /** One form for all commands, on stderr. */

@@ -3,6 +3,7 @@ import { inspect } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import { isUsageError } from '../errors.js';
 import { type Cli, IncompleteError, InterruptedError, addExamples } from './context.js';
+import { withoutClassName } from './class-names.js';
 import { inFlags } from './flag-spelling.js';
 import { WorkersEndedError } from './launch.js';
 import { memorySentence } from '../memory.js';
@@ -187,11 +188,11 @@ function report(argv: readonly string[], cli: Cli, error: unknown): number {
   return status;
 }
 
-/** In the flags' spelling. */
+/** In the flags' spelling, and without the names of classes. */
 function messageOf({ flags }: Cli, error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const message = memorySentence(error) ?? error.message;
-  return inFlags(message, flags, { isUsage: isUsageError(error) });
+  return withoutClassName(inFlags(message, flags, { isUsage: isUsageError(error) }));
 }
 
 /** Machines get their one object also when something went wrong. */

@@ -419,12 +419,12 @@ describe('what is printed', () => {
   it('by the quickstart calls slower what took longer, by the times that it shows', () => {
     const { context, stdout } = fakeContext();
     // The rounds say the contrary, as they can where the machine had other work.
-    const speedup = { median: 1.2, q1: 1, q3: 3, min: 1, max: 3 };
+    const speedup = { median: 1.2, q1: 1.1, q3: 3, min: 1, max: 3 };
     const bench = [
       benched('dense', 1),
       { ...benched('pruned', 1), medianMs: 0.8765 * 11.4, speedup },
       benched('dense', 64),
-      { ...benched('pruned', 64), medianMs: 0.8765 / 2.57 },
+      { ...benched('pruned', 64), medianMs: 0.8765 / 2.57, speedup },
     ];
     printReport(
       context,
@@ -452,6 +452,29 @@ describe('what is printed', () => {
     expect(shown(20)).not.toContain('outside the quartiles');
     expect(shown(5)).toMatch(/2\.00x faster .* \(0\.250x - 0\.800x\)/);
     expect(shown(5)).toContain('At batch 64 the ratio lies outside the quartiles');
+  });
+
+  it('by the quickstart claims no difference where the quartiles lie on both sides of 1', () => {
+    const shown = (q1: number, q3: number, medianMs: number): string => {
+      const { context, stdout } = fakeContext();
+      const speedup = { median: 1, q1, q3, min: 0.5, max: 2 };
+      const bench = [
+        { ...benched('dense', 64), medianMs: 10 },
+        { ...benched('pruned', 64), medianMs, speedup },
+      ];
+      const models = [quick('dense'), quick('pruned')] as const;
+      printReport(context, { models, pruning: record, bench, seconds: 1 }, 0);
+      return stdout().replaceAll(/\s+/g, ' ');
+    };
+    for (const medianMs of [9.5, 10.5, 5]) {
+      const text = shown(0.871, 1.09, medianMs);
+      expect(text).toMatch(/latency, batch 64 .* no difference shown/);
+      expect(text).toContain('At batch 64 the quartiles lie on both sides of 1x');
+      expect(text).not.toMatch(/x (faster|slower)/);
+    }
+    const clear = shown(1.01, 1.09, 9.5);
+    expect(clear).toContain('1.05x faster');
+    expect(clear).not.toContain('both sides of 1x');
   });
 
   it('by eval names the precision where it is not float32', () => {

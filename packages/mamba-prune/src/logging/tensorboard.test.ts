@@ -135,7 +135,7 @@ describe('writeEventFile', () => {
     mkdirSync(join(blocked, 'x'));
     writeFileSync(join(blocked, 'tensorboard'), 'a file where a folder should be');
     expect(() => writeEventFile(other)).toThrow(RunFolderError);
-    expect(() => writeEventFile(other)).toThrow(/TensorBoard: cannot write .*blocked.*EEXIST/);
+    expect(() => writeEventFile(other)).toThrow(/cannot write .*blocked.*EEXIST/);
     expect(lines(run)).toHaveLength(2);
   });
 });

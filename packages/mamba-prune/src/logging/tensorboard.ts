@@ -146,7 +146,7 @@ function matchFile(path: string, content: Buffer): void {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new RunFolderError(
       path,
-      `TensorBoard: cannot write ${path}: ${code ?? message}. ` +
+      `cannot write ${path}: ${code ?? message}. ` +
         'Free some space or make the folder writable, then resume; or go on without TensorBoard.',
       { cause: error },
     );

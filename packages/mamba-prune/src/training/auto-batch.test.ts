@@ -188,6 +188,38 @@ describe('a training without memory for its batches', () => {
         'see that nobody else uses the device.',
     });
   });
+
+  it('advises no other batch size to a run that was begun with this one', async () => {
+    const path = join(folder.path, 'begun');
+    const stop = new AbortController();
+    const first = RunFolder.create(path, toyRun);
+    const hooks = {
+      onEpoch: () => {
+        stop.abort();
+      },
+    };
+    await train(new ToyModel(), toyDataset(), toyOptions, first, hooks, { signal: stop.signal });
+    first.release();
+    const run = RunFolder.open(path, { write: true });
+    const small = new SmallMemory(8);
+    const failing = train(small, toyDataset(), toyOptions, run, {}, { resume: true });
+    const { message: said } = (await failing.catch((reason: unknown) => reason as Error)) as Error;
+    run.release();
+    expect(said).toContain(
+      'A run that has begun keeps its batch size. See that nobody else uses the device, or use one with more memory, and ' +
+        'go on (`resume`). Otherwise begin a new run with fewer images per step (`batchSize` 8).',
+    );
+    expect(said).not.toContain('autoBatch');
+  });
+
+  it('advises none either to a run that was stopped before it trained', async () => {
+    const path = join(folder.path, 'waiting');
+    RunFolder.create(path, toyRun).release();
+    const run = RunFolder.open(path, { write: true });
+    const failing = train(new SmallMemory(8), toyDataset(), toyOptions, run);
+    await expect(failing).rejects.toThrow('A run that has begun keeps its batch size.');
+    run.release();
+  });
 });
 
 describe('isOutOfMemory', () => {

@@ -42,7 +42,7 @@ export class MetricsLog {
       closeSync(fd);
       throw new RunFolderError(
         path,
-        `MetricsLog: ${path} has ${size} bytes, expected at least the ${keepBytes} of its checkpoint. ` +
+        `${path} has ${size} bytes, expected at least the ${keepBytes} of its checkpoint. ` +
           'Put the file back, or start a new run.',
       );
     }
@@ -144,7 +144,7 @@ function unwritable(path: string, error: unknown): RunFolderError {
   const { code, message } = error as NodeJS.ErrnoException;
   return new RunFolderError(
     path,
-    `MetricsLog: cannot write ${path}: ${code ?? message}. ` +
+    `cannot write ${path}: ${code ?? message}. ` +
       'Free some space or make the folder writable, then resume.',
     { cause: error },
   );

@@ -1,7 +1,8 @@
-/** Whether a new run may begin in a folder, and what is deleted there before it does. */
+/** Whether a new run may begin in a folder, and what is moved out of its way before it does. */
 import { existsSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { checkFolder } from '../files/folder.js';
+import { setAside } from '../files/set-aside.js';
 import { RunFolderError } from './errors.js';
 import { isRun } from './run-config.js';
 
@@ -18,7 +19,10 @@ const writtenNames = [
 ];
 
 export interface CreateOptions {
-  /** Deletes a run that is already there, and only a run; default false. */
+  /**
+   * Replaces a run that is already there, and only a run; default false. The old one is deleted once the new one has
+   * something: `discard` brings it back.
+   */
   readonly overwrite?: boolean | undefined;
   /** The file that the new run begins with: never deleted. */
   readonly source?: string | undefined;
@@ -37,11 +41,16 @@ export function checkFresh(folder: string, { overwrite, source }: CreateOptions)
   if (source !== undefined && wouldBeDeleted(folder, source)) {
     throw new RunFolderError(
       folder,
-      `RunFolder: ${folder} holds ${source}, which the new run begins with and \`overwrite\` would delete, expected another folder. ` +
+      `${folder} holds ${source}, which the new run begins with and \`overwrite\` would delete, expected another folder. ` +
         'Choose one.',
       { isUsage: true },
     );
   }
+}
+
+/** Moves what a run may have written out of the way, and nothing else. */
+export function setRunAside(folder: string): void {
+  setAside(folder, writtenNames);
 }
 
 /** Deletes what a run may have written, and nothing else. */
@@ -73,9 +82,9 @@ function notEmpty(folder: string, found: readonly string[], hasRun: boolean): Ru
   return new RunFolderError(
     folder,
     hasRun
-      ? `RunFolder: ${folder} holds a run already, expected a new or empty folder. ` +
+      ? `${folder} holds a run already, expected a new or empty folder. ` +
           'Resume it (`resume`), delete it (`overwrite`), or choose another folder.'
-      : `RunFolder: ${folder} is not empty (${listed}) and is no run, expected a new or empty folder. ` +
+      : `${folder} is not empty (${listed}) and is no run, expected a new or empty folder. ` +
           'Choose another one.',
     { isUsage: true },
   );

@@ -95,8 +95,8 @@ export function readConfig(folder: string): RunConfig {
     throw new RunFolderError(
       folder,
       isMissing
-        ? `RunFolder: ${folder} is no run (it has no config.json). Give the folder of a run.`
-        : `RunFolder: ${path} cannot be read: ${message}`,
+        ? `${folder} is no run (it has no config.json). Give the folder of a run.`
+        : `${path} cannot be read: ${message}`,
       { cause: error, isUsage: isMissing },
     );
   }
@@ -104,7 +104,7 @@ export function readConfig(folder: string): RunConfig {
   if (!parsed.success) {
     throw new RunFolderError(
       folder,
-      `RunFolder: ${path} does not describe a run:\n${z.prettifyError(parsed.error)}`,
+      `${path} does not describe a run:\n${z.prettifyError(parsed.error)}`,
     );
   }
   return json as RunConfig;

@@ -15,6 +15,7 @@
  *     importance/round-j.json           the scores that a cut went by
  *     tensorboard/                      event files, if they are asked for
  *     run.lock                          while a process writes the run
+ *     .replaced/                        the run that was there before, until this one has something
  */
 import { systemReason, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import {
@@ -29,9 +30,10 @@ import {
 import { basename, join, resolve } from 'node:path';
 import { isWrongName, makeFolder, removeEmptyFolders } from '../files/folder.js';
 import { FileLock, LockedError } from '../files/lock.js';
+import { bringBack, dropAside } from '../files/set-aside.js';
 import { RunFolderError, lockedFolder } from './errors.js';
 import { type MetricsLine, readMetricsFile } from './metrics.js';
-import { type CreateOptions, checkFresh, deleteRun } from './new-run-folder.js';
+import { type CreateOptions, checkFresh, deleteRun, setRunAside } from './new-run-folder.js';
 import {
   type RunConfig,
   type RunDescription,
@@ -43,6 +45,8 @@ import {
 
 export class RunFolder {
   #config: RunConfig;
+  /** Whether a run that it replaces may still be there. */
+  #replaces = true;
 
   readonly #lock: FileLock | undefined;
   /** Folders that `create` made for it, the outermost first; undefined of a run that was opened. */
@@ -88,16 +92,29 @@ export class RunFolder {
     try {
       return guarded(folder, () => {
         RunFolder.checkNew(folder, options);
-        deleteRun(folder);
-        mkdirSync(join(folder, 'checkpoints'));
-        const config = newConfig(description);
-        const run = new RunFolder(folder, config, lock, made);
-        run.#writeConfig(config);
-        return run;
+        return RunFolder.#replacing(folder, () => {
+          mkdirSync(join(folder, 'checkpoints'));
+          const config = newConfig(description);
+          const run = new RunFolder(folder, config, lock, made);
+          run.#writeConfig(config);
+          return run;
+        });
       });
     } catch (error) {
       lock.release();
       removeEmptyFolders(made);
+      throw error;
+    }
+  }
+
+  /** The run that is there comes back should the new one not be made. */
+  static #replacing(folder: string, make: () => RunFolder): RunFolder {
+    setRunAside(folder);
+    try {
+      return make();
+    } catch (error) {
+      deleteRun(folder);
+      bringBack(folder);
       throw error;
     }
   }
@@ -188,6 +205,11 @@ export class RunFolder {
     return this.#lock !== undefined;
   }
 
+  /** Whether this process made it, and did not open one that was there. */
+  get isNew(): boolean {
+    return this.#made !== undefined;
+  }
+
   /** The complete lines of metrics.jsonl. */
   readMetrics(): MetricsLine[] {
     return readMetricsFile(this.metricsPath);
@@ -208,6 +230,8 @@ export class RunFolder {
     this.requireLock();
     if (!existsSync(this.lastCheckpoint)) return;
     guarded(this.path, () => {
+      // The first checkpoint is the beginning of a training: with the second one steps were done.
+      dropAside(this.path);
       replaceWithCopy(this.lastCheckpoint, this.previousCheckpoint);
     });
   }
@@ -246,19 +270,28 @@ export class RunFolder {
     );
   }
 
-  /** Lets other processes write the run. */
+  /** Lets other processes write the run. One that it replaced is deleted, unless it was discarded. */
   release(): void {
-    this.#lock?.release();
+    if (this.#lock === undefined) return;
+    try {
+      if (this.#replaces) dropAside(this.path);
+    } catch {
+      // It takes room, and nothing else: the next run in its place deletes it.
+    }
+    this.#replaces = false;
+    this.#lock.release();
   }
 
   /**
-   * Takes back what `create` made: nothing is left of the run, nor of folders that were missing before and hold nothing else. Of
-   * a run that was opened everything stays.
+   * Takes back what `create` made: nothing is left of the run, nor of folders that were missing before and hold nothing else. A run
+   * that it replaced is there again. Of a run that was opened everything stays.
    */
   discard(): void {
     if (this.#made === undefined) return;
     this.requireLock();
+    this.#replaces = false;
     deleteRun(this.path);
+    bringBack(this.path);
     this.release();
     removeEmptyFolders(this.#made);
   }
@@ -287,7 +320,7 @@ function guarded<T>(folder: string, body: () => T): T {
   } catch (error) {
     if (error instanceof RunFolderError) throw error;
     if (error instanceof LockedError) throw lockedFolder(error);
-    throw new RunFolderError(folder, `RunFolder: cannot write ${folder}: ${systemReason(error)}`, {
+    throw new RunFolderError(folder, `cannot write ${folder}: ${systemReason(error)}`, {
       cause: error,
       isUsage: isWrongName(error),
     });

@@ -195,17 +195,16 @@ class Trainer {
   }
 
   #memoryOf(batchSize: number): MemoryUse {
-    const { device, precision } = this.#session;
-    const bf16 =
-      precision === 'fp32' && device !== 'cpu' ? ', compute in bf16 (`precision` bf16)' : '';
-    return {
-      where: 'train',
-      batchSize,
-      device,
-      advice:
-        `Give fewer images per step (\`batchSize\` ${Math.max(1, batchSize >> 1)}), let the size be found ` +
-        `(\`autoBatch\`)${bf16}, or see that nobody else uses the device.`,
-    };
+    const { device } = this.#session;
+    const advice = this.#keepsBatchSize() ? keptBatchAdvice : freeBatchAdvice;
+    return { where: 'train', batchSize, device, advice: advice(batchSize, this.#session) };
+  }
+
+  /** Whether the run goes on only with the batch size that it has. A new one that fails before its first epoch can begin again. */
+  #keepsBatchSize(): boolean {
+    const { control, folder, epoch } = this.#session;
+    const isResumed = control.resume !== undefined && control.resume !== false;
+    return isResumed || epoch > 0 || (folder.writable && !folder.isNew);
   }
 
   #isCheckpointDue(): boolean {
@@ -327,3 +326,18 @@ class Trainer {
     };
   }
 }
+
+const halfOf = (batchSize: number): number => Math.max(1, batchSize >> 1);
+
+function freeBatchAdvice(batchSize: number, { device, precision }: Session): string {
+  const bf16 =
+    precision === 'fp32' && device !== 'cpu' ? ', compute in bf16 (`precision` bf16)' : '';
+  return (
+    `Give fewer images per step (\`batchSize\` ${halfOf(batchSize)}), let the size be found ` +
+    `(\`autoBatch\`)${bf16}, or see that nobody else uses the device.`
+  );
+}
+
+const keptBatchAdvice = (batchSize: number): string =>
+  'A run that has begun keeps its batch size. See that nobody else uses the device, or use one with more memory, and go on ' +
+  `(\`resume\`). Otherwise begin a new run with fewer images per step (\`batchSize\` ${halfOf(batchSize)}).`;

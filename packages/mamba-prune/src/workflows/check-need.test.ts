@@ -77,21 +77,26 @@ describe('checkNewModel', () => {
 describe('checkBatch', () => {
   it('counts the images that there are, and what the blocks keep of them', () => {
     const model = createModel('mamba_nano', { imageSize: 1024, patchSize: 16 });
-    const check = (images: number, batch: number, device = 'cpu') => {
-      checkBatch(model, datasetOf(images, 1024), batch, device);
+    const check = (images: number, batch: number, resume = false, device = 'cpu') => {
+      checkBatch(model, datasetOf(images, 1024), batch, { device, resume });
     };
     // 12 MiB for each image, and 4 MiB for 4096 tokens of 64 numbers in 4 blocks.
     expect(() => {
       check(1e6, 1000);
-    }).toThrow(/^train: got 1000 images of 3x1024x1024 at a time, which would need 12 GiB/);
+    }).toThrow(
+      /^train: got 1000 images of 3x1024x1024 at a time, which would need 12 GiB.*Give fewer/,
+    );
+    expect(() => {
+      check(1e6, 1000, true);
+    }).toThrow(/A run that has begun keeps its batch size\. .* or begin a new run with fewer/);
     check(100, 1000);
     check(1e6, 500);
     model.dispose();
     const deep = createModel('mamba_nano', { imageSize: 1024, patchSize: 4, depth: 4 });
     expect(() => {
-      checkBatch(deep, datasetOf(1e6, 1024), 500, 'cpu');
+      checkBatch(deep, datasetOf(1e6, 1024), 500, { device: 'cpu' });
     }).toThrow(TooLargeError);
-    checkBatch(deep, datasetOf(1e6, 1024), 500, 'cuda:0');
+    checkBatch(deep, datasetOf(1e6, 1024), 500, { device: 'cuda:0' });
     deep.dispose();
   });
 });

@@ -4,7 +4,7 @@ import { checkBatchNeed, checkNeed } from '../memory-need.js';
 import { checkModelOptions, familyOf, modelOptionNames } from '../models/families.js';
 import { checkModelNeed, denseConfig } from '../models/dense-config.js';
 import type { ImageModel } from '../models/image-model.js';
-import type { TrainSettings } from './settings.js';
+import type { RunControl, TrainSettings } from './settings.js';
 
 /**
  * The least that a new model can need, for what the data say of it is not known yet: one channel, one
@@ -43,10 +43,14 @@ export function checkBatch(
   { config }: ImageModel,
   { info, train }: Dataset,
   batchSize: number,
-  device: string | undefined,
+  { device, resume = false }: Pick<RunControl, 'device' | 'resume'>,
 ): void {
   const images = Math.min(batchSize, train.length);
-  const advice = 'Give fewer images per step (`batchSize`).';
+  const advice =
+    resume === false
+      ? 'Give fewer images per step (`batchSize`).'
+      : 'A run that has begun keeps its batch size. Go on where there is more memory, or begin a new run with fewer ' +
+        'images per step (`batchSize`).';
   checkBatchNeed('train', images, [info.channels, info.height, info.width], advice);
   if (!onCpu(device)) return;
   // bfloat16 at least.

@@ -130,6 +130,77 @@ describe('a run that fails before its first step', () => {
   });
 });
 
+/** Names and contents of all files below a folder. */
+const filesBelow = (path: string) =>
+  readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name))
+    .sort()
+    .map((file) => [file, readFileSync(file, 'base64')]);
+
+describe('a run in place of another one', () => {
+  it('leaves a pruning as it was where the new one fails before its first measurement', async () => {
+    const out = at('replaced-pruning');
+    const settings = (images: string) => tinyPruning(dense(), at(images));
+    (await pruneRun(settings('images'), { out })).model.dispose();
+    const before = filesBelow(out);
+    const again = { out, overwrite: true };
+    await expect(pruneRun(settings('broken-test'), again)).rejects.toThrow('cannot be decoded');
+    expect(filesBelow(out)).toEqual(before);
+    (await pruneRun(settings('images'), again)).model.dispose();
+    expect(readdirSync(out)).not.toContain('.replaced');
+  });
+
+  it('leaves a training as it was where the new one fails before its first step', async () => {
+    const out = at('replaced-training');
+    const first = await trainRun(tinyTraining(at('images')), { out });
+    first.model.dispose();
+    const before = filesBelow(out);
+    const again = { out, overwrite: true };
+    await expect(trainRun(tinyTraining(at('broken-train')), again)).rejects.toThrow(
+      'cannot be decoded',
+    );
+    expect(filesBelow(out)).toEqual(before);
+  });
+
+  it('takes its place once the new one has done an epoch', async () => {
+    const out = at('replaced-later');
+    const settings = tinyTraining(at('images'));
+    (await trainRun(settings, { out })).model.dispose();
+    const failing = trainRun(settings, {
+      out,
+      overwrite: true,
+      hooks: {
+        onStep: ({ epoch }) => {
+          if (epoch === 1) expect(existsSync(join(out, '.replaced', 'config.json'))).toBe(true);
+          if (epoch !== 2) return;
+          expect(existsSync(join(out, '.replaced'))).toBe(false);
+          throw new Error('no more');
+        },
+      },
+    });
+    await expect(failing).rejects.toThrow('no more');
+    expect(RunFolder.open(out).readMetrics()).toHaveLength(1);
+  });
+
+  it('still brings the first one back after a process that was killed in between', async () => {
+    const out = at('replaced-twice');
+    (await trainRun(tinyTraining(at('images')), { out })).model.dispose();
+    const before = filesBelow(out);
+    const killed = RunFolder.create(
+      out,
+      { command: 'train', args: [], seed: 0 },
+      { overwrite: true },
+    );
+    rmSync(join(killed.path, 'run.lock'));
+    const again = { out, overwrite: true };
+    await expect(trainRun(tinyTraining(at('broken-train')), again)).rejects.toThrow(
+      'cannot be decoded',
+    );
+    expect(filesBelow(out)).toEqual(before);
+  });
+});
+
 describe('a run that fails later', () => {
   it('keeps what can be gone on with', async () => {
     const settings = tinyTraining(at('images'));

@@ -9,9 +9,10 @@ import {
   preprocessingOf,
   preprocessingProblem,
 } from '../preparation/preprocessing.js';
-import { printableLine } from '../printable.js';
 import type { ModelConfigBase } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
+import { printableLine } from '../printable.js';
+import { checkClassNames } from './class-names.js';
 
 /** Which images; plain JSON. */
 export interface DataSettings {
@@ -187,29 +188,19 @@ export function checkFits(config: InputFacts, info: DatasetInfo): void {
 
 /**
  * The data set, prepared and normalised as the model was trained; its classes must be the model's.
+ * @param how.takesClasses - whether the names of the model's classes may be given in place of those that its file has
  * @throws UsageError if the classes have other names, or the test images are others
  */
 export function withModelInfo(
   given: Dataset,
   info: Pick<ModelInfo, 'classes' | 'mean' | 'std' | 'dataset' | 'preprocessing'>,
+  { takesClasses = false }: { readonly takesClasses?: boolean } = {},
 ): Dataset {
   const dataset = given.prepared?.(preprocessingOf(info, given.info.height)) ?? given;
-  const { classes } = dataset.info;
-  // In composed spelling, as classes are read: the model may have been written elsewhere.
-  const index = classes.findIndex(
-    (name, i) => info.classes[i] !== undefined && composed(info.classes[i]) !== composed(name),
-  );
-  if (index >= 0) {
-    throw new UsageError(
-      `the model does not fit ${dataset.info.name}: got class ${index} '${printableLine(classes[index] ?? '')}', ` +
-        `expected '${printableLine(info.classes[index] ?? '')}'. Use the data set that the model was trained on.`,
-    );
-  }
+  checkClassNames(dataset.info, info.classes, takesClasses);
   checkSplit(dataset.info, info);
   return { ...dataset, info: { ...dataset.info, mean: info.mean, std: info.std } };
 }
-
-const composed = (name: string): string => name.normalize('NFC');
 
 /**
  * Some data sets there are in several divisions of the same images into training and test images. Their training images

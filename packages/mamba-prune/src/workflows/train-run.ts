@@ -81,7 +81,7 @@ export async function trainRun(
   const { model, origin, preparation } = await startingModel(settings, control, dataset);
   try {
     prepareAs(preparation);
-    if (control.autoBatch !== true) checkBatch(model, dataset, resolved.batchSize, control.device);
+    if (control.autoBatch !== true) checkBatch(model, dataset, resolved.batchSize, control);
     fitBatch(model);
     const run = openRun(model, dataset);
     try {

@@ -1,15 +1,17 @@
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pruneRun, trainRun } from 'mamba-prune';
 import { readPruningRecord, unpackScores, readRoundScores } from 'mamba-prune/workflows';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { tinyPruning, tinyTraining } from '../../../mamba-prune/src/workflows/testing/tiny.js';
 import type { ReportData } from '../page-data/report.js';
 import type { RunData } from '../page-data/run.js';
 import { writeSmallComparison } from '../testing/small-comparison.js';
 import { type SmallRuns, makeSmallRuns } from '../testing/small-runs.js';
 import { collect } from './collect.js';
-import { findRuns } from './find-runs.js';
+import { Watcher } from '../studio/watcher.js';
+import { findRuns, findRunsBelow } from './find-runs.js';
 
 let small: SmallRuns;
 let report: ReportData;
@@ -156,6 +158,23 @@ describe('what cannot be shown', () => {
 });
 
 describe('a run whose config.json is damaged', () => {
+  it('is named where there is nothing beside it, and a folder of another program is not', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'mp-torn-'));
+    onTestFinished(() => {
+      rmSync(folder, { recursive: true, force: true });
+    });
+    const [torn, other] = [join(folder, 'torn'), join(folder, 'other')];
+    for (const path of [torn, other]) mkdirSync(path);
+    writeFileSync(join(torn, 'config.json'), '{"kind": "mamba-');
+    writeFileSync(join(other, 'config.json'), '{"model_type": "vit"}');
+    expect(findRunsBelow(folder).damaged).toEqual([torn]);
+    expect(() => findRuns([folder])).toThrow(`The config.json of ${torn} is damaged.`);
+    const watcher = new Watcher(folder);
+    expect(watcher.report().notes).toContain(
+      `${torn} was left out: its config.json is damaged, expected that of a run.`,
+    );
+  });
+
   it('is named, beside the others and alone', () => {
     const folder = join(small.folder, 'half');
     for (const id of ['dense', 'oneshot']) {

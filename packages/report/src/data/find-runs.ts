@@ -18,7 +18,7 @@ export interface FoundRuns {
   readonly comparisons: readonly string[];
   /** Files of measurements that were named themselves. */
   readonly sensitivities: readonly string[];
-  /** Folders with a log whose config.json cannot be read, so that nobody knows what they are. */
+  /** Folders whose config.json is no JSON, or no run's beside a log, so that nobody knows what they are. */
   readonly damaged: readonly string[];
 }
 
@@ -102,9 +102,20 @@ function visit(folder: string, depth: number, found: Found): void {
   const has = (name: string): boolean => existsSync(join(folder, name));
   if (RunFolder.isRun(folder)) found.runs.add(folder);
   else if (has('results.json') && has('compare.json')) found.comparisons.add(folder);
-  else if (has('config.json') && has('metrics.jsonl')) found.damaged.add(folder);
+  else if (has('config.json') && (has('metrics.jsonl') || isTorn(folder)))
+    found.damaged.add(folder);
   if (depth >= maxDepth) return;
   for (const name of namesIn(folder)) visit(join(folder, name), depth + 1, found);
+}
+
+/** Whether its config.json is no JSON: that of another program, which is no run, can be read. */
+function isTorn(folder: string): boolean {
+  try {
+    RunFolder.open(folder);
+    return false;
+  } catch (error) {
+    return (error as Error).cause instanceof SyntaxError;
+  }
 }
 
 function namesIn(folder: string): string[] {

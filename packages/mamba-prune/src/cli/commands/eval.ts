@@ -169,13 +169,14 @@ async function datasetFor(
   }
   const { requireOwnDataset } = await import('../own-images.js');
   const { noteAssumedPixels } = await import('../../workflows/assumed-pixels.js');
+  const { describesItself } = await import('../../workflows/open-model-file.js');
   await requireOwnDataset(path, settings.dataset);
   const onNote = (note: string): void => {
     context.note(note);
   };
   const found = await open({ config }, settings, { onNote });
   noteAssumedPixels({ history: [], ...info }, found.info, { onNote });
-  return withModelInfo(found, info);
+  return withModelInfo(found, info, { takesClasses: !isOnnx(path) && !describesItself(path) });
 }
 
 /** What both ways to evaluate are told. */

@@ -148,9 +148,10 @@ async function exportModel(
 ): Promise<void> {
   const { out } = context.options;
   const { saveModel } = await import('../../models/model-file.js');
-  const { path, model, info, facts } = await openModel(context, argument);
+  const opened = await openModel(context, argument);
+  const { path, model, info, facts } = opened;
   if (format === 'hf') {
-    await exportFolder(context, { path, model, info, facts });
+    await exportFolder(context, opened);
     return;
   }
   let onnx: OnnxOutcome | undefined;
@@ -158,7 +159,7 @@ async function exportModel(
   const parameters = model.numParameters();
   try {
     makeFolder(dirname(resolve(out)));
-    if (format === 'onnx') onnx = await writeOnnx(context, model, info);
+    if (format === 'onnx') onnx = await writeOnnx(context, opened);
     else saveModel(out, model, info);
   } finally {
     model.dispose();

@@ -159,6 +159,7 @@ export function printReport(context: Context, report: QuickstartReport, more: nu
     ],
   ];
   const disagreeing: string[] = [];
+  const undecided: string[] = [];
   for (const batch of new Set(bench.map((result) => result.batch))) {
     const of = (name: string): (typeof bench)[number] | undefined =>
       bench.find((result) => result.batch === batch && result.model === name);
@@ -167,15 +168,22 @@ export function printReport(context: Context, report: QuickstartReport, more: nu
     // Of the two times beside it: under noise the median of the rounds' ratios can be another, or say the contrary.
     const ratio = a.medianMs / b.medianMs;
     const { q1, q3 } = b.speedup;
-    if (ratio < q1 || ratio > q3) disagreeing.push(grouped(batch));
     // On a busy machine it can be the slower one, and the quartiles are then those of how many times slower it was.
     const isSlower = ratio < 1;
     const [low, high] = isSlower ? [1 / q3, 1 / q1] : [q1, q3];
+    // The middle half of the rounds has some in which the one was faster, and some in which the other was.
+    const isUndecided = q1 <= 1 && q3 >= 1;
+    if (isUndecided) undecided.push(grouped(batch));
+    else if (ratio < q1 || ratio > q3) disagreeing.push(grouped(batch));
     rows.push([
       `latency, batch ${batch}`,
       milliseconds(a.medianMs),
       milliseconds(b.medianMs),
-      isSlower ? `${times(1 / ratio)} slower` : { text: `${times(ratio)} faster`, style: 'green' },
+      isUndecided
+        ? 'no difference shown'
+        : isSlower
+          ? `${times(1 / ratio)} slower`
+          : { text: `${times(ratio)} faster`, style: 'green' },
     ]);
     rows.push([
       '  images/s',
@@ -207,6 +215,12 @@ export function printReport(context: Context, report: QuickstartReport, more: nu
   context.paragraph(
     `Latencies: ratio of the medians shown (quartiles of the rounds). Time: ${clock(seconds)}.`,
   );
+  if (undecided.length > 0) {
+    context.paragraph(
+      `At batch ${undecided.join(' and ')} the quartiles lie on both sides of 1x, so the rounds show no difference between the two ` +
+        'models. Measure again when the machine is idle, with the bench command below.',
+    );
+  }
   if (disagreeing.length > 0) {
     context.paragraph(
       `At batch ${disagreeing.join(' and ')} the ratio lies outside the quartiles, as it does where the machine had other ` +

@@ -29,10 +29,11 @@ interface CarryOutOptions {
  * @throws UsageError if a run that is to be done lacks what another machine has; Error if one failed, naming it
  */
 export async function carryOut(
-  { path, settings }: CompareFolder,
+  folder: CompareFolder,
   planned: readonly CompareRun[],
   { control, division, hooks, onRunEnd }: CarryOutOptions,
 ): Promise<boolean> {
+  const { path, settings } = folder;
   const { device = 'cpu', signal, args = [], start = startProcess } = control;
   const { runs, isDone } = toDo(planned, path, control.only);
   checkModels(
@@ -58,6 +59,7 @@ export async function carryOut(
     run: async (run, stop) => {
       const whole = await carryOutOne(run, stop);
       if (!whole) return false;
+      folder.dropReplaced();
       progress.set(run.name, run.epochs);
       await onRunEnd();
       hooks.onRunEnd?.(run, accuracyOf(join(path, run.name)));

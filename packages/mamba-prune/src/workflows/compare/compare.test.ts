@@ -204,6 +204,23 @@ describe('compare', () => {
     expect(seen).toHaveLength(5);
   });
 
+  it('leaves a comparison as it was where the first run of the one in its place fails', async () => {
+    const out = join(folder, 'kept');
+    const one = { ...request, seeds: [0] };
+    await compare(one, { out, jobs: 1, start: inProcess(seen) });
+    const names = readdirSync(out).sort();
+    const results = readFileSync(join(out, 'results.json'), 'utf8');
+    const changed = { ...one, finetune: { ...one.finetune, lr: 5e-3 } };
+    const start = () => ({ ended: Promise.reject(new Error('no images')), stop: () => undefined });
+    await expect(compare(changed, { out, jobs: 1, start, overwrite: true })).rejects.toThrow(
+      'no images',
+    );
+    expect(readdirSync(out).sort()).toEqual(names);
+    expect(readFileSync(join(out, 'results.json'), 'utf8')).toBe(results);
+    await compare(changed, { out, jobs: 1, start: inProcess(seen), overwrite: true });
+    expect(readdirSync(out).sort()).toEqual(names);
+  });
+
   it('takes the default importance where none is given, and goes on with the one that it began with', async () => {
     const { ranking, normalize, roundTo, maxRate } = request.cut;
     const cut = { ranking, normalize, roundTo, maxRate };

@@ -7,6 +7,7 @@
 //     tune                    the runs of a tuning, a folder like this one; tuning.json: the learning rates chosen
 //     accuracy-macs.svg, .png the picture, where the package that draws it is installed
 //     compare.lock            while a process works on it
+//     .replaced               the comparison that was there before, until a run of this one has begun
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { readTextFile, systemReason, writeFileAtomic } from '@mamba-prune/libtorch/files';
@@ -15,6 +16,7 @@ import { isWrongName, makeFolder } from '../../files/folder.js';
 import { type Environment, describeEnvironment } from '../../training/environment.js';
 import { RunFolderError, lockedFolder } from '../../training/errors.js';
 import { FileLock, LockedError } from '../../files/lock.js';
+import { asideName, bringBack, dropAside, setAside } from '../../files/set-aside.js';
 import { stableJson } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import { goOn } from './go-on.js';
@@ -46,7 +48,7 @@ interface CompareFile extends Environment {
 
 export interface OpenOptions {
   readonly args?: readonly string[] | undefined;
-  /** Throws away what another comparison left in the folder. */
+  /** Replaces what another comparison left in the folder, which is deleted once a run of this one has something. */
   readonly overwrite?: boolean | undefined;
 }
 
@@ -85,7 +87,7 @@ export class CompareFolder {
       });
     }
     try {
-      if (options.overwrite === true && isComparison(path)) clear(path);
+      if (options.overwrite === true && isComparison(path)) setAside(path, filesOf(path));
       const before = read(path);
       if (!before) checkEmpty(path);
       const now = before ? goOn(path, before.settings, settings) : settings;
@@ -104,6 +106,7 @@ export class CompareFolder {
       }
       return new CompareFolder(path, lock, now);
     } catch (error) {
+      bringBackUnlessBegun(path);
       lock.release();
       throw error;
     }
@@ -118,7 +121,14 @@ export class CompareFolder {
     return join(this.path, name);
   }
 
+  /** Deletes the comparison that it replaces: a run of this one has ended. */
+  dropReplaced(): void {
+    dropAside(this.path);
+  }
+
+  /** A comparison that it replaces is there again if none of its runs has begun, and is deleted otherwise. */
   release(): void {
+    bringBackUnlessBegun(this.path);
     this.#lock.release();
   }
 }
@@ -163,17 +173,29 @@ const isOurs = (name: string): boolean =>
  * The comparison's own files, its description last: with it the folder is still a comparison. A tuning stays: it was made
  * before, for whichever comparison comes.
  */
-function clear(path: string): void {
+function filesOf(path: string): string[] {
   const names = readdirSync(path).filter(
     (name) => isOurs(name) && !/^(compare\.|tun(e$|ing\.))/.test(name),
   );
-  for (const name of [...names, fileName])
-    rmSync(join(path, name), { recursive: true, force: true });
+  return [...names, fileName];
+}
+
+/** A run that fails before its first step leaves no folder. */
+function bringBackUnlessBegun(path: string): void {
+  if (!existsSync(join(path, asideName))) return;
+  if (readdirSync(path).some((name) => /^seed-\d+$/.test(name))) {
+    dropAside(path);
+    return;
+  }
+  for (const name of filesOf(path)) rmSync(join(path, name), { recursive: true, force: true });
+  bringBack(path);
 }
 
 /** A folder with runs of a comparison whose description was deleted is taken up again. */
 function checkEmpty(path: string): void {
-  const foreign = readdirSync(path).filter((name) => !isOurs(name) && !name.endsWith('.tmp'));
+  const foreign = readdirSync(path).filter(
+    (name) => !isOurs(name) && name !== asideName && !name.endsWith('.tmp'),
+  );
   if (foreign.length === 0 && !RunFolder.isRun(path)) return;
   const listed = `${foreign.slice(0, 4).join(', ')}${foreign.length > 4 ? ', ...' : ''}`;
   throw new RunFolderError(

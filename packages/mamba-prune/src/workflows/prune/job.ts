@@ -23,7 +23,7 @@ import { type CompensationJob, compensationImages } from './compensation.js';
 import { noteAssumedPixels } from '../assumed-pixels.js';
 import { checkBatch } from '../check-need.js';
 import { noteUnusedCopies, openDataFor, withModelInfo } from '../fit.js';
-import { openModelFile } from '../open-model-file.js';
+import { describesItself, openModelFile } from '../open-model-file.js';
 import type { PruneHooks } from './hooks.js';
 import { normSource } from './norm-batches.js';
 import { type ResolvedPruneSettings, needForImages, scoresUnits } from './settings.js';
@@ -103,7 +103,7 @@ export async function openJob(
     });
   }
   if (dataset && (recipe.epochs > 0 || rsst) && control.autoBatch !== true) {
-    checkBatch(model, dataset, recipe.batchSize ?? 128, device);
+    checkBatch(model, dataset, recipe.batchSize ?? 128, control);
   }
   const regularizing =
     dataset && rsst ? optionsOf(regularizingRecipe(settings), dataset) : undefined;
@@ -229,7 +229,7 @@ function checkRecipe(settings: ResolvedPruneSettings): void {
 }
 
 async function openImages(
-  { dataset: name, data, cachedSize, recipe }: ResolvedPruneSettings,
+  { model: file, dataset: name, data, cachedSize, recipe }: ResolvedPruneSettings,
   { data: hooks }: RunControl,
   model: ImageModel,
   info: ModelInfo,
@@ -238,7 +238,7 @@ async function openImages(
   const dataset = await openDataFor(model, { dataset: name, data, cachedSize }, hooks);
   noteUnusedCopies({ cachedSize }, recipe, dataset.info, hooks);
   noteAssumedPixels(info, dataset.info, hooks);
-  return withModelInfo(dataset, info);
+  return withModelInfo(dataset, info, { takesClasses: !describesItself(file) });
 }
 
 /** @throws UsageError for kinds, rates or scores that do not go with the model */

@@ -88,14 +88,14 @@ export async function sensitivityRun(
   }
   if (out !== undefined && !resume) checkOut(out, { overwrite });
   const earlier = resume && out !== undefined ? readSensitivity(out) : undefined;
-  const { model, info } = await openModelFile(given.model, given.import);
+  const { model, info, isOurs } = await openModelFile(given.model, given.import);
   try {
     const { importance = earlier?.importance } = given;
     const told = resolveSensitivity({ ...given, importance }, familyNamed(model.config));
     const { dataset: name, data, seed, scoreBatches: batches } = told;
     const found = await openDataFor(model, { dataset: name, data }, control.data);
     noteAssumedPixels(info, found.info, control.data);
-    const dataset = withModelInfo(found, info);
+    const dataset = withModelInfo(found, info, { takesClasses: !isOurs });
     // Of a measurement that is gone on with it stands in the file.
     const norms = earlier
       ? (earlier.bnBatches ?? 0)
