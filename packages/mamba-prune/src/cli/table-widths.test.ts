@@ -107,6 +107,7 @@ const comparison = {
     seeds: Array.from({ length: 12 }, (_, i) => i),
     rates: [0.9],
     targets: ['ssm', 'mlp', 'state', 'dt_rank'],
+    refill: { fillback: 0.1, score: 'gradient', budget: 'keep' },
     rsst: { epochs: 150 },
   },
   results: {
