@@ -3,6 +3,7 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { halvingFillback } from 'mamba-prune/internal';
 
 const program = join(
   dirname(fileURLToPath(import.meta.url)),
@@ -23,10 +24,8 @@ const recipe = (
   `--importance taylor --eval-every ${finetuneEpochs} --jobs 1`
 ).split(' ');
 /** A tenth of what is removed returns, or less where its first cut would choose less than half of what stays (docs/methods.md). */
-const fillbackAt = (percent) => {
-  const kept = 1 - percent / 100;
-  return Math.min(0.1, Math.floor((1000 * kept) / (2 - kept)) / 1000);
-};
+const fillbackAt = (percent) =>
+  Math.min(0.1, Math.floor(1000 * halvingFillback(1 - percent / 100)) / 1000);
 /** What only one method takes. */
 const ownFlags = {
   refill: (percent) => ['--fillback', fillbackAt(percent)],

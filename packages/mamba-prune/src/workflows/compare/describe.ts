@@ -91,16 +91,16 @@ export function remarks(settings: CompareSettings): string[] {
 
 /** Where Refill's first cut decides less than half of what stays. Under a budget the widths are not known here. */
 function firstCutText(settings: CompareSettings): string[] {
-  const { rates, seedsAt = [], refill, budget } = settings;
+  const { rates, refill, budget } = settings;
   if (budget !== undefined || refill.budget !== 'keep' || !methodsOf(settings).includes('refill')) {
     return [];
   }
-  const all = [...new Set([...rates, ...seedsAt.map(({ rate }) => rate)])].sort((a, b) => a - b);
-  const deep = all.filter((rate) => rate < 1 && refill.fillback > halvingFillback(1 - rate));
-  const [first] = deep;
-  if (first === undefined) return [];
+  const deep = rates
+    .filter((rate) => refill.fillback > halvingFillback(1 - rate))
+    .sort((a, b) => a - b);
+  if (deep.length === 0) return [];
   const where = deep.map((rate) => `${percentName(rate)}%`).join(' and ');
-  const enough = Number(halvingFillback(1 - (deep.at(-1) ?? first)).toPrecision(1));
+  const enough = Number(halvingFillback(1 - Math.max(...deep)).toPrecision(1));
   return [
     `At ${where} removed more than half of the units that Refill keeps came back (fillback ${refill.fillback}), chosen in a model of ` +
       `which the first cut had left little. A fillback of ${enough} lets the first cut choose half.`,

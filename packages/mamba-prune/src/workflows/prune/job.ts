@@ -24,7 +24,7 @@ import { noteAssumedPixels } from '../assumed-pixels.js';
 import { checkBatch } from '../check-need.js';
 import { noteUnusedCopies, openDataFor, withModelInfo } from '../fit.js';
 import { describesItself, openModelFile } from '../open-model-file.js';
-import type { PruneHooks } from './hooks.js';
+import type { PrunePhase, PruneHooks } from './hooks.js';
 import { normSource } from './norm-batches.js';
 import { type ResolvedPruneSettings, needForImages, scoresUnits } from './settings.js';
 import type { Standing } from './source.js';
@@ -137,13 +137,14 @@ export async function openJob(
   };
 }
 
-/** What a training of the job has where the dense model teaches it. */
-export function teachingHooks({
-  settings: { distill },
-  teacher,
-}: Pick<PruneJob, 'settings' | 'teacher'>): Pick<TrainHooks, 'distillation'> {
+/** What a training of the job has where the dense model teaches it; regularised epochs it teaches only where that is asked for. */
+export function teachingHooks(
+  { settings: { distill }, teacher }: Pick<PruneJob, 'settings' | 'teacher'>,
+  kind: PrunePhase['kind'],
+): Pick<TrainHooks, 'distillation'> {
   if (!teacher || !distill) return {};
-  const { weight, temperature } = distill;
+  const { weight, temperature, through } = distill;
+  if (kind === 'regularize' && !through) return {};
   return { distillation: { teacher, weight, temperature } };
 }
 

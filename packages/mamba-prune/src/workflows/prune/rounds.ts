@@ -124,7 +124,7 @@ export class Rounds {
     const job = this.#job;
     const standing = this.#standing;
     const folder = this.#folder;
-    const { rsst, distill } = job.settings;
+    const { rsst } = job.settings;
     if (!rsst || !job.regularizing) return true;
     const round = standing.record.rounds.length + 1;
     const phase = { name: `rsst-${round}`, kind: 'regularize', round } as const;
@@ -136,7 +136,7 @@ export class Rounds {
     // Its end is in the last checkpoint, from which the cut can be made again; no file of its own.
     const own = {
       saveModel: (): void => undefined,
-      ...(distill?.through && teachingHooks(job)),
+      ...teachingHooks(job, phase.kind),
     };
     for (const { from, until } of remainingParts(standing.record, round, choices)) {
       const added = await this.#pull(round, from, portion);
@@ -210,8 +210,8 @@ export class Rounds {
       saveModel(isResult ? target : path, model as ImageModel, trained);
     };
     const { rsst } = settings;
-    const own = { saveModel: saveTrained, ...teachingHooks(this.#job) };
     const phase = { name: `round-${round}`, kind: 'finetune', round } as const;
+    const own = { saveModel: saveTrained, ...teachingHooks(job, phase.kind) };
     const part = rsst?.lrThrough ? { continues: this.#cutFrom(round) } : undefined;
     const result = await this.#train(phase, tuning, { own, part });
     if (!result.finished) return false;

@@ -17,7 +17,7 @@ import { resolveTrainOptions } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import type { TrainResult } from '../../training/train-result.js';
 import { todaysSettings } from './earlier-names.js';
-import type { PruneHooks } from './hooks.js';
+import type { PrunePhase, PruneHooks } from './hooks.js';
 import { decideThrough } from './lr-through.js';
 import { type PruneJob, openJob, teachingHooks } from './job.js';
 import { usualBnBatches, withBnBatches } from './norm-batches.js';
@@ -176,13 +176,10 @@ function fitBatch(
   model.to(device);
   const onNote = control.data?.onNote ?? control.hooks?.onNote;
   const pulling = pullingHooks(settings, model, someDoomed(settings, model));
-  const teaching = teachingHooks({ settings, teacher });
+  const teaching = (kind: PrunePhase['kind']) => teachingHooks({ settings, teacher }, kind);
   const trainings = [
-    {
-      options: regularizing,
-      hooks: settings.distill?.through ? composeHooks(pulling, teaching) : pulling,
-    },
-    { options: tuning, hooks: teaching },
+    { options: regularizing, hooks: composeHooks(pulling, teaching('regularize')) },
+    { options: tuning, hooks: teaching('finetune') },
   ];
   let fitted: FittedBatch | undefined;
   for (const { options, hooks: own } of trainings) {
