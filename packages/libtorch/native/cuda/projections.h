@@ -18,8 +18,9 @@ void proj_pack(const at::Tensor& x_proj, const at::Tensor& dt_proj, const at::Te
 /** projected = u x_proj^T, delta = (its first columns) dt_proj^T. @param u contiguous [batch, length, width] */
 void proj_forward(const at::Tensor& panels, const at::Tensor& u, const at::Tensor& projected, const at::Tensor& delta);
 /**
- * The gradient of `projected`, and what u gets of it, which du is added. @param states partial sums of the gradients of
- * B and C, [blocks, batch, length, 2 states]
+ * The gradient of `projected`.
+ * @param states partial sums of the gradients of B and C, [blocks, batch, length, 2 states]
+ * @param du gets added what u gets of it; undefined where another kernel does that
  */
 void proj_backward(const at::Tensor& panels, const at::Tensor& ddelta, const at::Tensor& states,
                    const at::Tensor& dprojected, const at::Tensor& du);

@@ -233,9 +233,14 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     ScanGradients g;
     g.du = like(width), g.ddelta = like(width), g.dz = dxz.narrow(2, width, width);
     scan_backward(scan_of(*this, d, kept, scanned, scale, i == 1), dy, Tensor(), scanned.checkpoints, i == 1, false, g);
-    const Tensor dprojected = like(columns);
+    const Tensor dprojected = like(columns), dx_conv = dxz.narrow(2, 0, width);
+    const Conv conv = conv_of(*this, d, kept.xz, i == 1);
+    // What u gets through the projections is added to du where du is read, if it can be.
+    Through through;
+    if (scanned.panels.defined() && conv_backward_adds(conv, g.du, dx_conv, columns))
+      through = {dprojected, d.packed_x};
     if (scanned.panels.defined()) {
-      proj_backward(scanned.panels, g.ddelta, g.states, dprojected, g.du);
+      proj_backward(scanned.panels, g.ddelta, g.states, dprojected, through.gradient.defined() ? Tensor() : g.du);
     } else {
       aside([&] { reduce_states(g, states, dprojected, rank_width); });
       gemm(mat(g.ddelta), false, mat(d.packed_dt), false, mat(dprojected.narrow(2, 0, rank_width)), type, type);
@@ -260,8 +265,7 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
       add.add = &du;
       gemm(mat(dprojected), false, mat(d.packed_x), false, du, type, type, add);
     }
-    const auto [d_conv, d_conv_bias] =
-        conv_backward(conv_of(*this, d, kept.xz, i == 1), g.du, dxz.narrow(2, 0, width), i == 1);
+    const auto [d_conv, d_conv_bias] = conv_backward(conv, g.du, dx_conv, i == 1, through);
     to[0] = d_conv.view_as(d.conv_weight), to[1] = d_conv_bias;
     to[4] = g.dbias, to[5] = g.dA, to[6] = g.dD;
   }
