@@ -396,8 +396,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv_backward(cons
           float sum = f.bias[v];
 #pragma unroll
           for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * window[k][v];
-          const float gate = sigmoid(sum);
-          const float d = SILU ? of_y[v] * gate * (1.0f + sum * (1.0f - gate)) : of_y[v];
+          // The derivative of silu is gate (1 + sum (1 - gate)).
+          const float gate = sigmoid(sum), gated = of_y[v] * gate;
+          const float d = SILU ? gated + gated * (sum - sum * gate) : of_y[v];
           dpre[TAPS - 1][v] = d;
           // Steps of the next run are its own as far as the gradients of the weights go.
           if (t < count) {
