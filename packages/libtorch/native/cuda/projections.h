@@ -1,4 +1,4 @@
-// x_proj and dt_proj of an SSM in one kernel each way for training (Hopper, 16 bits).
+// x_proj and dt_proj of an SSM in one kernel each way for training (16 bits; proj_forward and proj_backward on Hopper).
 #pragma once
 #include <ATen/ATen.h>
 
@@ -24,5 +24,14 @@ void proj_forward(const at::Tensor& panels, const at::Tensor& u, const at::Tenso
  */
 void proj_backward(const at::Tensor& panels, const at::Tensor& ddelta, const at::Tensor& states,
                    const at::Tensor& dprojected, const at::Tensor& du);
+
+/** Whether dt_gradients takes such sizes in a type on the current device. */
+bool dt_gradients_run(const ProjSizes& s, at::ScalarType type);
+/**
+ * As proj_backward without du, which reads ddelta alone, and the gradient of dt_proj's weight.
+ * @param dt_weight [width, rank_width] @param projected of the forward pass @return float32 [width, rank_width]
+ */
+at::Tensor dt_gradients(const at::Tensor& ddelta, const at::Tensor& dt_weight, const at::Tensor& projected,
+                        const at::Tensor& states, const at::Tensor& dprojected);
 
 }  // namespace mamba_prune::cuda

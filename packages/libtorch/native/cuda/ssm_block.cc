@@ -248,7 +248,10 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     Through through;
     if (scanned.panels.defined() && conv_backward_adds(conv, g.du, dx_conv, columns))
       through = {dprojected, d.packed_x};
-    if (scanned.panels.defined()) {
+    Tensor d_dt;  // where it is made beside what goes back to the numbers of low rank
+    if (through.gradient.defined() && !batch && dt_gradients_run({width, rank_width, states, columns}, type)) {
+      d_dt = dt_gradients(g.ddelta, d.packed_dt, scanned.projected, g.states, dprojected);
+    } else if (scanned.panels.defined()) {
       proj_backward(scanned.panels, g.ddelta, g.states, dprojected, through.gradient.defined() ? Tensor() : g.du);
     } else {
       aside([&] { reduce_states(g, states, dprojected, rank_width); });
@@ -262,8 +265,11 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
       to[2] = batch->product(scanned.u, dprojected, first_of(channels),
                              around(rank, rank_width - rank, rank + 2 * states), true);
     } else {
-      const Tensor d_dt = gradient(width, rank_width), d_x_proj = gradient(columns, width);
-      aside([&] { gemm(mat(g.ddelta), true, mat(step_sizes), false, mat(d_dt), type, at::kFloat); });
+      const Tensor d_x_proj = gradient(columns, width);
+      if (!d_dt.defined()) {
+        d_dt = gradient(width, rank_width);
+        aside([&] { gemm(mat(g.ddelta), true, mat(step_sizes), false, mat(d_dt), type, at::kFloat); });
+      }
       aside([&] { gemm(mat(dprojected), true, mat(scanned.u), false, mat(d_x_proj), type, at::kFloat); });
       for (const Tensor& t : {g.ddelta, dprojected}) beside->keep(t);
       to[2] = d_x_proj, to[3] = d_dt;
