@@ -269,6 +269,7 @@ describe('what the script refuses', () => {
     [{ learningRate: 4e-3 }, 'has learningRate 0.002, and cifar10/90/rsst-seed-2 0.004'],
     [{ epochs: 80 }, 'has epochs 40, and cifar10/90/rsst-seed-2 80'],
     [{ method: 'refill', images: 'JPEG copy' }, 'expected the same for all runs at one rate'],
+    [{ fillback: 0.05 }, 'has fillback undefined, and cifar10/90/rsst-seed-2 0.05'],
   ])('what differs where it must not: %j', (change, words) => {
     write();
     write({ seed: 2, ...change });

@@ -137,7 +137,7 @@ function checkCells(runs) {
     const [a, b] = twin;
     throw new Error(`accuracy-table: ${a.run} and ${b.run} are of the same seed, expected one.`);
   }
-  for (const field of ['learningRate', 'epochs']) {
+  for (const field of ['learningRate', 'epochs', 'fillback']) {
     checkEqual(runs, field, cellKey, 'all seeds of a method at one rate');
   }
   checkEqual(runs, 'images', ({ set, rate }) => `${set} ${rate}`, 'all runs at one rate');

@@ -131,6 +131,37 @@ describe('AdamW on a GPU', { skip }, () => {
   });
 });
 
+describe('SGD on a GPU', { skip }, () => {
+  const settings = [{}, { momentum: 0.9, weightDecay: 0.05 }, { momentum: 0.9, nesterov: true }];
+  const maker = (of) => (params) => new optim.SGD(params, { lr: 0.1, ...of });
+
+  for (const of of settings) {
+    it(`takes the steps of the CPU, eager and captured, and the same again: ${JSON.stringify(of)}`, () => {
+      scope(() => {
+        const make = maker(of);
+        const all = given(many);
+        const eager = train(make, all, gpu);
+        expectWithin(eager, train(make, all, 'cpu'), 1e-6);
+        const onTheDevice = train(make, all, gpu, { capturable: true });
+        expectWithin(onTheDevice, eager, 1e-6);
+        expectWithin(train(make, all, gpu, { capturable: true }), onTheDevice, 0);
+        expectWithin(replayed(make, all), onTheDevice, 0);
+      });
+    });
+  }
+
+  it('leaves all as it is where a step is to be left out', () => {
+    scope(() => {
+      const all = given(sizes);
+      const after = train(maker(settings[1]), all, gpu, { capturable: true, left: 1 });
+      all.values.forEach((value, i) => {
+        assert.equal(distance(after.get(`parameter ${i} of ${value.shape}`), value), 0);
+        assert.equal(distance(after.get(`${i}.momentum_buffer`), zeros(value.shape)), 0);
+      });
+    });
+  });
+});
+
 describe('Muon on a GPU', { skip }, () => {
   // Of one multiplication's tile and less, of each side, lying and upright, up to what a multiprocessor takes, more than one
   // launch, and what goes in stacks.

@@ -66,7 +66,7 @@ export abstract class Optimizer {
    * From now on learning rates and step counts are kept on the parameters' device, so that `launch`
    * may be captured and replayed. All parameters must be on one device; the state stays as it is.
    *
-   * @param skip - 0-d float32: a step is left out where it is 1, by operators that can (fused AdamW);
+   * @param skip - 0-d float32: a step is left out where it is 1, by operators that can (those for lists, fused AdamW);
    *   stays the caller's
    */
   makeCapturable(skip?: Tensor): void {

@@ -1,8 +1,10 @@
 // Stochastic gradient descent with momentum.
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { callOperator } from '../dispatch.js';
+import { full } from '../factories.js';
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
+import { takesLists } from './device-scalars.js';
 import { Optimizer } from './optimizer.js';
 import type { Batch } from './param-batches.js';
 import { type ParamGroup, type ParamGroupOptions, checkSetting } from './param-groups.js';
@@ -24,6 +26,9 @@ const sgdKinds: OptionKinds<SGDOptions> = {
   nesterov: 'boolean',
 };
 
+/** Of ours, for lists on a GPU. */
+const sgdSteps = 'mamba_prune::sgd_steps_';
+
 /** Stochastic gradient descent with the formulas of torch.optim.SGD (dampening 0). */
 export class SGD extends Optimizer {
   readonly momentum: number;
@@ -42,13 +47,19 @@ export class SGD extends Optimizer {
   }
 
   protected override update(batch: Batch, { lr, weightDecay }: ParamGroup): void {
-    const { params, grads, slots, step } = batch;
+    const { params, grads, slots, step, device } = batch;
     const [buffers = []] = slots;
     const { momentum, nesterov } = this;
     const first = step === 1;
     if (batch.kernel) {
       const settings = [lr, momentum, weightDecay, nesterov, first];
       callOperator('mamba_prune::sgd_', params, grads, buffers, ...settings);
+      return;
+    }
+    if (takesLists(sgdSteps, params, grads)) {
+      const { lr: rate, skip } = batch.scalars ?? { lr: full([], lr, { device }), skip: undefined };
+      const settings = [rate, skip ?? null, momentum, weightDecay, nesterov];
+      callOperator(sgdSteps, params, grads, buffers, ...settings);
       return;
     }
     let direction: readonly Tensor[] = grads;
