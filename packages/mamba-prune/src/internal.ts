@@ -26,7 +26,7 @@ export type {
   Studio,
   StudioOptions,
 } from './report-package.js';
-export { halvingFillback } from './pruning/refill-choices.js';
+export { usualFillback } from './pruning/refill-choices.js';
 export { shellCommand } from './shell.js';
 export { stableJson } from './training/options.js';
 export { compareMethods, methodLabel } from './workflows/compare/methods.js';

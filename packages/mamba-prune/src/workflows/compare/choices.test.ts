@@ -179,7 +179,7 @@ describe('remarks', () => {
   it('say where the first cut of Refill decides less than half of what stays', () => {
     expect(ofRefill({ rates: [0.95, 0.8, 0.9] })).toEqual([
       'At 90% and 95% removed more than half of the units that Refill keeps came back (fillback 0.1), chosen in a model of which ' +
-        'the first cut had left little. A fillback of 0.03 lets the first cut choose half.',
+        'the first cut had left little. A fillback of 0.025 lets the first cut choose half.',
     ]);
     expect(ofRefill({ rates: [0.5, 0.7, 0.8] })).toEqual([]);
     expect(ofRefill({ rates: [0.9], methods: ['oneshot', 'rsst'] })).toEqual([]);

@@ -11,16 +11,19 @@ import {
   keepImportance,
 } from '../prune/importance-choice.js';
 import { divide, examine } from './examine.js';
+import { type RefillRequest, decideFillback } from './fillback.js';
 import { CompareFolder } from './folder.js';
 import type { StartRun } from './processes.js';
 import type { Division } from './resources.js';
 import { type CompareCut, type CompareRun, type CompareSettings, planRuns } from './settings.js';
+import { tuningFolder } from './tuning-file.js';
 
 /** As `CompareSettings`, with what can be worked out left out. */
 export interface CompareRequest extends Omit<
   CompareSettings,
-  'targets' | 'threads' | 'dense' | 'lrs'
+  'targets' | 'threads' | 'dense' | 'lrs' | 'refill'
 > {
+  readonly refill: RefillRequest;
   /** Kinds of groups to cut, or all. By default those that are not optional. */
   readonly targets?: readonly string[] | 'all' | undefined;
   /** By default as many as leave a core for each run. */
@@ -156,6 +159,12 @@ export async function prepare(
     dense,
     lrOf: begun ? over(begun.lrOf, request.lrOf) : request.lrOf,
     cut: cutOf({ ...request, train }, begun),
+    // A comparison after its tuning has what the rates were tuned with.
+    refill: decideFillback(
+      request.refill,
+      request.rates,
+      (begun ?? CompareFolder.settingsOf(tuningFolder(control.out)))?.refill,
+    ),
     rsst: decideThrough(request.rsst, { epochs, begun: begun?.rsst }),
   };
   // Runs that do not wait for each other.

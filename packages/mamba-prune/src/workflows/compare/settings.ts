@@ -1,5 +1,6 @@
 // What a comparison is told, and the runs that follow from it.
 import { join } from 'node:path';
+import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
 import { plural } from '../../format.js';
 import { todaysSettings } from '../prune/earlier-names.js';
@@ -8,6 +9,7 @@ import type { DistillSettings, PruneSettings } from '../prune/settings.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
 import { type CompareBudget, amountAt, checkBudget, costBudgetAt } from './budget.js';
 import { checkChoices } from './check-choices.js';
+import { type CompareRefill, fillbackOf } from './fillback.js';
 import type { GivenDense } from './given-dense.js';
 import { type CompareMethod, type PrunedMethod, methodsOf } from './methods.js';
 import { scratchRecipe } from './scratch.js';
@@ -43,7 +45,7 @@ export interface CompareSettings {
   /** Kinds of groups to cut. */
   readonly targets: readonly string[];
   readonly cut: CompareCut;
-  readonly refill: NonNullable<PruneSettings['refill']>;
+  readonly refill: CompareRefill;
   /** `epochs` of the fine-tuning's epochs are regularised, before the cut. */
   readonly rsst: NonNullable<PruneSettings['rsst']> & { readonly epochs: number };
   /** Of every run; results are the same bit for bit only with the same number. */
@@ -186,6 +188,12 @@ function distillOf(method: PrunedMethod, distill: DistillSettings): DistillSetti
   return method === 'rsst' && through !== undefined ? { ...everywhere, through } : everywhere;
 }
 
+/** With the fillback of a rate. */
+const refillAt = (refill: CompareRefill, rate: number): NonNullable<PruneSettings['refill']> => ({
+  ...defined({ score: refill.score, budget: refill.budget }),
+  fillback: fillbackOf(refill, rate),
+});
+
 function pruneSettings(
   { train, finetune, targets, cut, refill, rsst, lrOf = {}, distill, budget }: CompareSettings,
   {
@@ -212,7 +220,7 @@ function pruneSettings(
     rates: Object.fromEntries(targets.map((kind) => [kind, budget === undefined ? rate : 0])),
     ...(budget !== undefined && rate > 0 && { costBudget: costBudgetAt(budget, rate) }),
     ...cut,
-    ...(method === 'refill' && { refill }),
+    ...(method === 'refill' && { refill: refillAt(refill, rate) }),
     // Said where it would be taken by default: a comparison keeps what it began with.
     ...(method === 'rsst' && { rsst: lrThroughDefault ? { lrThrough: false, ...rsst } : rsst }),
     ...(distill && { distill: distillOf(method, distill) }),
