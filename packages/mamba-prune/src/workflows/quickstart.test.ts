@@ -58,4 +58,22 @@ describe('the quickstart', () => {
     expect((await go()).states).toMatchObject({ prune: 'finished' });
     expect((await go(true)).pruning).toMatchObject({ importance: 'taylor' });
   });
+
+  it('prunes again where it was stopped after the training of another dense model', async () => {
+    const out = join(folder, 'stopped');
+    await quickstart({ out }, preset);
+    const other = { ...preset, train: { ...preset.train, recipe: { ...recipe, seed: 1 } } };
+    const stop = new AbortController();
+    const go = async (onStep: (step: string, state: RunState) => void) =>
+      quickstart({ out, signal: stop.signal }, other, { onStep });
+    await expect(
+      go((step) => {
+        if (step === 'prune') stop.abort();
+      }),
+    ).rejects.toThrow(`${join(out, 'pruned')} is as it was before`);
+    const states: Record<string, RunState> = {};
+    const again = { onStep: (step: string, state: RunState) => (states[step] = state) };
+    await quickstart({ out }, other, again);
+    expect(states).toMatchObject({ train: 'finished', prune: 'replaced' });
+  });
 });

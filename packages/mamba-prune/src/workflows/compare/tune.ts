@@ -3,6 +3,7 @@ import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
 import { modelLabel } from '../../models/model-label.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
+import { StoppedAtStartError } from '../../training/errors.js';
 import { carryOut } from './carry-out.js';
 import { describe, removedText } from './describe.js';
 import { CompareFolder } from './folder.js';
@@ -114,6 +115,7 @@ export async function tuneRates(
       hooks,
       onRunEnd: () => Promise.resolve(written()),
     });
+    if (!finished && folder.bringBackReplaced()) throw new StoppedAtStartError(path);
     return { finished, settings, results: written(), path };
   } finally {
     folder.release();
