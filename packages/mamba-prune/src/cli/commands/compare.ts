@@ -16,7 +16,7 @@ import {
 } from '../options/compare.js';
 import { addPartOptions, checkParts, tuneOf } from '../options/compare-parts.js';
 import { requestOf } from '../options/compare-request.js';
-import { addCacheOption, addDataOptions } from '../options/data.js';
+import { addCacheOption, addDataOptions, addPreparationOptions } from '../options/data.js';
 import { addModelOptions } from '../options/model.js';
 import { addRecipeOptions } from '../options/recipe.js';
 import { shellCommand } from '../../shell.js';
@@ -41,6 +41,7 @@ export function addCompareCommand(program: Command, cli: Cli): void {
   addComparisonOptions(command);
   addModelOptions(command, compareDefaults.arch);
   addDataOptions(command);
+  addPreparationOptions(command, '--dense');
   addCacheOption(command);
   addRecipeOptions(
     command,

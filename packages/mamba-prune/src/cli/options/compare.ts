@@ -10,7 +10,7 @@ import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import { rateOfShare } from '../../workflows/compare/budget.js';
 import type { CommonOptions } from './common.js';
 import { type ComparePartFlags, methodOptions, seedOptions } from './compare-parts.js';
-import type { CacheOptions, DataOptions } from './data.js';
+import type { CacheOptions, DataOptions, PreparationOptions } from './data.js';
 import { scoreOptions, selectionOptions } from './importance.js';
 import type { ModelFlags } from './model.js';
 import { addOptions, checkOnce, choiceOption, integerOption, numberOption } from './parse.js';
@@ -56,6 +56,7 @@ export interface CompareFlags extends Pick<
 export type CompareOptions = CommonOptions &
   DataOptions &
   CacheOptions &
+  PreparationOptions &
   ModelFlags &
   RecipeOptions &
   CompareFlags &

@@ -2,6 +2,7 @@
 // will take, and how many fit on this machine at once.
 import { MemorySplit } from '../../data/memory-split.js';
 import type { Dataset } from '../../data/types.js';
+import { UsageError } from '../../errors.js';
 import { createModel } from '../../models/registry.js';
 import { requireOptions } from '../../option-checks.js';
 import { defaultKinds, groupsOfKinds } from '../../pruning/select-units.js';
@@ -28,11 +29,17 @@ export async function examine(
   request: CompareRequest,
   hooks: DataHooks | undefined,
 ): Promise<Examined> {
-  const { train, targets, dense: paths } = request;
+  const { train, targets, dense: paths, classes } = request;
+  if (classes && !paths) {
+    throw new UsageError(
+      'compare: got `classes` without `dense`, expected it with models of other programs: those that are trained here have the classes of the data. ' +
+        'Leave it out.',
+    );
+  }
   requireOptions('compare: train', train, trainSettingsKinds, ['arch', 'dataset', 'recipe']);
   const dataset = await openData(train, hooks);
   const { model, ...found } = paths
-    ? await openDense(paths, train, dataset, hooks?.onNote)
+    ? await openDense(paths, train, dataset, { classes, onNote: hooks?.onNote })
     : { train, model: createModel(train.arch, modelOptionsFor(train.arch, train.model, dataset)) };
   try {
     if (paths && methodsOf(request).includes('scratch')) {

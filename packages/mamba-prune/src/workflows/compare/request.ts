@@ -91,6 +91,7 @@ const requestKinds: OptionKinds<CompareRequest> = {
   lrOf: 'object',
   seedsAt: 'array',
   dense: 'array',
+  classes: 'array',
   distill: 'object',
 };
 

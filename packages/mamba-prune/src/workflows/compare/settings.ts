@@ -58,6 +58,11 @@ export interface CompareSettings {
   readonly seedsAt?: readonly RateSeeds[] | undefined;
   /** Dense models in place of those that would be trained: one for all seeds, or one for each in their order. */
   readonly dense?: readonly GivenDense[] | undefined;
+  /**
+   * Names of the classes of `dense`: of a file of another program that does not tell them, or has others than the data for
+   * the same classes. By default those that the file tells.
+   */
+  readonly classes?: readonly string[] | undefined;
   /** The dense model teaches after the cut, and where the dense model is trained on. It does not teach scratch. */
   readonly distill?: DistillSettings | undefined;
   /** Of a tuning: every method is trained with each of these as its highest learning rate. */
@@ -195,7 +200,7 @@ const refillAt = (refill: CompareRefill, rate: number): NonNullable<PruneSetting
 });
 
 function pruneSettings(
-  { train, finetune, targets, cut, refill, rsst, lrOf = {}, distill, budget }: CompareSettings,
+  settings: CompareSettings,
   {
     seed,
     method,
@@ -203,6 +208,7 @@ function pruneSettings(
     model,
   }: { seed: number; method: PrunedMethod; rate: number; model: string },
 ): PruneSettings {
+  const { train, finetune, targets, cut, refill, rsst, lrOf = {}, distill, budget } = settings;
   const { dataset, data, cachedSize } = train;
   const regularized = method === 'rsst' ? rsst.epochs : 0;
   const epochs = finetune.epochs - regularized;
@@ -215,6 +221,7 @@ function pruneSettings(
     dataset,
     ...(data !== undefined && { data }),
     ...(cachedSize !== undefined && { cachedSize }),
+    ...(settings.classes && { import: { classes: settings.classes } }),
     method: method === 'dense' ? 'oneshot' : method,
     // Under a budget they name the kinds.
     rates: Object.fromEntries(targets.map((kind) => [kind, budget === undefined ? rate : 0])),
