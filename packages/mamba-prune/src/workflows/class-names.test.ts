@@ -75,16 +75,20 @@ describe('names of classes that a file beside a checkpoint has, and the images h
 
 describe('names of classes that the given dense model of a comparison has, and the images have others', () => {
   const argv = (...more: string[]) => [
-    ...[
-      'compare',
-      '--dense',
-      at('dense', 'model.safetensors'),
-      '--dataset',
-      'folder',
-      '--data',
-      at('images'),
-    ],
-    ...['--finetune-epochs', '2', '--image-size', String(side), '--out', at('compared'), ...more],
+    'compare',
+    '--dense',
+    at('dense', 'model.safetensors'),
+    '--dataset',
+    'folder',
+    '--data',
+    at('images'),
+    '--finetune-epochs',
+    '2',
+    '--image-size',
+    String(side),
+    '--out',
+    at('compared'),
+    ...more,
   ];
 
   it('are said to be what --classes is for', async () => {
@@ -94,8 +98,19 @@ describe('names of classes that the given dense model of a comparison has, and t
     );
     expect(status).toBe(2);
     const { stderr: trained } = await runCli([
-      ...['compare', '--dataset', 'folder', '--data', at('images'), '--classes', 'left,right'],
-      ...['--image-size', String(side), '--epochs', '1', '--out', at('compared')],
+      'compare',
+      '--dataset',
+      'folder',
+      '--data',
+      at('images'),
+      '--classes',
+      'left,right',
+      '--image-size',
+      String(side),
+      '--epochs',
+      '1',
+      '--out',
+      at('compared'),
     ]);
     expect(trained.replaceAll(/\s+/g, ' ')).toContain(
       'got --classes without --dense, expected it with models of other programs',
