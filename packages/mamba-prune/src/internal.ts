@@ -9,6 +9,7 @@ export {
   boxedModelsIfAny,
   boxedPackage,
 } from './boxed-models.js';
+export { dataLabel } from './data/data-label.js';
 export { requireRecordedDataset } from './data/datasets.js';
 export { makeFolder } from './files/folder.js';
 export { checkModelFile } from './models/model-file.js';

@@ -1,4 +1,5 @@
 // Names of groups, kinds and runs.
+import { dataName } from '../src/data/data-name.js';
 import type { GroupData } from '../src/page-data/pruning.js';
 import type { ReportData } from '../src/page-data/report.js';
 import type { RunData } from '../src/page-data/run.js';
@@ -37,9 +38,6 @@ export const methodName = (method: string, t: Translate): string =>
   ['dense', 'scratch', 'oneshot', 'refill', 'rsst'].includes(method)
     ? t(method as TextKey)
     : method;
-
-/** Name of the data set that a run was trained on; empty where the run does not say. */
-export const dataName = ({ dataset }: Pick<RunData, 'dataset'>): string => dataset?.name ?? '';
 
 /** Whether the data have to be said, because the runs' accuracies are of different images. */
 export const hasSeveralData = (runs: readonly Pick<RunData, 'dataset'>[]): boolean =>

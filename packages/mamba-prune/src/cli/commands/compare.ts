@@ -1,3 +1,4 @@
+import { dataLabel } from '../../data/data-label.js';
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
 import type {
@@ -190,7 +191,7 @@ function progressOf(context: Context): CompareHooks {
       const { train, rates } = settings;
       const epochs = runs.reduce((sum, run) => sum + run.epochs, 0);
       progress.line(
-        bold(`Compare methods: ${modelLabel(train.arch, train.model)} on ${train.dataset}`),
+        bold(`Compare methods: ${modelLabel(train.arch, train.model)} on ${dataLabel(train)}`),
       );
       progress.line(
         dim(

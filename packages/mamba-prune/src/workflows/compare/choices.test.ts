@@ -172,6 +172,15 @@ describe('given dense models', () => {
   });
 });
 
+describe('the heading of a picture', () => {
+  it('names the folder that images are in, for the data set folder has no other name', () => {
+    const train = { ...settings.train, dataset: 'folder', data: 'data/flowers/' };
+    expect(headingOf({ ...settings, train }).title).toMatch(/ on folder flowers$/);
+    const named = { ...train, dataset: 'cifar10', data: 'data' };
+    expect(headingOf({ ...settings, train: named }).title).toMatch(/ on cifar10$/);
+  });
+});
+
 describe('remarks', () => {
   const ofRefill = (changes: Partial<CompareSettings>): string[] =>
     remarks({ ...settings, ...changes }).filter((remark) => remark.includes('Refill keeps'));

@@ -1,4 +1,5 @@
 // What was compared, in words, for tables and pictures.
+import { dataLabel } from '../../data/data-label.js';
 import { basename } from 'node:path';
 import { plural } from '../../format.js';
 import { modelLabel } from '../../models/model-label.js';
@@ -142,7 +143,7 @@ export function headingOf(settings: CompareSettings): PictureHeading {
     ? `${plural(finetune.epochs, 'epoch')} for every method, from ${dense.length === 1 ? 'one given dense model' : 'given dense models'}.`
     : `${plural(train.recipe.epochs, 'epoch')} dense, then ${finetune.epochs} for every method.`;
   return {
-    title: `Accuracy against cost: ${modelLabel(train.arch, train.model)} on ${train.dataset}`,
+    title: `Accuracy against cost: ${modelLabel(train.arch, train.model)} on ${dataLabel(train)}`,
     lines: [
       `${shown} Methods of one size stand side by side.`,
       budget === undefined ? begin : `${begin} Rates are shares of the ${compareBudgets[budget]}.`,

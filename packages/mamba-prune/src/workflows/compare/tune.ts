@@ -1,4 +1,5 @@
 // A learning rate for every method, each chosen alike: on one seed that is not compared, at one rate.
+import { dataLabel } from '../../data/data-label.js';
 import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
 import { modelLabel } from '../../models/model-label.js';
@@ -210,7 +211,7 @@ function tuningMarkdown(
   const { train } = settings;
   const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   const lines = [
-    `# Learning rates: ${modelLabel(train.arch, train.model)} on ${train.dataset}`,
+    `# Learning rates: ${modelLabel(train.arch, train.model)} on ${dataLabel(train)}`,
     '',
     `    ${command}`,
     '',
