@@ -110,6 +110,7 @@ export function addCompareCommand(program: Command, cli: Cli): void {
     context.json({
       path: comparison.path,
       device,
+      finished: comparison.finished,
       ...comparison.results,
       settings: comparison.settings,
     });
@@ -169,7 +170,7 @@ async function tune(
   );
   const { finished, results, settings, path } = tuning;
   if (!finished) throw interrupted(context, `${results.runs.length} trainings are done.`);
-  context.json({ path, device: control.device, ...results, settings });
+  context.json({ path, device: control.device, finished, ...results, settings });
   context.progress.line('');
   printTuning(context, tuning);
 }
