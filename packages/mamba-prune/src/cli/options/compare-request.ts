@@ -58,7 +58,7 @@ export async function requestOf({
   const interpolation = given.interpolation ?? (await interpolationOf(given, dataset));
   // What --quick stands for was measured with its own; otherwise the inputs decide.
   const { importance = quick?.cut.importance, ranking = 'global', normalize = 'mean' } = given;
-  const { roundTo = 1, maxRate = 1, score, scoreBatches } = given;
+  const { roundTo = 1, maxRate = 1, minWidth, rankBy, score, scoreBatches } = given;
   const { regUnits: units = 'doomed', regNorm: norm = 'group', regApply } = given;
   const { apply, strength } = rsstDefaults(units === 'doomed', norm, regApply);
   const { dense, classes } = given;
@@ -83,7 +83,7 @@ export async function requestOf({
       normalize,
       roundTo,
       maxRate,
-      ...defined({ importance, score, scoreBatches }),
+      ...defined({ importance, score, scoreBatches, minWidth, rankBy }),
     },
     // What works at all does not depend on the model: the preset's methods are everyone's defaults.
     refill: {

@@ -10,6 +10,7 @@ import {
   decideImportance,
   keepImportance,
 } from '../prune/importance-choice.js';
+import { resolvePruneSettings } from '../prune/settings.js';
 import { divide, examine } from './examine.js';
 import { type RefillRequest, decideFillback } from './fillback.js';
 import { CompareFolder } from './folder.js';
@@ -168,12 +169,26 @@ export async function prepare(
     ),
     rsst: decideThrough(request.rsst, { epochs, begun: begun?.rsst }),
   };
+  checkPrunings(settings);
   // Runs that do not wait for each other.
   const side = planRuns(settings, '').filter(({ method }) => method !== undefined).length;
   const { jobs, device = 'cpu' } = control;
   const division = divide(jobs, request.threads, bytes, side, device);
   const { threads } = division;
   return { settings: { ...settings, ...defined(settings), threads }, division };
+}
+
+/** Before a dense model is trained for hours. @throws UsageError for what the runs of `prune` would refuse */
+function checkPrunings(settings: CompareSettings): void {
+  for (const run of planRuns(settings, '')) {
+    if (run.command !== 'prune') continue;
+    try {
+      resolvePruneSettings(run.settings);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      throw new UsageError(error.message.replace(/^prune: /, 'compare: '), { cause: error });
+    }
+  }
 }
 
 /** What is typed over what a comparison began with; whether it may differ is found where the two are compared. */

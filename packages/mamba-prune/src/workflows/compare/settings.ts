@@ -26,6 +26,8 @@ export type CompareCut = Pick<
   | 'normalize'
   | 'roundTo'
   | 'maxRate'
+  | 'minWidth'
+  | 'rankBy'
 >;
 
 /**
