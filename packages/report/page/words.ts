@@ -1,5 +1,4 @@
 // Names of groups, kinds and runs.
-import { dataName } from '../src/data/data-name.js';
 import type { GroupData } from '../src/page-data/pruning.js';
 import type { ReportData } from '../src/page-data/report.js';
 import type { RunData } from '../src/page-data/run.js';
@@ -38,10 +37,6 @@ export const methodName = (method: string, t: Translate): string =>
   ['dense', 'scratch', 'oneshot', 'refill', 'rsst'].includes(method)
     ? t(method as TextKey)
     : method;
-
-/** Whether the data have to be said, because the runs' accuracies are of different images. */
-export const hasSeveralData = (runs: readonly Pick<RunData, 'dataset'>[]): boolean =>
-  new Set(runs.map(dataName)).size > 1;
 
 /** How long a training was: `one epoch`, `5 epochs`. */
 export const epochsText = (epochs: number, t: Translate): string =>

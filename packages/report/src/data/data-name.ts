@@ -7,3 +7,7 @@ export const dataName = ({ dataset }: Pick<RunData, 'dataset'>): string =>
   dataset === undefined
     ? ''
     : `${dataset.name}${dataset.folder === undefined ? '' : ` ${dataset.folder}`}`;
+
+/** Whether the data have to be said, because the runs' accuracies are of different images. */
+export const hasSeveralData = (runs: readonly Pick<RunData, 'dataset'>[]): boolean =>
+  new Set(runs.map(dataName)).size > 1;

@@ -3,13 +3,12 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hasSeveralData } from '../../page/words.js';
 import { evaluateRuns } from '../images/evaluate-runs.js';
 import type { RunData } from '../page-data/run.js';
 import { type SmallRuns, makeSmallRuns } from '../testing/small-runs.js';
 import { baselineOf } from './baseline.js';
 import { collect } from './collect.js';
-import { dataName } from './data-name.js';
+import { dataName, hasSeveralData } from './data-name.js';
 import { findRuns } from './find-runs.js';
 import { folderNames } from './folder-names.js';
 
