@@ -71,6 +71,7 @@ export {
   CheckpointError,
   ResumeError,
   RunFolderError,
+  StoppedAtStartError,
   TrainingDivergedError,
 } from './training/errors.js';
 export { RunFolder } from './training/run-folder.js';

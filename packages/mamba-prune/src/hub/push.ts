@@ -15,6 +15,7 @@ import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js
 import { printableLine } from '../printable.js';
 import { isCommit } from './cache.js';
 import { HubError, foreignAnswer, isForeignAnswer, isNetworkError } from './errors.js';
+import { isOffline } from './fetch.js';
 import { placeOf } from './place.js';
 import { type PushPhase, type PushPlace, pushBroke, pushRefused } from './push-errors.js';
 import { isSafePath } from './spec.js';
@@ -130,6 +131,11 @@ export function pushPlace(
 ): { readonly place: PushPlace; readonly token: string } {
   checkRepo('pushToHub: repo', repo);
   const { endpoint, token } = placeOf('pushToHub', options);
+  if (isOffline({})) {
+    throw new HubError(
+      `${repo}: HF_HUB_OFFLINE is set, so that nothing is asked of ${endpoint}. Unset it to upload.`,
+    );
+  }
   if (token === undefined) {
     throw new HubError(
       `${repo}: got no token, expected one that may write there. Make one at ${endpoint}/settings/tokens, and set ` +
