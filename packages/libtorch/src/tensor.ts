@@ -11,6 +11,9 @@ const registry = new FinalizationRegistry<Handle>((handle) => {
   native.dispose(handle, true);
 });
 
+const freed =
+  'Tensor: used after it was freed. A scope frees what is made in it: return it from the scope or call keep().';
+
 /** What is known of a tensor whose values lie elsewhere. */
 interface Loan {
   readonly device: string;
@@ -151,7 +154,7 @@ export class Tensor {
    * parameter moves to another device and stays the same object to optimizers and modules.
    */
   adopt(other: Tensor): void {
-    void this.handle; // a tensor that was freed stays so
+    if (this.disposed) throw new DisposedError(freed);
     this.#take(other);
   }
 
@@ -178,10 +181,10 @@ export class Tensor {
    *   a gradient): what they change would not be this tensor's any more
    */
   lend(restore: () => Tensor): boolean {
-    const { device, requiresGrad } = this;
-    // The shape and the type are kept where they are read first.
-    void [this.shape, this.dtype];
+    const { shape, dtype, device, requiresGrad } = this;
     if (!native.lend(this.handle)) return false;
+    this.#shape = shape;
+    this.#dtype = dtype;
     registry.unregister(this);
     this.#handle = -1;
     this.#loan = { device, requiresGrad, restore };
@@ -191,11 +194,7 @@ export class Tensor {
   /** @internal Makes the native tensor of one that is lent again. */
   recall(): void {
     const loan = this.#loan;
-    if (!loan) {
-      throw new DisposedError(
-        'Tensor: used after it was freed. A scope frees what is made in it: return it from the scope or call keep().',
-      );
-    }
+    if (!loan) throw new DisposedError(freed);
     this.#take(loan.restore());
     native.setRequiresGrad(this.#handle, loan.requiresGrad);
   }
