@@ -74,16 +74,7 @@ export interface PushedFile {
   readonly fileBytes: number;
 }
 
-/**
- * Uploads a folder as one commit. Large contents are sent first, and those that the hub has already are not sent again:
- * after an interruption the same call sends what is missing. Names that begin with a dot are left out. Files of the
- * repository that the folder lacks stay.
- *
- * @param folder - with the files as they shall be in the repository
- * @param repo - `owner/name`
- * @throws UsageError for a folder without files or a name that no repository has; HubError if the hub cannot be reached
- *   or refuses, and then nothing is committed, unless its message says that this is not known
- */
+/** As on-demand.ts says. */
 export async function pushToHub(
   folder: string,
   repo: string,
