@@ -12,7 +12,6 @@ namespace mamba_prune::cuda::cluster_op {
  * mlp_block.
  */
 struct Block {
-  /** @param weights `kWeights` of them */
   explicit Block(at::TensorList weights);
   static constexpr size_t kWeights = 17;
 
