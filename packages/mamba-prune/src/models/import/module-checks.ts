@@ -1,10 +1,10 @@
 // Whether a model here computes as the modules of a pickled one did, in what no tensor tells and no option says.
 import { FormatError } from '@mamba-prune/libtorch';
-import { familyNamed } from '../models/families.js';
-import type { ImageModel } from '../models/image-model.js';
-import type { ImportOptions } from '../models/import/model.js';
-import type { ModuleWords } from '../models/import/module-words.js';
-import { printableLine } from '../printable.js';
+import { familyNamed } from '../families.js';
+import type { ImageModel } from '../image-model.js';
+import type { ImportOptions } from './model.js';
+import type { ModuleWords } from './module-words.js';
+import { printableLine } from '../../printable.js';
 import { written } from './card-info.js';
 
 /**

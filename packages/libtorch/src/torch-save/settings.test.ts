@@ -1,0 +1,48 @@
+// Settings as training scripts keep them (fixtures/make-settings.py), as plain data.
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { TorchCheckpoint } from './checkpoint.js';
+import type { PlainValue } from './plain.js';
+
+const map = (entries: Readonly<Record<string, PlainValue>>): PlainValue =>
+  new Map(Object.entries(entries));
+
+const omegaconf = map({
+  // Without the reference `${model.arch}`, and without `???`, which nobody has filled in.
+  model: map({ arch: 'vit', heads: 3, eps: 1e-6, none: null }),
+  classes: ['cat', 'dog'],
+  mean: [0.5, 0.25],
+});
+
+describe('settings in a checkpoint', () => {
+  let file: TorchCheckpoint;
+  beforeAll(async () => {
+    const path = fileURLToPath(new URL('fixtures/settings.pt', import.meta.url));
+    file = await TorchCheckpoint.open(path, { onUnknownGlobal: 'placeholder' });
+  });
+  afterAll(() => {
+    file.close();
+  });
+
+  it.each<[string, PlainValue | undefined]>([
+    ['omegaconf', omegaconf],
+    ['in_namespace', map({ cfg: omegaconf, out: '/runs/a' })],
+    ['list_of_omegaconf', ['cat', 'dog']],
+    ['structured', map({ arch: 'vit', mode: 'bicubic' })],
+    ['dataclass', map({ arch: 'vit', mode: 'bicubic' })],
+    ['slots', map({ arch: 'vit', heads: 3 })],
+    ['namespace', map({ arch: 'vit', level: 3 })],
+    ['names', ['cat', 'dog']],
+    ['deque', [1, 2]],
+    ['texts', ['cat', 'd\u00f6g']],
+    ['bytes', ['cat', 'dogs']],
+    ['objects', ['cat', null]],
+    ['table_of_texts', undefined],
+    ['torch', map({ size: [3, 8], dtype: 'torch.bfloat16', device: 'cuda:1' })],
+    ['half', [0.5, 0.25]],
+    ['bfloat', -1.5],
+    ['truth', [true, false]],
+  ])('are plain data: %s', (name, expected) => {
+    expect(file.plainEntry(name)).toEqual(expected);
+  });
+});
