@@ -57,6 +57,7 @@ const schema = z.object({
   layer_type: text,
   hidden_act: text,
   downsample_in_bottleneck: entry,
+  downsample_in_first_stage: entry,
 });
 
 /** The entries that families look at; what is of another form than expected is not there. */

@@ -8,13 +8,13 @@ import type { CardObstacle } from './card-family.js';
 import { takenFrom, whereOf } from './card-info.js';
 import type { ModelCardConfig } from './card.js';
 import { checkpointCard, withCheckpointCard } from './checkpoint-card.js';
-import { wordsOf } from './file-words.js';
+import { type FileWords, wordsOf } from './file-words.js';
 import { fileKind, openWeights } from './file.js';
 import { Source, importWith } from './hinted.js';
 import type { ImportOptions, ImportedModel } from './model.js';
 import { checkHeads, checkModules } from './module-checks.js';
 import { ownSizes } from './read.js';
-import { ChosenWeights } from './weights.js';
+import { ChosenWeights, type TracedModel } from './weights.js';
 
 /** What lies beside a file of weights and describes them. */
 export interface Beside {
@@ -52,10 +52,11 @@ export async function importDescribed(
       const { imported, hints } = importWith(source, card, said);
       try {
         checkActivation(path, imported.model, card);
-        checkModules(path, imported.model, words.modules, said);
         checkObstacles(path, imported.model, own.obstacles, 'file');
         checkObstacles(path, imported.model, beside.obstacles, 'config.json beside it');
-        return withTaken(imported, card, hints, said);
+        // A setting says more than the module that was made by it.
+        checkModules(path, imported.model, words.modules, said, imported.origins);
+        return withTaken(withScores(imported, words), card, hints, said);
       } catch (error) {
         imported.model.dispose();
         throw error;
@@ -69,7 +70,7 @@ export async function importDescribed(
 }
 
 function withTaken(
-  imported: ImportedModel,
+  imported: TracedModel,
   card: ModelCardConfig,
   hints: ImportOptions,
   said: ImportOptions,
@@ -84,6 +85,26 @@ function withTaken(
     notes: [...notes, ...taken.notes, ...scaleNotes(said)],
     options: { ...hints, ...sizes, ...taken.options },
   };
+}
+
+/** With attentions that scale their scores as those of the file do. */
+function withScores(imported: TracedModel, { modules }: FileWords): TracedModel {
+  const { model, info, notes } = imported;
+  const scales = modules?.attention?.scales ?? [];
+  const changed =
+    familyNamed(model.config).layout?.scaleScores?.(
+      model,
+      scales.map((scale) => scale?.value),
+    ) ?? [];
+  const [first] = changed;
+  if (first === undefined) return imported;
+  const note =
+    `${changed.length === 1 ? 'An attention scales its scores' : `${changed.length} attentions scale their scores`} otherwise than by 1 over the root of the width of a head ` +
+    `(${printableLine(scales[first]?.at ?? '')} ${scales[first]?.value.toPrecision(4)}): their queries were multiplied, which computes the same.`;
+  const history = info.history.map((step) =>
+    step['step'] === 'import' ? { ...step, notes: [...notes, note] } : step,
+  );
+  return { ...imported, info: { ...info, history }, notes: [...notes, note] };
 }
 
 /** Other programs give mean and deviation of pixels from 0 to 255 too; then nothing else would show it. */

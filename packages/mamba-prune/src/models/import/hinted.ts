@@ -7,7 +7,7 @@ import { type HintName, entryOf, hintNames, whereOf, written } from './card-info
 import type { ModelCardConfig } from './card.js';
 import type { ScriptArguments } from './layout.js';
 import type { ImportOptions, ImportedModel } from './model.js';
-import type { ChosenWeights } from './weights.js';
+import type { ChosenWeights, TracedModel } from './weights.js';
 
 /** Weights that are read again with other options where the first do not fit. */
 export class Source {
@@ -21,12 +21,12 @@ export class Source {
     this.#args = args;
   }
 
-  import(options: ImportOptions): ImportedModel {
+  import(options: ImportOptions): TracedModel {
     return withFileName(this.#path, () => this.#weights.import(options, this.#args));
   }
 
   /** @returns undefined where the options do not fit */
-  importIfPossible(options: ImportOptions): ImportedModel | undefined {
+  importIfPossible(options: ImportOptions): TracedModel | undefined {
     return ifPossible(() => this.import(options));
   }
 }
@@ -57,7 +57,7 @@ function hintsOf(
 
 /** A model that was read. */
 export interface Hinted {
-  readonly imported: ImportedModel;
+  readonly imported: TracedModel;
   /** With which it was. */
   readonly hints: ImportOptions;
 }

@@ -110,8 +110,7 @@ export async function importModel(
     }
     return { model, info, assumed: [], notes: [] };
   }
-  const { model, info, assumed, notes } = await importDescribed(path, options);
-  return { model, info, assumed, notes };
+  return alone(await importDescribed(path, options));
 }
 
 /**
@@ -126,7 +125,7 @@ export function importStateDict(
     throw new UsageError('importStateDict: got no Map, expected one of tensors by name.');
   }
   checkOptions('importStateDict', options, importKinds());
-  if (tensors.size === 0) return fromTensors(tensors, options);
+  if (tensors.size === 0) return alone(fromTensors(tensors, options));
   const dict = { key: '', shapes: shapesOf(tensors) };
   const { names, notes } = chooseStateDict([dict], telling, options.key);
   const chosen = new Map(
@@ -135,8 +134,16 @@ export function importStateDict(
       return tensor === undefined ? [] : [[name, tensor] as const];
     }),
   );
-  return withNotes(notes, () => fromTensors(chosen, options));
+  return alone(withNotes(notes, () => fromTensors(chosen, options)));
 }
+
+/** Without what only the room has use for. */
+const alone = ({ model, info, assumed, notes }: ImportedModel): ImportedModel => ({
+  model,
+  info,
+  assumed,
+  notes,
+});
 
 const shapesOf = (tensors: ReadonlyMap<string, Tensor>): Shapes =>
   new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));

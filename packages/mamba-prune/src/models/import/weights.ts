@@ -16,6 +16,12 @@ import type { ScriptArguments } from './layout.js';
 import type { ImportOptions, ImportedModel } from './model.js';
 import { readModel, telling } from './read.js';
 
+/** A model that was read, and what became what. */
+export interface TracedModel extends ImportedModel {
+  /** Names of its tensors, with those that they had before they were turned into ours. */
+  readonly origins: ReadonlyMap<string, string>;
+}
+
 /** The weights of an open file that are meant, in memory; dispose them. */
 export class ChosenWeights {
   readonly choice: Choice<FoundDict>;
@@ -40,7 +46,7 @@ export class ChosenWeights {
    * @param args - of the script that trained it
    * @throws FormatError, UsageError as `importModel`
    */
-  import(options: ImportOptions, args?: ScriptArguments): ImportedModel {
+  import(options: ImportOptions, args?: ScriptArguments): TracedModel {
     const { key } = this.choice;
     const taken = { ...options, key: key === '' ? undefined : key };
     return withNotes(this.#notes, () => fromTensors(this.#tensors, taken, this.#file, args));
@@ -65,7 +71,7 @@ function refuseEmpty({ dict, names }: Choice<FoundDict>): void {
 }
 
 /** Says what was left out of a file in the message on what is missing in it, too. */
-export function withNotes(notes: readonly string[], body: () => ImportedModel): ImportedModel {
+export function withNotes<T extends ImportedModel>(notes: readonly string[], body: () => T): T {
   try {
     const imported = body();
     return { ...imported, notes: [...notes, ...imported.notes] };
@@ -90,7 +96,7 @@ export function fromTensors(
   options: ImportOptions,
   file?: string,
   args?: ScriptArguments,
-): ImportedModel {
+): TracedModel {
   const { tensors: joined, made, notes: joinNotes } = joinParts(given);
   const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...others } = options;
   const { interpolation, cropShare, ...sizes } = others;
@@ -117,7 +123,14 @@ export function fromTensors(
         const history = [
           Object.fromEntries(Object.entries(step).filter(([, v]) => v !== undefined)),
         ];
-        return { model: model.eval(), info: { ...data.info, history }, assumed, notes };
+        const info = { ...data.info, history };
+        return {
+          model: model.eval(),
+          info,
+          assumed,
+          notes,
+          origins: originsOf(read.tensors, joined),
+        };
       } catch (error) {
         model.dispose();
         throw error;
@@ -126,6 +139,20 @@ export function fromTensors(
   } finally {
     for (const tensor of made) tensor.dispose();
   }
+}
+
+/** Of tensors that no conversion has changed. */
+function originsOf(
+  made: ReadonlyMap<string, Tensor>,
+  given: ReadonlyMap<string, Tensor>,
+): Map<string, string> {
+  const names = new Map(Array.from(given, ([name, tensor]) => [tensor, name]));
+  return new Map(
+    Array.from(made).flatMap(([name, tensor]) => {
+      const origin = names.get(tensor);
+      return origin === undefined ? [] : [[name, origin] as const];
+    }),
+  );
 }
 
 /** Models compute in float32, whatever the file has. */
