@@ -11,22 +11,27 @@ const wrappers: readonly (readonly [module: RegExp, attributes: readonly string[
 /** What pydantic keeps the attributes of its models under. */
 const innerState = '__dict__';
 
+/** Dicts of attributes and entries, which may be large and are not copied, or a value in place of the object. */
+export type ObjectContent =
+  | { readonly maps: readonly ReadonlyMap<PickleValue, PickleValue>[] }
+  | { readonly value: PickleValue | undefined };
+
 /**
- * The attributes and entries of an object, or what it stands for.
- * @returns undefined for what says nothing, and for what OmegaConf has yet to fill in
+ * What an object says.
+ * @returns no value for what says nothing, and for what OmegaConf has yet to fill in
  */
-export function contentOf(object: PythonObject): PickleValue | undefined {
-  const [state] = mapsOf(object.state);
+export function contentOf(object: PythonObject): ObjectContent {
+  const maps = mapsOf(object.state);
+  const [state] = maps;
   const attributes = wrappers.find(([module]) => module.test(object.global))?.[1];
   if (attributes !== undefined && state !== undefined) {
-    return filledIn(attributes.map((name) => state.get(name)).find((held) => held !== undefined));
+    const held = attributes.map((name) => state.get(name)).find((value) => value !== undefined);
+    return { value: filledIn(held) };
   }
   const inner = state?.get(innerState);
-  const maps = [...(inner instanceof Map ? [inner] : mapsOf(object.state)), object.entries];
-  const said = new Map(maps.flatMap((map) => [...map]));
-  if (said.size > 0 || state !== undefined) return said;
-  if (object.items.length > 0) return object.items;
-  return valueOf(object) ?? undefined;
+  if (inner instanceof Map) return { maps: [inner] };
+  if (state !== undefined || object.entries.size > 0) return { maps: [...maps, object.entries] };
+  return { value: object.items.length > 0 ? object.items : (valueOf(object) ?? undefined) };
 }
 
 /** The state of an object with slots is a pair, of which the first may be None; that of others may have more parts. */

@@ -53,26 +53,28 @@ function plain(
     return items;
   }
   if (value instanceof PythonObject) {
-    // What an object stands for is no deeper than the object.
     const content = contentOf(value);
-    return content instanceof Map
-      ? dict(content, depth, budget)
-      : plain(content, depth + 1, budget);
+    if ('maps' in content) return dict(content.maps, depth, budget);
+    // An object may stand for itself.
+    const { value: held } = content;
+    return held instanceof Map ? dict([held], depth, budget) : plain(held, depth + 1, budget);
   }
-  return value instanceof Map ? dict(value, depth, budget) : undefined;
+  return value instanceof Map ? dict([value], depth, budget) : undefined;
 }
 
 function dict(
-  map: ReadonlyMap<PickleValue, PickleValue>,
+  maps: readonly ReadonlyMap<PickleValue, PickleValue>[],
   depth: number,
   budget: { left: number },
 ): PlainValue {
   const result = new Map<string, PlainValue>();
-  for (const [key, item] of map) {
-    if (budget.left < 0) break;
-    if (typeof key !== 'string' && typeof key !== 'number') continue;
-    const entry = plain(item, depth + 1, budget);
-    if (entry !== undefined) result.set(String(key), entry);
+  for (const map of maps) {
+    for (const [key, item] of map) {
+      if (budget.left < 0) return result;
+      if (typeof key !== 'string' && typeof key !== 'number') continue;
+      const entry = plain(item, depth + 1, budget);
+      if (entry !== undefined) result.set(String(key), entry);
+    }
   }
   return result;
 }

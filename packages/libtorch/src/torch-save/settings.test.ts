@@ -2,7 +2,8 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TorchCheckpoint } from './checkpoint.js';
-import type { PlainValue } from './plain.js';
+import { type PlainValue, plainValue } from './plain.js';
+import { PythonObject } from './values.js';
 
 const map = (entries: Readonly<Record<string, PlainValue>>): PlainValue =>
   new Map(Object.entries(entries));
@@ -45,4 +46,17 @@ describe('settings in a checkpoint', () => {
   ])('are plain data: %s', (name, expected) => {
     expect(file.plainEntry(name)).toEqual(expected);
   });
+});
+
+it('an object with many attributes that stands in a list again and again is not copied each time', () => {
+  const object = new PythonObject('my.Config', []);
+  object.state = new Map(Array.from({ length: 100_000 }, (_, i) => [`a${i}`, i]));
+  // 20 billion entries, if each were looked at.
+  expect(plainValue(Array.from({ length: 200_000 }, () => object))).toBeUndefined();
+});
+
+it('an object that stands for itself ends', () => {
+  const container = new PythonObject('omegaconf.dictconfig.DictConfig', []);
+  container.state = new Map([['_content', container]]);
+  expect(plainValue(container)).toBeUndefined();
 });

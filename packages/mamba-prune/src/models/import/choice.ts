@@ -7,6 +7,7 @@ import {
   stateDictRank,
 } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
+import { printableName } from '../../printable.js';
 import { listed } from '../config-checks.js';
 import { type ClassifierNames, withClassifier } from './apart-classifier.js';
 import { joinedShapes } from './derived.js';
@@ -83,6 +84,7 @@ export function chooseStateDict<D extends FoundDict>(
         ),
       )
     : chosen.names;
+  if (isKnown) refuseTwice(chosen);
   if (isKnown || !hasReadable(chosen)) refuseUnreadable(chosen);
   const { names: used, notes: found } = isKnown
     ? withClassifier({ shapes: chosen.dict.shapes, prefix: chosen.prefix, names: own }, (shapes) =>
@@ -143,6 +145,19 @@ function refuseUnreadable({ dict, prefix, names }: Candidate<FoundDict>): void {
       /\.(?:weight|bias|running_(?:mean|var))$/.test(own) && layers.has(own.replace(/[^.]*$/, ''));
     if (isNoWeight(own, []) || !isParameter) continue;
     refuse(stored, what, 'Is the file complete? Save the model anew where it was trained.');
+  }
+}
+
+/** @throws FormatError for two tensors of one name, such as of a model that was wrapped after a part of it was saved */
+function refuseTwice({ dict, prefix, names }: Candidate<FoundDict>): void {
+  for (const stored of dict.shapes.keys()) {
+    const name = cleanName(stored);
+    const taken = names.get(name.slice(prefix.length));
+    if (!name.startsWith(prefix) || taken === undefined || taken === stored) continue;
+    throw new FormatError(
+      `import: got both ${listed([`'${stored}'`])} and ${listed([`'${taken}'`])}, which are both ${listed([`'${name}'`])} without what wrappers put ` +
+        'before names, expected one of them.',
+    );
   }
 }
 
@@ -331,4 +346,5 @@ function underPrefix<D extends FoundDict>(
 /** The key that names the top of a file. */
 const top = '.';
 
-const place = (key: string): string => (key === '' ? `"${top}" (the top of the file)` : `"${key}"`);
+const place = (key: string): string =>
+  key === '' ? `"${top}" (the top of the file)` : `"${printableName(key)}"`;

@@ -14,10 +14,10 @@ import {
 } from '@mamba-prune/libtorch/files';
 import { zeroModelFile, zeroScript } from '../../distributed-names.js';
 import { UsageError } from '../../errors.js';
-import { printableLine } from '../../printable.js';
+import { printableLine, printableName } from '../../printable.js';
 import { isShardIndex } from '../../shard-names.js';
 import type { FoundDict } from './choice.js';
-import { readShardIndex, shortened } from './shards.js';
+import { readShardIndex } from './shards.js';
 import { CheckpointWords, type Holder } from './words.js';
 
 /** What a file is. @throws UsageError if it cannot be opened */
@@ -104,14 +104,14 @@ async function splitWeights(path: string): Promise<WeightsFile> {
       const missing = tensors.find((tensor) => !dict.shapes.has(tensor));
       if (missing !== undefined) {
         throw new FormatError(
-          `${path}: says that '${shortened(missing)}' lies in ${printableLine(name)}, which has no such tensor. Are these files of one model?`,
+          `${path}: says that '${printableName(missing)}' lies in ${printableLine(name)}, which has no such tensor. Are these files of one model?`,
         );
       }
       // Without it another model would be read, such as one without a bias.
       const unknown = [...dict.shapes.keys()].find((tensor) => !known.has(tensor));
       if (unknown !== undefined) {
         throw new FormatError(
-          `${path}: says nothing of '${shortened(unknown)}', which lies in ${printableLine(name)}, expected a file for every tensor. Are these files of one model?`,
+          `${path}: says nothing of '${printableName(unknown)}', which lies in ${printableLine(name)}, expected a file for every tensor. Are these files of one model?`,
         );
       }
     }
@@ -178,7 +178,7 @@ async function torchWeights(path: string): Promise<WeightsFile> {
     // Their order is that of the parameters of a module, which the order of a state dict need not be.
     notes: file.namelessAverages.map(
       (key) =>
-        `The averages at '${shortened(key)}' were not taken: they are a list without names, as torch_ema keeps them. To take them, ` +
+        `The averages at '${printableName(key)}' were not taken: they are a list without names, as torch_ema keeps them. To take them, ` +
         'call ema.copy_to() in the script and save model.state_dict().',
     ),
     load: (dict, names) => {

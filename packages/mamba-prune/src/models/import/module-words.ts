@@ -107,9 +107,12 @@ function rootOf(names: ReadonlyMap<string, string>): string {
 const isInside = (path: string, root: string): boolean =>
   path.startsWith(root) && path !== root.slice(0, -1);
 
+/** More modules in modules than any model has; a name may have any number of points. */
+const deepest = 200;
+
 /** The modules that a name lies in, from the outermost, which is ''. */
 function modulesAround(name: string): string[] {
-  const steps = name.split('.').slice(0, -1);
+  const steps = name.split('.', deepest + 1).slice(0, -1);
   return ['', ...steps.map((_, at) => steps.slice(0, at + 1).join('.'))];
 }
 
