@@ -23,7 +23,7 @@ export const printableLine = (text: string): string =>
     .replaceAll('\t', String.raw`\t`);
 
 /** Longer than any name of a tensor. */
-const longestName = 200;
+const longestName = 120;
 
 /** For a message: what a file calls its tensors may be of any length too. */
 export const printableName = (name: string): string =>
