@@ -17,7 +17,8 @@ import {
   unreachable,
 } from './errors.js';
 import { type HubFile, type HubSource, ofHub } from './hub-source.js';
-import { cardFiles, largestCardFile } from './model-card-config.js';
+import { cardFiles } from '../models/import/card.js';
+import { largestCardFile } from './model-card-config.js';
 import { placeOf } from './place.js';
 import { type HubSpec, formatHubSpec, isSafePath, parseHubSpec } from './spec.js';
 
