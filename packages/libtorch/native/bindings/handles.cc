@@ -102,15 +102,15 @@ Napi::Value is_contiguous(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), tensor_of(info.Env(), info[0], "isContiguous").is_contiguous());
 }
 
-// Whether nobody else has the tensor or its memory, and it is nothing but values: a view has the memory, and an operation
-// that was recorded has the tensor.
+// Whether nobody else has the tensor or its memory, and it is nothing but values: a view has the memory, and an
+// operation that was recorded has the tensor.
 bool is_sole(const at::Tensor& tensor) {
   return tensor.use_count() == 1 && tensor.has_storage() && tensor.storage().use_count() == 1 &&
          tensor.is_contiguous() && !tensor.is_inference() && tensor.is_leaf() && !tensor.grad().defined();
 }
 
-// Gives the pages of memory that is about to be freed back to the system. The C library would keep them (runtime.cc), and
-// hardly reuses the place of a tensor for another of its size: it looks for more room than that, to align it in.
+// Gives the pages of memory that is about to be freed back to the system. The C library would keep them (runtime.cc),
+// and hardly reuses the place of a tensor for another of its size: it looks for more room than that, to align it in.
 void give_back_pages(const at::Tensor& tensor) {
 #ifdef __linux__
   // Memory that somebody lent us is not ours to empty.
