@@ -3,7 +3,7 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { halvingFillback } from 'mamba-prune/internal';
+import { usualFillback } from 'mamba-prune/internal';
 
 const program = join(
   dirname(fileURLToPath(import.meta.url)),
@@ -24,8 +24,7 @@ const recipe = (
   `--importance taylor --eval-every ${finetuneEpochs} --jobs 1`
 ).split(' ');
 /** A tenth of what is removed returns, or less where its first cut would choose less than half of what stays (docs/methods.md). */
-const fillbackAt = (percent) =>
-  Math.min(0.1, Math.floor(1000 * halvingFillback(1 - percent / 100)) / 1000);
+const fillbackAt = (percent) => usualFillback(1 - percent / 100, 'keep');
 /** What only one method takes. */
 const ownFlags = {
   refill: (percent) => ['--fillback', fillbackAt(percent)],

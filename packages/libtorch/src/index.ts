@@ -48,6 +48,7 @@ export { scope } from './scope.js';
 export { type GradOptions, enableGrad, grad, isGradEnabled, noGrad } from './autograd.js';
 export { CudaGraph, type GraphBackend } from './cuda-graph.js';
 export { DerivedWeights } from './derived-weights.js';
+export { LentWeights, type ReversibleForm } from './lent-weights.js';
 export {
   type CopyPart,
   type LowPrecision,

@@ -37,6 +37,8 @@ export interface Native {
   requiresGrad(handle: Handle): boolean;
   isLeaf(handle: Handle): boolean;
   isContiguous(handle: Handle): boolean;
+  /** Frees the tensor and gives its memory back to the system. False, and nothing, where somebody else has it or its memory. */
+  lend(handle: Handle): boolean;
 
   fromBytes(view: ArrayBufferView, dtype: DType, shape: readonly number[]): Handle;
   borrowBytes(view: ArrayBufferView, dtype: DType, shape: readonly number[]): Handle;

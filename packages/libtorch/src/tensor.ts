@@ -11,6 +11,17 @@ const registry = new FinalizationRegistry<Handle>((handle) => {
   native.dispose(handle, true);
 });
 
+const freed =
+  'Tensor: used after it was freed. A scope frees what is made in it: return it from the scope or call keep().';
+
+/** What is known of a tensor whose values lie elsewhere. */
+interface Loan {
+  readonly device: string;
+  readonly requiresGrad: boolean;
+  /** Makes it again. */
+  readonly restore: () => Tensor;
+}
+
 /** A tensor, or a number that stands for a tensor of that value. */
 export type Operand = Tensor | number;
 
@@ -24,9 +35,11 @@ export type NestedNumbers = number | NestedNumbers[];
  * memory is freed by the enclosing `scope`, by `dispose()`, or at last by the garbage collector.
  */
 export class Tensor {
+  /** -1 without a native tensor: freed, or lent. */
   #handle: Handle;
   #shape: readonly number[] | undefined;
   #dtype: DType | undefined;
+  #loan: Loan | undefined;
 
   private constructor(handle: Handle) {
     this.#handle = handle;
@@ -49,11 +62,7 @@ export class Tensor {
 
   /** @internal */
   get handle(): Handle {
-    if (this.#handle < 0) {
-      throw new DisposedError(
-        'Tensor: used after it was freed. A scope frees what is made in it: return it from the scope or call keep().',
-      );
-    }
+    if (this.#handle < 0) this.recall();
     return this.#handle;
   }
 
@@ -69,7 +78,7 @@ export class Tensor {
 
   /** `cpu`, `cuda:0` ... */
   get device(): string {
-    return native.device(this.handle);
+    return this.#loan?.device ?? native.device(this.handle);
   }
 
   get strides(): readonly number[] {
@@ -85,7 +94,12 @@ export class Tensor {
   }
 
   get disposed(): boolean {
-    return this.#handle < 0;
+    return this.#handle < 0 && !this.isLent;
+  }
+
+  /** @internal Whether the values lie elsewhere (`lend`) until somebody asks for them. */
+  get isLent(): boolean {
+    return this.#loan !== undefined;
   }
 
   get isContiguous(): boolean {
@@ -117,9 +131,14 @@ export class Tensor {
 
   /** Frees the native memory now. A second call does nothing. */
   dispose(): void {
+    unregister(this);
+    this.#loan = undefined;
+    this.#free();
+  }
+
+  #free(): void {
     if (this.#handle < 0) return;
     registry.unregister(this);
-    unregister(this);
     native.dispose(this.#handle);
     this.#handle = -1;
   }
@@ -135,9 +154,14 @@ export class Tensor {
    * parameter moves to another device and stays the same object to optimizers and modules.
    */
   adopt(other: Tensor): void {
+    if (this.disposed) throw new DisposedError(freed);
+    this.#take(other);
+  }
+
+  #take(other: Tensor): void {
     const { handle } = other;
-    native.dispose(this.handle);
-    registry.unregister(this);
+    this.#free();
+    this.#loan = undefined;
     registry.unregister(other);
     unregister(other);
     other.#handle = -1;
@@ -147,10 +171,38 @@ export class Tensor {
     registry.register(this, handle, this);
   }
 
+  /**
+   * @internal Frees the native tensor, whose values lie elsewhere in another form. Whoever asks for more than the shape, the
+   * type, the device and `requiresGrad` has them back by that: so weights that kernels read in their own order are in memory
+   * once.
+   *
+   * @param restore - makes the same values again
+   * @returns false, and changes nothing, where somebody else has the native tensor or its memory (a view, a recorded operation,
+   *   a gradient): what they change would not be this tensor's any more
+   */
+  lend(restore: () => Tensor): boolean {
+    const { shape, dtype, device, requiresGrad } = this;
+    if (!native.lend(this.handle)) return false;
+    this.#shape = shape;
+    this.#dtype = dtype;
+    registry.unregister(this);
+    this.#handle = -1;
+    this.#loan = { device, requiresGrad, restore };
+    return true;
+  }
+
+  /** @internal Makes the native tensor of one that is lent again. */
+  recall(): void {
+    const loan = this.#loan;
+    if (!loan) throw new DisposedError(freed);
+    this.#take(loan.restore());
+    native.setRequiresGrad(this.#handle, loan.requiresGrad);
+  }
+
   // -- gradients
 
   get requiresGrad(): boolean {
-    return native.requiresGrad(this.handle);
+    return this.#loan?.requiresGrad ?? native.requiresGrad(this.handle);
   }
 
   set requiresGrad(on: boolean) {

@@ -45,15 +45,10 @@ export { type ImportOptions, type ImportedModel, importModel } from './models/im
 export { type OpenedModel, openModel } from './workflows/open-model.js';
 export { type GroupSummary, type ModelSummary, inspectModel } from './models/inspect.js';
 export { HubError } from './hub/errors.js';
-export { type PublishedResult, fetchPublished } from './hub/fetch-published.js';
-export { type HubOptions, type HubResult, fetchFromHub } from './hub/fetch.js';
-export {
-  type PushOptions,
-  type PushProgress,
-  type PushResult,
-  type PushedFile,
-  pushToHub,
-} from './hub/push.js';
+export { fetchFromHub, fetchPublished, pushToHub } from './hub/on-demand.js';
+export type { PublishedResult } from './hub/fetch-published.js';
+export type { HubOptions, HubResult } from './hub/fetch.js';
+export type { PushOptions, PushProgress, PushResult, PushedFile } from './hub/push.js';
 export type { HubSpec } from './hub/spec.js';
 
 export type { Calibration } from './pruning/calibration.js';
@@ -71,6 +66,7 @@ export {
   CheckpointError,
   ResumeError,
   RunFolderError,
+  StoppedAtStartError,
   TrainingDivergedError,
 } from './training/errors.js';
 export { RunFolder } from './training/run-folder.js';

@@ -9,6 +9,7 @@ export {
   boxedModelsIfAny,
   boxedPackage,
 } from './boxed-models.js';
+export { dataLabel } from './data/data-label.js';
 export { requireRecordedDataset } from './data/datasets.js';
 export { makeFolder } from './files/folder.js';
 export { checkModelFile } from './models/model-file.js';
@@ -26,7 +27,7 @@ export type {
   Studio,
   StudioOptions,
 } from './report-package.js';
-export { halvingFillback } from './pruning/refill-choices.js';
+export { usualFillback } from './pruning/refill-choices.js';
 export { shellCommand } from './shell.js';
 export { stableJson } from './training/options.js';
 export { compareMethods, methodLabel } from './workflows/compare/methods.js';

@@ -21,3 +21,10 @@ export const printableLine = (text: string): string =>
   printable(text)
     .replaceAll('\n', String.raw`\n`)
     .replaceAll('\t', String.raw`\t`);
+
+/** Longer than any name of a tensor. */
+const longestName = 120;
+
+/** For a message: what a file calls its tensors may be of any length too. */
+export const printableName = (name: string): string =>
+  printableLine(name.length > longestName ? `${name.slice(0, longestName)}...` : name);

@@ -1,6 +1,7 @@
 // What every part of the page knows: the data, the language, and what the reader has chosen.
 import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
+import { dataName } from '../src/data/data-name.js';
 import type { ReportData } from '../src/page-data/report.js';
 import type { RunData } from '../src/page-data/run.js';
 import type { Language, Translate } from './i18n/index.js';
@@ -57,8 +58,8 @@ export function matching(
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return runs;
   return runs.filter((run) => {
-    const { id, method, arch, dataset, seed, state } = run;
-    const texts = [id, t(method), method, arch, dataset?.name, rateText(run), t(state)];
+    const { id, method, arch, seed, state } = run;
+    const texts = [id, t(method), method, arch, dataName(run), rateText(run), t(state)];
     const text = [...texts, `seed ${seed}`].join(' ').toLowerCase();
     return words.every((word) => text.includes(word));
   });

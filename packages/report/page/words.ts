@@ -38,13 +38,6 @@ export const methodName = (method: string, t: Translate): string =>
     ? t(method as TextKey)
     : method;
 
-/** Name of the data set that a run was trained on; empty where the run does not say. */
-export const dataName = ({ dataset }: Pick<RunData, 'dataset'>): string => dataset?.name ?? '';
-
-/** Whether the data have to be said, because the runs' accuracies are of different images. */
-export const hasSeveralData = (runs: readonly Pick<RunData, 'dataset'>[]): boolean =>
-  new Set(runs.map(dataName)).size > 1;
-
 /** How long a training was: `one epoch`, `5 epochs`. */
 export const epochsText = (epochs: number, t: Translate): string =>
   t(epochs === 1 ? 'epochOne' : 'epochMany', { epochs: grouped(epochs) });

@@ -1,7 +1,15 @@
 #include "handles.h"
 
+#include <c10/core/CPUAllocator.h>
+
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
 
 namespace mamba_prune {
 
@@ -94,6 +102,34 @@ Napi::Value is_contiguous(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), tensor_of(info.Env(), info[0], "isContiguous").is_contiguous());
 }
 
+// Whether nobody else has the tensor or its memory, and it is nothing but values: a view has the memory, and an
+// operation that was recorded has the tensor.
+bool is_sole(const at::Tensor& tensor) {
+  return tensor.use_count() == 1 && tensor.has_storage() && tensor.storage().use_count() == 1 &&
+         tensor.is_contiguous() && !tensor.is_inference() && tensor.is_leaf() && !tensor.grad().defined();
+}
+
+// Gives the pages of memory that is about to be freed back to the system. The C library would keep them (runtime.cc),
+// and hardly reuses the place of a tensor for another of its size: it looks for more room than that, to align it in.
+void give_back_pages(const at::Tensor& tensor) {
+#ifdef __linux__
+  // Memory that somebody lent us is not ours to empty.
+  if (!tensor.is_cpu() || tensor.storage().allocator() != c10::GetDefaultCPUAllocator()) return;
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto first = reinterpret_cast<uintptr_t>(tensor.storage().data()), last = first + tensor.storage().nbytes();
+  const uintptr_t begin = (first + page - 1) / page * page, end = last / page * page;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+#endif
+}
+
+// lend(handle) -> whether the tensor was freed, which it is only if it is nobody else's.
+Napi::Value lend(const Napi::CallbackInfo& info) {
+  const at::Tensor& tensor = tensor_of(info.Env(), info[0], "lend");
+  if (!is_sole(tensor)) return Napi::Boolean::New(info.Env(), false);
+  give_back_pages(tensor);
+  return dispose(info);
+}
+
 }  // namespace
 
 Instance& Instance::of(Napi::Env env) { return *env.GetInstanceData<Instance>(); }
@@ -163,6 +199,7 @@ void init_tensor(Napi::Env env, Napi::Object exports) {
   exports["requiresGrad"] = function(env, requires_grad, "requiresGrad");
   exports["isLeaf"] = function(env, is_leaf, "isLeaf");
   exports["isContiguous"] = function(env, is_contiguous, "isContiguous");
+  exports["lend"] = function(env, lend, "lend");
 }
 
 }  // namespace mamba_prune

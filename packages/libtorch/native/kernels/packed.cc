@@ -1,4 +1,5 @@
-// mamba_prune::pack_weights: matrices [..., columns, depth] as [..., panels, depth, panel];
+// mamba_prune::pack_weights: matrices [count, columns, depth] as [count, panels, depth, panel];
+// mamba_prune::unpack_matrix: a single one of them back, bit for bit;
 // mamba_prune::weights_version.
 #include "packed.h"
 
@@ -58,6 +59,26 @@ Tensor pack(const Tensor& weight_) {
   return packed;
 }
 
+Tensor unpack(const Tensor& packed, int64_t columns) {
+  const int64_t panel = isa().panel, panels = (columns + panel - 1) / panel;
+  TORCH_CHECK(packed.dim() == 4 && columns >= 0, "unpack_matrix: got ", packed.dim(), " dimensions and ", columns,
+              " columns, expected what pack_weights makes of one matrix, [1, panels, depth, panel].");
+  const int64_t depth = packed.size(2);
+  const float* from = packed_weights("unpack_matrix", "packed", packed, 1, columns, depth);
+  const Tensor weight = at::empty({columns, depth}, packed.options());
+  if (weight.numel() == 0) return weight;
+  float* to = static_cast<float*>(weight.data_ptr());
+  at::parallel_for(0, panels, 1, [=](int64_t begin, int64_t end) {
+    for (int64_t index = begin; index < end; index++) {
+      const int64_t first = index * panel, valid = std::min(panel, columns - first);
+      const float* in = from + index * depth * panel;
+      for (int64_t k = 0; k < depth; k++)
+        for (int64_t j = 0; j < valid; j++) to[(first + j) * depth + k] = in[k * panel + j];
+    }
+  });
+  return weight;
+}
+
 // Every change in place counts up a tensor's version, so the sum over given tensors is the same only if none was
 // changed.
 int64_t version(at::TensorList tensors) {
@@ -73,10 +94,12 @@ int64_t version(at::TensorList tensors) {
 
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
   m.def("pack_weights(Tensor weight) -> Tensor");
+  m.def("unpack_matrix(Tensor packed, int columns) -> Tensor");
   m.def("weights_version(Tensor[] tensors) -> int");
 }
 TORCH_LIBRARY_IMPL(mamba_prune, CompositeImplicitAutograd, m) {
   m.impl("pack_weights", pack);
+  m.impl("unpack_matrix", unpack);
   m.impl("weights_version", version);
 }
 

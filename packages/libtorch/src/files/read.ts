@@ -113,6 +113,7 @@ export function updateHash(hash: Hash, bytes: Uint8Array, chunk = readChunk): vo
  * Reads exactly `length` bytes from `position` of an open file, into memory of their own.
  *
  * @param what - names the file and what is read, for messages: `loadX "file"`
+ * @param into - where to instead: at least so many bytes, of which the first are given back
  * @throws FormatError if the file ends before, or if one buffer of this Node.js cannot hold so much
  */
 export function readExactly(
@@ -120,6 +121,7 @@ export function readExactly(
   position: number,
   length: number,
   what: string,
+  into?: Uint8Array<ArrayBuffer>,
 ): Uint8Array<ArrayBuffer> {
   if (length > constants.MAX_LENGTH) {
     throw new FormatError(
@@ -127,7 +129,7 @@ export function readExactly(
         `(the largest buffer of Node.js ${process.version}). Use a newer Node.js, or split the tensor.`,
     );
   }
-  const bytes = new Uint8Array(length);
+  const bytes = into?.subarray(0, length) ?? new Uint8Array(length);
   let done = 0;
   while (done < length) {
     const got = readSync(fd, bytes, done, Math.min(readChunk, length - done), position + done);

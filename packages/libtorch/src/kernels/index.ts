@@ -34,6 +34,7 @@ export {
   convBlock,
   mambaBlock,
   packWeights,
+  unpackMatrix,
   vitBlock,
 } from './inference-blocks.js';
 export { type ConvolutionForm, packConvolution } from './convolution-weights.js';

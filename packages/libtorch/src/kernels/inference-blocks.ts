@@ -14,6 +14,17 @@ export function packWeights(weight: Tensor): Tensor {
   return callOperator('mamba_prune::pack_weights', weight) as Tensor;
 }
 
+/**
+ * The matrix that `packWeights` was given, bit for bit.
+ *
+ * @param packed - of a single matrix, [1, out, in]
+ * @param columns - its `out`
+ * @returns shape [out, in]
+ */
+export function unpackMatrix(packed: Tensor, columns: number): Tensor {
+  return callOperator('mamba_prune::unpack_matrix', packed, columns) as Tensor;
+}
+
 /** The parameters of one block of the vision Mamba; shapes as in `mambaBlock`. */
 export interface MambaBlockWeights {
   readonly norm1Weight: Tensor;

@@ -290,8 +290,9 @@ export abstract class Module {
 
   /** Frees all parameters and buffers; the module cannot be used any more. */
   dispose(): void {
-    this.#releaseDerived();
+    // First the tensors: what they had lent need not come back.
     for (const tensor of this.#tensors()) tensor.dispose();
+    this.#releaseDerived();
   }
 }
 

@@ -212,5 +212,12 @@ class HeaderParser {
 
 /** A name from a file in a message: escaped, and never longer than a line. */
 export function quoted(name: string): string {
-  return JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}...` : name);
+  const text = JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}...` : name);
+  return text.replace(obeyed, (character) => {
+    const code = character.charCodeAt(0).toString(16).padStart(4, '0');
+    return `\\u${code}`;
+  });
 }
+
+/** What JSON leaves as it is and a terminal obeys: further control characters, and marks that turn text around. */
+const obeyed = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/gu;

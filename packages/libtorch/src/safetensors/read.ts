@@ -96,11 +96,13 @@ export class SafetensorsFile {
    * The bytes of one tensor, or of a part of it, in memory of their own (so aligned for any element type).
    *
    * @param part - in bytes; the caller keeps it within the tensor
+   * @param into - memory that is read into instead, at least so many bytes
    * @throws FormatError if the file has no such tensor, is closed, or was cut short meanwhile
    */
   read(
     name: string,
     part?: { readonly start: number; readonly length: number },
+    into?: Uint8Array<ArrayBuffer>,
   ): Uint8Array<ArrayBuffer> {
     const { position, byteLength } = this.#locate(name);
     const what = `readSafetensors "${this.path}", tensor ${quoted(name)}`;
@@ -108,7 +110,7 @@ export class SafetensorsFile {
       throw new FormatError(`${what}: the file is closed. Read before close().`);
     }
     const { start, length } = part ?? { start: 0, length: byteLength };
-    return readExactly(this.#fd, position + start, length, what);
+    return readExactly(this.#fd, position + start, length, what, into);
   }
 
   /** Frees the file descriptor; a second call does nothing. */

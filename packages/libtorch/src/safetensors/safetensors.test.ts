@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FormatError } from '../errors.js';
+import { quoted } from './header.js';
 import { readSafetensorsFile, SafetensorsFile } from './read.js';
 import { type SafetensorsEntry, writeSafetensorsFile } from './write.js';
 
@@ -314,4 +315,9 @@ describe('a damaged file', () => {
     expect(outcome.refused).toBeGreaterThan(250);
     expect(outcome.read).toBeGreaterThan(25);
   });
+});
+
+it('a name in a message is shown, and not obeyed', () => {
+  const name = 'a\x1b[31m\n\x7f\x9b\u202e\u2028';
+  expect(quoted(name)).toBe(String.raw`"a\u001b[31m\n\u007f\u009b\u202e\u2028"`);
 });

@@ -10,7 +10,15 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { arange, loadSafetensors, memoryStats, saveSafetensors, scope, tensor } from '../index.js';
+import {
+  arange,
+  full,
+  loadSafetensors,
+  memoryStats,
+  saveSafetensors,
+  scope,
+  tensor,
+} from '../index.js';
 import { SafetensorsFile } from './read.js';
 import { readTensor, tensorPieces } from './tensors.js';
 
@@ -38,6 +46,25 @@ describe('tensors in pieces', () => {
     expect(read.equal(x)).toBe(true);
     expect(memoryStats().tensors).toBe(before + 1);
     expect(readTensor(file, 'words', undefined, pieceBytes).equal(words)).toBe(true);
+    file.close();
+  });
+
+  it('are read by way of the same memory, which JavaScript would not free soon', () => {
+    const path = join(folder, 'many.safetensors');
+    const names = Array.from({ length: 40 }, (_, i) => `t${i}`);
+    scope(() => {
+      saveSafetensors(path, new Map(names.map((name, i) => [name, full([2 ** 18 + i], i)])));
+    });
+    const file = SafetensorsFile.open(path);
+    const most = 4 * 2 ** 20; // of 40 MiB
+    const before = process.memoryUsage().arrayBuffers;
+    for (const [i, name] of names.entries()) {
+      scope(() => {
+        const read = readTensor(file, name);
+        expect([read.numel, read.sum().item() / read.numel]).toEqual([2 ** 18 + i, i]);
+      });
+      expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(most);
+    }
     file.close();
   });
 

@@ -2,14 +2,21 @@
 // (4 GiB in version 20), and a large one should not be in memory twice.
 import { noGrad } from '../autograd.js';
 import { type DType, elementSize } from '../dtype.js';
-import { empty, fromTypedArray } from '../factories.js';
+import { empty } from '../factories.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
 import { type SafetensorsDType, safetensorsDTypes } from './dtype.js';
 import type { SafetensorsFile } from './read.js';
 
-/** A multiple of every element's size. */
+/** What is written at a time. A multiple of every element's size. */
 const defaultPieceBytes = 64 * 1024 ** 2;
+
+/**
+ * What is read at a time, always into the same memory: V8 would keep a buffer for each tensor long after the tensor has
+ * the values, and a model that is read would be in memory twice.
+ */
+const readBytes = 1024 ** 2;
+let readBuffer: Uint8Array<ArrayBuffer> | undefined;
 
 /** Element types by their names in files. */
 export const fromFile = Object.fromEntries(
@@ -18,32 +25,31 @@ export const fromFile = Object.fromEntries(
 
 /**
  * One tensor of an open file, read into its own memory.
- * @param pieceBytes - read at a time; a multiple of 8
+ * @param pieceBytes - read at a time, no more than it is by default; a multiple of 8
  * @throws FormatError if the file has no such tensor or was cut short meanwhile
  */
 export function readTensor(
   file: SafetensorsFile,
   name: string,
   device?: string,
-  pieceBytes = defaultPieceBytes,
+  pieceBytes = readBytes,
 ): Tensor {
   const { dtype: stored, shape, byteLength } = file.info(name);
   const dtype = fromFile[stored];
+  const size = elementSize(dtype);
+  readBuffer ??= new Uint8Array(readBytes);
+  const most = Math.min(pieceBytes, readBytes);
   // On the way to a GPU a copy is made here: it goes with the scope.
   return scope(() => {
-    if (byteLength <= pieceBytes) {
-      return fromTypedArray(file.read(name), shape, { dtype, device });
-    }
-    const size = elementSize(dtype);
-    const flat = empty([byteLength / size], { dtype });
-    for (let at = 0; at < byteLength; at += pieceBytes) {
-      const length = Math.min(pieceBytes, byteLength - at);
-      const piece = file.read(name, { start: at, length });
+    const tensor = empty(shape, { dtype });
+    const flat = tensor.view(-1);
+    for (let at = 0; at < byteLength; at += most) {
+      const length = Math.min(most, byteLength - at);
+      const piece = file.read(name, { start: at, length }, readBuffer);
       scope(() => {
         flat.narrow(0, at / size, length / size).setValues(piece);
       });
     }
-    const tensor = flat.view(...shape);
     return device === undefined ? tensor : tensor.to(device);
   });
 }

@@ -18,6 +18,7 @@ import {
   torchGlobals,
 } from './torch-globals.js';
 import { TorchTensor } from './torch-tensor.js';
+import { wrappedTensor, wrapperCall } from './wrapped-tensor.js';
 import { type Callee, describe, type PickleEnvironment, type Unpickler } from './unpickler.js';
 import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
@@ -89,7 +90,7 @@ export class TorchEnvironment implements PickleEnvironment {
     }
     const make = callOf(callee.name);
     if (this.#placeholders && (!make || isOpaque(callee.name, args))) {
-      return otherTensor(callee.name, args) ?? new PythonObject(callee.name, args);
+      return placeholder(callee.name, args);
     }
     if (!make) machine.fail(`a call of "${callee.name}", which has no meaning in a checkpoint`);
     return make(args, machine);
@@ -196,6 +197,12 @@ export class TorchEnvironment implements PickleEnvironment {
     );
   }
 }
+
+/** What stands for a call that is not known here: a tensor where it made one. */
+const placeholder = (name: string, args: PickleValue[]): PickleValue =>
+  (name === wrapperCall ? wrappedTensor(args) : undefined) ??
+  otherTensor(name, args) ??
+  new PythonObject(name, args);
 
 const isKnown = (name: string): boolean =>
   pythonGlobals.has(name) || numpyGlobals.has(name) || torchGlobals.has(name);

@@ -123,6 +123,6 @@ function entries(value: PickleValue): [string, PickleValue][] {
   return [...value].filter((entry): entry is [string, PickleValue] => typeof entry[0] === 'string');
 }
 
-function items(value: PickleValue): ReadonlySet<PickleValue> {
-  return value instanceof Set ? value : new Set(Array.isArray(value) ? value : []);
-}
+/** PyTorch has a set; of what is none no copy is made for each of many modules. */
+const items = (value: PickleValue): ReadonlySet<PickleValue> =>
+  value instanceof Set ? value : new Set();

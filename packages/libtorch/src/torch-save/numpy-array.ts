@@ -1,10 +1,11 @@
-// Arrays of numpy, whose bytes lie in the pickle itself, as tensors.
+// Arrays of numpy, whose bytes lie in the pickle itself, as tensors or as lists of texts.
 import {
   denseByteLength,
   maxDimensions,
   safetensorsItemSize,
   type SafetensorsDType,
 } from '../safetensors/dtype.js';
+import { characterBytes, numpyText, trimmed } from './numpy-text.js';
 import { MemoryStorage } from './storage.js';
 import { TorchTensor } from './torch-tensor.js';
 import { describe, type Unpickler } from './unpickler.js';
@@ -13,6 +14,8 @@ import { type PickleValue, PythonObject } from './values.js';
 /** An array; it has a tensor if its elements are numbers that tensors can have. */
 export class NumpyArray extends PythonObject {
   tensor: TorchTensor | undefined;
+  /** Of an array in one dimension: elements that are texts, or Python's own objects. */
+  values: PickleValue[] | undefined;
 
   constructor() {
     super('numpy.ndarray', null);
@@ -28,9 +31,6 @@ export interface NumpyDType {
   readonly size: number;
   readonly little: boolean;
 }
-
-/** Bytes of a character in numpy's text. */
-const characterBytes = 4;
 
 /** @returns undefined for what is no simple type: objects, records */
 export function numpyDTypeOf(value: PickleValue | undefined): NumpyDType | undefined {
@@ -74,11 +74,36 @@ interface ArrayParts {
 }
 
 /**
- * Gives an array its tensor, if there is a tensor of its element type.
+ * Gives an array what it holds: a tensor if there is one of its element type, or a list.
  * @throws FormatError if the bytes are not those of the shape
  */
-export function toTensor(array: NumpyArray, parts: ArrayParts, m: Unpickler): void {
+export function fillArray(array: NumpyArray, parts: ArrayParts, m: Unpickler): void {
+  const { data } = parts;
   const dtype = numpyDTypeOf(parts.dtype);
+  const isList = Array.isArray(parts.shape) && parts.shape.length === 1;
+  if (dtype === undefined && Array.isArray(data)) array.values = isList ? data : undefined;
+  else if (dtype !== undefined && ['S', 'U'].includes(dtype.kind)) {
+    if (isList && data instanceof Uint8Array) array.values = textsIn(data, dtype, m);
+  } else toTensor(array, dtype, parts, m);
+}
+
+function textsIn(bytes: Uint8Array, { kind, size, little }: NumpyDType, m: Unpickler): string[] {
+  if (size === 0) return [];
+  m.charge(bytes.length);
+  return Array.from({ length: Math.floor(bytes.length / size) }, (_, i) => {
+    const one = bytes.subarray(i * size, (i + 1) * size);
+    return kind === 'U'
+      ? numpyText(new DataView(one.buffer, one.byteOffset, one.byteLength), little)
+      : Buffer.from(trimmed(one)).toString('utf8');
+  });
+}
+
+function toTensor(
+  array: NumpyArray,
+  dtype: NumpyDType | undefined,
+  parts: ArrayParts,
+  m: Unpickler,
+): void {
   const same = dtype === undefined ? undefined : own(sameTypes, dtype.code);
   const wider = dtype === undefined ? undefined : own(widerTypes, dtype.code);
   const target = same ?? wider;

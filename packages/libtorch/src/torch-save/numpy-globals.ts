@@ -1,7 +1,9 @@
 // Globals of numpy that checkpoints contain: element types, single values, and arrays.
 import type { Call } from './python-globals.js';
-import { NumpyArray, numpyDTypeOf, toTensor } from './numpy-array.js';
-import { describe, toNumber, type Unpickler } from './unpickler.js';
+import { NumpyArray, fillArray, numpyDTypeOf } from './numpy-array.js';
+import { numpyText, trimmed } from './numpy-text.js';
+import { numberReader } from './number-readers.js';
+import { describe, type Unpickler } from './unpickler.js';
 import { type PickleValue, PythonObject } from './values.js';
 
 /** numpy 2 calls `numpy.core` `numpy._core`. */
@@ -24,13 +26,13 @@ export function setArrayState(array: NumpyArray, state: PickleValue, m: Unpickle
     m.fail(`${describe(state)} as the state of a numpy array, expected a tuple of 5`);
   }
   const [shape, dtype, fortran, data] = state.slice(-4);
-  toTensor(array, { shape, dtype, fortran: fortran === true, data }, m);
+  fillArray(array, { shape, dtype, fortran: fortran === true, data }, m);
 }
 
 function fromBuffer(args: readonly PickleValue[], m: Unpickler): PickleValue {
   const [data, dtype, shape, order] = args;
   const array = new NumpyArray();
-  toTensor(array, { shape, dtype, fortran: order === 'F', data }, m);
+  fillArray(array, { shape, dtype, fortran: order === 'F', data }, m);
   return array;
 }
 
@@ -47,58 +49,13 @@ function scalar(args: readonly PickleValue[], m: Unpickler): PickleValue {
     m.fail(`a numpy scalar of ${dtype.size} bytes in ${bytes.length}`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const read = Object.hasOwn(numberReaders, dtype.code) ? numberReaders[dtype.code] : undefined;
-  if (read !== undefined) return read(view, dtype.little);
+  const read = numberReader(dtype.code);
+  if (read !== undefined) return read(view, 0, dtype.little);
   if (dtype.kind === 'S') return trimmed(bytes);
-  if (dtype.kind === 'U') return text(view, dtype.little);
+  if (dtype.kind === 'U') return numpyText(view, dtype.little);
   return opaque(args); // datetimes, complex and long numbers: no value of JavaScript is like them
 }
 
 function opaque(args: readonly PickleValue[]): PythonObject {
   return new PythonObject('numpy.core.multiarray.scalar', [...args]);
-}
-
-type ReadNumber = (view: DataView, little: boolean) => number | bigint | boolean;
-
-/** By numpy's names: kind and size. */
-const numberReaders: Readonly<Record<string, ReadNumber>> = {
-  f8: (view, little) => view.getFloat64(0, little),
-  f4: (view, little) => view.getFloat32(0, little),
-  f2: (view, little) => halfToNumber(view.getUint16(0, little)),
-  i8: (view, little) => toNumber(view.getBigInt64(0, little)),
-  i4: (view, little) => view.getInt32(0, little),
-  i2: (view, little) => view.getInt16(0, little),
-  i1: (view) => view.getInt8(0),
-  u8: (view, little) => toNumber(view.getBigUint64(0, little)),
-  u4: (view, little) => view.getUint32(0, little),
-  u2: (view, little) => view.getUint16(0, little),
-  u1: (view) => view.getUint8(0),
-  b1: (view) => view.getUint8(0) !== 0,
-};
-
-/** IEEE 754 binary16: 1 sign, 5 exponent, 10 fraction bits. */
-function halfToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 0x1f) return fraction === 0 ? sign * Infinity : NaN;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
-/** numpy fills up with zeros, which are no part of the value. */
-function trimmed(bytes: Uint8Array): Uint8Array {
-  let end = bytes.length;
-  while (end > 0 && bytes[end - 1] === 0) end -= 1;
-  return new Uint8Array(bytes.subarray(0, end));
-}
-
-/** UTF-32, filled up with zeros. */
-function text(view: DataView, little: boolean): string {
-  let result = '';
-  for (let at = 0; at + 4 <= view.byteLength; at += 4) {
-    const code = view.getUint32(at, little);
-    result += code <= 0x10ffff ? String.fromCodePoint(code) : '\ufffd';
-  }
-  return result.replace(/\0+$/, '');
 }

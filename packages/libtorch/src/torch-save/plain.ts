@@ -1,4 +1,8 @@
 // What a file says beside its tensors, as data without Python's kinds of it.
+import type { SafetensorsDType } from '../safetensors/dtype.js';
+import { NumpyArray } from './numpy-array.js';
+import { numberReader } from './number-readers.js';
+import { contentOf } from './plain-objects.js';
 import { tensorOf } from './tensor-of.js';
 import type { TorchTensor } from './torch-tensor.js';
 import { type PickleValue, PythonObject } from './values.js';
@@ -15,8 +19,9 @@ const maxValues = 200_000;
 const maxElements = 64;
 
 /**
- * A value as plain data: tensors and arrays of up to 64 numbers in one dimension as lists, objects as dicts of their attributes. Entries of dicts
- * that are nothing of the kind are left out.
+ * A value as plain data: tensors and arrays of up to 64 numbers in one dimension as lists, arrays of texts too; objects as dicts of
+ * their attributes, or as what they stand for (members of enumerations, containers of OmegaConf). Entries of dicts that are
+ * nothing of the kind are left out.
  * @returns undefined for what is nothing of the kind, such as a list with a large tensor in it
  * @throws FormatError if the bytes of a small tensor are damaged
  */
@@ -36,19 +41,40 @@ function plain(
   }
   const tensor = tensorOf(value);
   if (tensor !== undefined) return numbersOf(tensor);
+  if (value instanceof NumpyArray) return plain(value.values, depth, budget);
   if (Array.isArray(value)) {
-    const items = value.map((item) => plain(item, depth + 1, budget));
-    return items.every((item) => item !== undefined) ? items : undefined;
+    // One by one: a short pickle has lists of millions.
+    const items: PlainValue[] = [];
+    for (const item of value) {
+      const found = plain(item, depth + 1, budget);
+      if (found === undefined) return undefined;
+      items.push(found);
+    }
+    return items;
   }
-  // A dict of a class of its own has entries, another object has attributes.
-  const maps = value instanceof PythonObject ? [value.state, value.entries] : [value];
-  const dicts = maps.filter((map) => map instanceof Map);
-  if (dicts.length === 0) return undefined;
+  if (value instanceof PythonObject) {
+    const content = contentOf(value);
+    if ('maps' in content) return dict(content.maps, depth, budget);
+    // An object may stand for itself.
+    const { value: held } = content;
+    return held instanceof Map ? dict([held], depth, budget) : plain(held, depth + 1, budget);
+  }
+  return value instanceof Map ? dict([value], depth, budget) : undefined;
+}
+
+function dict(
+  maps: readonly ReadonlyMap<PickleValue, PickleValue>[],
+  depth: number,
+  budget: { left: number },
+): PlainValue {
   const result = new Map<string, PlainValue>();
-  for (const [key, item] of dicts.flatMap((dict) => [...dict])) {
-    if (typeof key !== 'string' && typeof key !== 'number') continue;
-    const entry = plain(item, depth + 1, budget);
-    if (entry !== undefined) result.set(String(key), entry);
+  for (const map of maps) {
+    for (const [key, item] of map) {
+      if (budget.left < 0) return result;
+      if (typeof key !== 'string' && typeof key !== 'number') continue;
+      const entry = plain(item, depth + 1, budget);
+      if (entry !== undefined) result.set(String(key), entry);
+    }
   }
   return result;
 }
@@ -56,16 +82,28 @@ function plain(
 function numbersOf(tensor: TorchTensor): PlainValue | undefined {
   const { dtype, shape } = tensor;
   if (shape.length > 1 || (shape[0] ?? 1) > maxElements) return undefined;
-  const read = readers[dtype];
+  const read = numberReader(codes[dtype] ?? '');
   if (read === undefined) return undefined;
-  const numbers = read(tensor.read().buffer);
+  const bytes = tensor.read();
+  const view = new DataView(bytes.buffer);
+  const count = shape[0] ?? 1;
+  const numbers = Array.from({ length: count }, (_, i) => {
+    const value = read(view, (i * bytes.length) / count, true);
+    return typeof value === 'bigint' ? Number(value) : value;
+  });
   return shape.length === 0 ? numbers[0] : numbers;
 }
 
-/** Of the element types that settings are kept in; files are little-endian, as every machine that runs this is. */
-const readers: Readonly<Partial<Record<string, (bytes: ArrayBuffer) => number[]>>> = {
-  F32: (bytes) => [...new Float32Array(bytes)],
-  F64: (bytes) => [...new Float64Array(bytes)],
-  I32: (bytes) => [...new Int32Array(bytes)],
-  I64: (bytes) => Array.from(new BigInt64Array(bytes), Number),
+/** Of the element types that settings are kept in, by numpy's names; files are little-endian. */
+const codes: Readonly<Partial<Record<SafetensorsDType, string>>> = {
+  F64: 'f8',
+  F32: 'f4',
+  F16: 'f2',
+  BF16: 'bf2',
+  I64: 'i8',
+  I32: 'i4',
+  I16: 'i2',
+  I8: 'i1',
+  U8: 'u1',
+  BOOL: 'b1',
 };

@@ -9,6 +9,7 @@
 import { isUtf8 } from 'node:buffer';
 import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
+import { toNumber } from './number-readers.js';
 import { opcodes, stopOpcode } from './opcodes.js';
 import { OtherTensor, type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
@@ -384,10 +385,4 @@ export function describe(value: PickleValue): string {
   if (value instanceof PythonObject) return `an object of "${value.global}"`;
   if (typeof value === 'string') return `the text ${quoted(value)}`;
   return typeof value === 'object' ? 'a tensor' : `the ${typeof value} ${value}`;
-}
-
-/** A number where it is exact, a bigint beyond. */
-export function toNumber(value: bigint): number | bigint {
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : value;
 }

@@ -1,4 +1,5 @@
 // What `compare` prints when it is done.
+import { dataLabel } from '../data/data-label.js';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Comparison } from '../workflows/compare/compare.js';
@@ -21,7 +22,7 @@ export function printComparison(context: Context, { settings, results, path }: C
   const { colours, width } = context;
   const { dim } = colours;
   context.title(
-    `${modelLabel(settings.train.arch, settings.train.model)} on ${settings.train.dataset}`,
+    `${modelLabel(settings.train.arch, settings.train.model)} on ${dataLabel(settings.train)}`,
   );
   context.print(dim(wrapText(printable(`${describe(settings)}.`), width)));
   for (const remark of remarks(settings)) context.print(dim(wrapText(printable(remark), width)));
@@ -104,7 +105,7 @@ function rowOf(result: MethodResult, results: CompareResults): string[] {
 export function printTuning(context: Context, { settings, results, path }: Tuning): void {
   const { colours, width } = context;
   const { train } = settings;
-  context.title(`Learning rates: ${modelLabel(train.arch, train.model)} on ${train.dataset}`);
+  context.title(`Learning rates: ${modelLabel(train.arch, train.model)} on ${dataLabel(train)}`);
   context.print(colours.dim(wrapText(printable(tuningText(settings, results)), width)));
   context.print();
   context.table(

@@ -56,11 +56,7 @@ async function writeHubFolder(
   const { model, info } = opened;
   const { out, license, repo, verify } = options;
   const scanOp = scanOpOf(context, model);
-  if (license === undefined) {
-    context.note(
-      'The card says `license: unknown`. Give --license, such as mit, so that others know what they may do.',
-    );
-  }
+  if (license === undefined) noteNoLicense(context);
   const { exportHubFolder } = await import('../export/hub-folder/write-folder.js');
   const dataset = await datasetFor(context, opened);
   const images = dataset && (await firstImages(dataset));
@@ -87,6 +83,12 @@ async function writeHubFolder(
     });
   });
   return { written, verifiedOn: verify ? comparedOn(dataset) : null };
+}
+
+export function noteNoLicense(context: Context): void {
+  context.note(
+    'The card says `license: unknown`. Give --license, such as mit, so that others know what they may do.',
+  );
 }
 
 /** Says which ONNX files there are not. */

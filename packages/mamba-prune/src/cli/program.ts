@@ -184,7 +184,7 @@ function report(argv: readonly string[], cli: Cli, error: unknown): number {
   }
   if (error instanceof IncompleteError) return exitStatus.failed;
   const status = isUsageError(error) ? exitStatus.usage : exitStatus.failed;
-  reportJson(argv, io, message, status);
+  reportJson(argv, io, withoutCommand(cli.current, message), status);
   return status;
 }
 

@@ -99,7 +99,7 @@ describe('what a pruning says', () => {
       } as unknown as PruningRecord).filter((warning) => warning.includes('Refill'));
     expect(cut(37, 38)).toEqual([
       "Refill's first cut left one unit in 1 of 2 groups: the others that stay there were chosen by what they would do in a " +
-        'model that is no more. --fillback 0.05 lets the first cut choose about half of them.',
+        'model that is no more. --fillback 0.052 lets the first cut choose about half of them.',
     ]);
     expect(cut(36, 38)).toEqual([]);
   });

@@ -162,10 +162,10 @@ function firstCutInWords(record: PruningRecord, { fillback }: FlagNames): string
   if (fillback === undefined || emptied.length === 0) return [];
   const sum = (of: (name: string) => number): number =>
     emptied.reduce((total, name) => total + of(name), 0);
-  const share = halvingFillback(sum(width) / sum((name) => before[name] ?? 0));
+  const enough = halvingFillback(sum(width) / sum((name) => before[name] ?? 0));
   return [
     `Refill's first cut left one unit in ${emptied.length} of ${names.length} groups: the others that stay there were chosen by what ` +
-      `they would do in a model that is no more. ${fillback} ${Number(share.toPrecision(1))} lets the first cut choose about half of them.`,
+      `they would do in a model that is no more. ${fillback} ${enough} lets the first cut choose about half of them.`,
   ];
 }
 

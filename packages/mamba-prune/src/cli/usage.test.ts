@@ -139,6 +139,14 @@ describe('usage errors', () => {
     expect(exitStatus).toBe(2);
     expect(error).toContain("option '--epochs <n>' argument 'x' is invalid");
   });
+
+  it('say in it what stands on stderr, where the command is named before', async () => {
+    const argv = ['compare', '--resume', '--out', 'nothing', '--json'];
+    const { stdout, stderr } = await runCli(argv);
+    const { error } = JSON.parse(stdout) as { error: string };
+    expect(error).toMatch(/^nothing holds no comparison/);
+    expect(stderr).toBe(`mamba-prune compare: ${error}\n`);
+  });
 });
 
 describe('an error', () => {

@@ -1,4 +1,6 @@
 import type { StopOnSignals } from '../training/signals.js';
+import { relativePath } from '../shell.js';
+import { StoppedAtStartError } from '../training/errors.js';
 import { type Context, InterruptedError } from './context.js';
 
 let untilTheEnd: StopOnSignals | undefined;
@@ -30,6 +32,11 @@ export async function interruptible<T>(
   try {
     return await work(signal);
   } catch (error) {
+    if (error instanceof StoppedAtStartError) {
+      throw new InterruptedError(
+        `Stopped before anything was done: ${relativePath(error.path)} is as it was before.`,
+      );
+    }
     const isAbort = error instanceof Error && error.name === 'AbortError';
     if (signal.aborted && (isAbort || error === signal.reason)) {
       throw new InterruptedError('Stopped.');

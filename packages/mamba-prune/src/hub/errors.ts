@@ -1,4 +1,4 @@
-import { HubApiError } from '@huggingface/hub';
+import type { HubApiError } from '@huggingface/hub';
 import { printableLine } from '../printable.js';
 import { type HubSpec, formatHubSpec } from './spec.js';
 

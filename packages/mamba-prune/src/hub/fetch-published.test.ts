@@ -9,14 +9,10 @@ import { publishedOf, publishedWeights } from '../models/published.js';
 import type { PublishedWeights } from '../models/published-weights.js';
 import { ownFamily } from '../models/testing/own-family.js';
 import { HubError } from './errors.js';
-import {
-  cachedPublished,
-  downloadAddress,
-  fetchPublished,
-  publishedAt,
-} from './fetch-published.js';
+import { cachedPublished, downloadAddress, fetchPublished } from './fetch-published.js';
 import type { BegunFile, HubOptions } from './fetch.js';
 import { originOf, originText } from './origin.js';
+import { publishedAt } from './published-at.js';
 import { HubServer } from './testing/hub-server.js';
 import { ReleaseServer } from './testing/release-server.js';
 

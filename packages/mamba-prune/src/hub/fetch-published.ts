@@ -1,16 +1,14 @@
-// Published weights by name: where they are fetched from, which of them a file of the cache is, and what to do by hand where
-// there is no network.
+// Published weights by name: where they are fetched from, and what to do by hand where there is no network.
 import { existsSync } from 'node:fs';
 import { getHFHubCachePath } from '@huggingface/hub';
 import { isPublishedName, publishedArgument } from '../hub-names.js';
-import { publishedNamed, publishedWeights } from '../models/published.js';
+import { publishedNamed } from '../models/published.js';
 import type { PublishedWeights } from '../models/published-weights.js';
 import { checkOptions } from '../option-checks.js';
 import { RepoCache } from './cache.js';
 import { HubError } from './errors.js';
 import { addressFile, fetchAddress } from './fetch-address.js';
 import { type HubOptions, fetchFromHub, hubKinds } from './fetch.js';
-import { originOf } from './origin.js';
 import { placeOf } from './place.js';
 import { isHubSpec, parseHubSpec } from './spec.js';
 
@@ -22,13 +20,7 @@ export interface PublishedResult {
   readonly weights: PublishedWeights;
 }
 
-/**
- * Downloads the weights of a name, unless the cache has them. It is the cache of the hub, whose options and
- * environment variables hold for weights at other addresses too.
- *
- * @param name - `vim_tiny`, or as the command line has it, `pretrained:vim_tiny`
- * @throws UsageError for a name that there is not; HubError if the file cannot be had, with its address
- */
+/** As on-demand.ts says. */
 export async function fetchPublished(
   name: string,
   options: HubOptions = {},
@@ -85,16 +77,4 @@ export function cachedPublished(weights: PublishedWeights): string | undefined {
   const cache = new RepoCache(root, repo);
   const commit = cache.commitOf(revision);
   return commit !== undefined && cache.has(commit, file) ? cache.file(commit, file) : undefined;
-}
-
-/** The published weights that a file of the cache holds; undefined for any other file. */
-export function publishedAt(path: string): PublishedWeights | undefined {
-  const origin = originOf(path);
-  if (!origin) return undefined;
-  return publishedWeights().find(({ address }) => {
-    if ('address' in origin) return address === origin.address;
-    if (!isHubSpec(address)) return false;
-    const { repo, file } = parseHubSpec(address);
-    return repo === origin.repo && file === origin.file;
-  });
 }

@@ -17,7 +17,8 @@ import {
   unreachable,
 } from './errors.js';
 import { type HubFile, type HubSource, ofHub } from './hub-source.js';
-import { cardFiles, largestCardFile } from './model-card-config.js';
+import { cardFiles } from '../models/import/card.js';
+import { largestCardFile } from './model-card-config.js';
 import { placeOf } from './place.js';
 import { type HubSpec, formatHubSpec, isSafePath, parseHubSpec } from './spec.js';
 
@@ -69,16 +70,7 @@ export interface HubResult {
   readonly downloaded: boolean;
 }
 
-/**
- * Finds a file of weights on the Hugging Face Hub, downloads it unless the cache has it, and gives its
- * path. The config.json and preprocessor_config.json of the same folder come along, for they tell how images
- * are prepared and what the classes are called. Without a network the last version seen is used, which
- * `onNote` says, as it says which file was taken where the repository has several.
- *
- * @param spec - `hf:owner/name[@revision][:file]`, or its parts
- * @throws UsageError for a spec of another form, or if it is not clear which file is meant; HubError if
- *   the file cannot be had
- */
+/** As on-demand.ts says. */
 export async function fetchFromHub(
   spec: string | HubSpec,
   options: HubOptions = {},

@@ -3,7 +3,8 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch/files';
 import { hubConfigKey } from '../hub-names.js';
-import { cardFiles, largestCardFile } from './model-card-config.js';
+import { cardFiles } from '../models/import/card.js';
+import { largestCardFile } from './model-card-config.js';
 
 /** Whether a path is a folder as `export --format hf` writes it; a run, whose config.json is of another kind, is none. */
 export function isHubFolder(path: string): boolean {

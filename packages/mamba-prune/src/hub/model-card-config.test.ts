@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type ModelCardConfig, besideFile } from './model-card-config.js';
+import type { ModelCardConfig } from '../models/import/card.js';
+import { besideFile } from './model-card-config.js';
 
 let folder = '';
 beforeEach(() => {

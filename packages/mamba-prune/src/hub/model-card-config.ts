@@ -6,38 +6,13 @@ import { dirname, join } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { defined } from '../defined.js';
-import type { VitPooling } from '../models/vit/config.js';
-import { type CardObstacle, archOfCard, cardHints, cardObstacles } from './model-card-family.js';
-
-/** Names of the files, as libraries look for them beside the weights. */
-export const cardFiles = ['config.json', 'preprocessor_config.json'] as const;
-
-/** What the files beside weights say; nothing but what they say. */
-export interface ModelCardConfig {
-  /** Per channel, of pixel values scaled to [0, 1]. */
-  readonly mean?: readonly number[];
-  readonly std?: readonly number[];
-  /** Names of the classes, in the order of the logits. */
-  readonly classes?: readonly string[];
-  /** One of ours. */
-  readonly arch?: string;
-  /** Of a ViT, before it was ever pruned. */
-  readonly heads?: number;
-  /** Of a ViT: width of a head, where heads are fewer or narrower than they were. */
-  readonly headDim?: number;
-  /** Of a ViT: what its classifier reads. */
-  readonly pooling?: VitPooling;
-  /** Side of the images in pixels. */
-  readonly imageSize?: number;
-  readonly interpolation?: 'bilinear' | 'bicubic';
-  /** Side of the cut-out over the shorter side that images are resized to, in (0, 1]. */
-  readonly cropShare?: number;
-  readonly layerNormEps?: number;
-  /** Of the neurons, as transformers calls it: `gelu` and others. */
-  readonly activation?: string;
-  /** Which of the files has said an entry. */
-  readonly from: Readonly<Partial<Record<Exclude<keyof ModelCardConfig, 'from'>, string>>>;
-}
+import { type ModelCardConfig, cardFiles } from '../models/import/card.js';
+import {
+  type CardObstacle,
+  archOfCard,
+  cardHints,
+  cardObstacles,
+} from '../models/import/card-family.js';
 
 /** What config.json beside a file of weights says that no model here computes. */
 export const obstaclesBeside = (path: string): readonly CardObstacle[] =>

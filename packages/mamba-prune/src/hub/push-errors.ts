@@ -49,7 +49,8 @@ export function pushRefused(
     case 413: {
       const largest = files.reduce((a, b) => (a.fileBytes >= b.fileBytes ? a : b));
       return made(
-        `a file is too large for it; the largest is ${printableLine(largest.file)} with ${bytes(largest.fileBytes)}.`,
+        `a file is too large for it; the largest is ${printableLine(largest.file)} with ${bytes(largest.fileBytes)}. ` +
+          'Take it out of the folder, or store it in fewer bits or parts.',
       );
     }
     case 429:

@@ -208,7 +208,7 @@ describe('pushToHub refuses', () => {
   it.each<[RegExp, number, string]>([
     [/commit/, 409, 'somebody else has changed it at the same time. Run the same command again.'],
     [/commit/, 412, 'somebody else has changed it at the same time.'],
-    [/lfs\//, 413, 'a file is too large for it; the largest is model.safetensors with 68.4 KiB.'],
+    [/lfs\//, 413, 'the largest is model.safetensors with 68.4 KiB. Take it out of the folder, or'],
     [/preupload/, 429, 'it has been asked too much.'],
     [/preupload/, 503, 'it has troubles of its own. Try again later. Nothing was committed.'],
     [/commit/, 400, 'answered 400: the card has no license. Change what it complains of.'],

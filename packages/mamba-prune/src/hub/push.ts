@@ -15,6 +15,7 @@ import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js
 import { printableLine } from '../printable.js';
 import { isCommit } from './cache.js';
 import { HubError, foreignAnswer, isForeignAnswer, isNetworkError } from './errors.js';
+import { isOffline } from './fetch.js';
 import { placeOf } from './place.js';
 import { type PushPhase, type PushPlace, pushBroke, pushRefused } from './push-errors.js';
 import { isSafePath } from './spec.js';
@@ -73,16 +74,7 @@ export interface PushedFile {
   readonly fileBytes: number;
 }
 
-/**
- * Uploads a folder as one commit. Large contents are sent first, and those that the hub has already are not sent again:
- * after an interruption the same call sends what is missing. Names that begin with a dot are left out. Files of the
- * repository that the folder lacks stay.
- *
- * @param folder - with the files as they shall be in the repository
- * @param repo - `owner/name`
- * @throws UsageError for a folder without files or a name that no repository has; HubError if the hub cannot be reached
- *   or refuses, and then nothing is committed, unless its message says that this is not known
- */
+/** As on-demand.ts says. */
 export async function pushToHub(
   folder: string,
   repo: string,
@@ -130,6 +122,11 @@ export function pushPlace(
 ): { readonly place: PushPlace; readonly token: string } {
   checkRepo('pushToHub: repo', repo);
   const { endpoint, token } = placeOf('pushToHub', options);
+  if (isOffline({})) {
+    throw new HubError(
+      `${repo}: HF_HUB_OFFLINE is set, so that nothing is asked of ${endpoint}. Unset it to upload.`,
+    );
+  }
   if (token === undefined) {
     throw new HubError(
       `${repo}: got no token, expected one that may write there. Make one at ${endpoint}/settings/tokens, and set ` +

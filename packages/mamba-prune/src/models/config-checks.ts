@@ -2,7 +2,7 @@
 import type { Tensor } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
-import { printableLine } from '../printable.js';
+import { printableName } from '../printable.js';
 import { dataLimits, largestSize, modelLimits, mostStages } from '../limits.js';
 
 /** A size of a model: an integer over 0. */
@@ -158,8 +158,8 @@ export function dropPathRate(last: number, index: number, blocks: number): numbe
   return (last * index) / Math.max(1, blocks - 1);
 }
 
-/** Names in one line, wherever they come from; a long list is cut. */
+/** Names in one line, wherever they come from; a long name is cut, and so is a long list. */
 export function listed(names: readonly string[], most = 8): string {
-  const shown = names.slice(0, most).map(printableLine).join(', ');
+  const shown = names.slice(0, most).map(printableName).join(', ');
   return names.length > most ? `${shown} and ${names.length - most} more` : shown;
 }

@@ -188,7 +188,8 @@ describe.each(Object.entries(cases))('%s', (_, { arch, options }) => {
       });
     };
     use();
-    expect(memoryStats().tensors).toBeGreaterThan(own);
+    // Of a ResNet another form is kept beside the weights; a ViT's panels take their place.
+    expect(memoryStats().tensors > own).toBe(arch !== 'vit_tiny');
     model.train();
     expect(memoryStats().tensors).toBe(own);
     model.eval();

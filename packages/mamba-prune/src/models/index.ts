@@ -62,6 +62,8 @@ export { Mlp } from './layers/mlp.js';
 export { UnitNorm } from './layers/unit-norm.js';
 export type { ClassifierNames } from './import/apart-classifier.js';
 export type { Layout, LayoutOptions, LayoutResult, Reading, Shapes } from './import/layout.js';
+export type { ModuleProblem } from './import/module-layers.js';
+export type { PlacedModule } from './import/module-place.js';
 export {
   type LoadModelOptions,
   type ModelInfo,

@@ -129,11 +129,18 @@ export function saveModel(
   });
 }
 
-/** As `saveModel` in float32, for others: a family's module is named without the folder that it has on this machine. */
-export function saveHandedOn(path: string, model: ImageModel, info: ModelInfo): void {
+/** As `saveModel`, for others: a family's module is named without the folder that it has on this machine. */
+export function saveHandedOn(
+  path: string,
+  model: ImageModel,
+  info: ModelInfo,
+  dtype: StoredDtype,
+): void {
   checkInfo('saveModel', model.config, info);
   const metadata = modelMetadata(model, info, handedOnModule(moduleOf(model.config.family)));
-  saveSafetensors(path, model.stateDict(), { [metadataKey]: metadata });
+  withStoredWeights('saveModel', model.stateDict(), dtype, (stored) => {
+    saveSafetensors(path, stored, { [metadataKey]: metadata });
+  });
 }
 
 export interface LoadModelOptions {

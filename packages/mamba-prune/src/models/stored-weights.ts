@@ -43,6 +43,23 @@ export function withStoredWeights(
   });
 }
 
+/**
+ * The format of 16 bits that holds every matrix and filter of a model exactly, as one does where the file had 16 bits and
+ * nothing has changed the weights since; else `float32`.
+ */
+export const losslessDtype = (stateDict: ReadonlyMap<string, Tensor>): StoredDtype => {
+  const matrices = [...stateDict].filter(([name, tensor]) => isMatrix(name, tensor));
+  const holds = (dtype: StoredDtype): boolean =>
+    matrices.every(([, tensor]) =>
+      scope(() => noGrad(() => tensor.to(dtype).to(tensor.dtype).equal(tensor))),
+    );
+  return (['bfloat16', 'float16'] as const).find(holds) ?? 'float32';
+};
+
+/** `float32`, or what a file in fewer bits has in which. */
+export const storedText = (dtype: StoredDtype): string =>
+  dtype === 'float32' ? dtype : `matrices in ${dtype}, all else in float32`;
+
 const isMatrix = (name: string, { shape, isFloat }: Tensor): boolean =>
   isFloat && shape.length > 1 && (name === 'weight' || name.endsWith('.weight'));
 

@@ -17,7 +17,16 @@ export type RefillBudget = (typeof refillBudgets)[number];
 
 /**
  * The fillback rate f with which, under the budget `keep`, half of the units that stay come back and half are the first
- * cut's: f (C - n / 2) = n / 2. With a higher one the first cut decides less than that, and from about n / C on nothing.
+ * cut's: f (C - n / 2) = n / 2, in two digits, rounded down. With a higher one the first cut decides less than half, and
+ * from about n / C on nothing.
  * @param kept - n / C, the share of a group's units that stays, above 0 and at most 1
  */
-export const halvingFillback = (kept: number): number => kept / (2 - kept);
+export function halvingFillback(kept: number): number {
+  const exact = kept / (2 - kept);
+  const digit = 10 ** (Math.floor(Math.log10(exact)) - 1);
+  return Number((Math.floor(exact / digit) * digit).toPrecision(2));
+}
+
+/** What returns where nobody says how much: a tenth of the removed units, and under `keep` at most `halvingFillback`. */
+export const usualFillback = (kept: number, budget: RefillBudget = 'add'): number =>
+  budget === 'keep' ? Math.min(0.1, halvingFillback(kept)) : 0.1;

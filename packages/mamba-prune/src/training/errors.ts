@@ -76,6 +76,18 @@ export class RunFolderError extends Error {
 export const lockedFolder = (error: LockedError): RunFolderError =>
   new RunFolderError(error.path, error.message, { cause: error });
 
+/** A run, or a comparison, was stopped before it had done anything. What it was to replace is there again. */
+export class StoppedAtStartError extends Error {
+  override readonly name = 'StoppedAtStartError';
+
+  readonly path: string;
+
+  constructor(path: string) {
+    super(`Stopped before anything was done: ${path} is as it was before.`);
+    this.path = path;
+  }
+}
+
 /** Options on resume are not those that the run began with. */
 export class ResumeError extends Error {
   override readonly name = 'ResumeError';

@@ -1,7 +1,7 @@
-/** What becomes of the folder of a run that failed before there was anything to go on with. */
+/** What becomes of the folder of a run that failed, or was stopped, before there was anything to go on with. */
 import { existsSync } from 'node:fs';
 import { readCheckpointInfo } from './checkpoint.js';
-import { TrainingDivergedError } from './errors.js';
+import { StoppedAtStartError, TrainingDivergedError } from './errors.js';
 import type { RunFolder } from './run-folder.js';
 
 /**
@@ -19,7 +19,19 @@ export function discardFailedStart(run: RunFolder, error: unknown): void {
   }
 }
 
-function isUnderWay(run: RunFolder): boolean {
+/**
+ * Of a run that was stopped: where no step was done, one that it was to replace comes back. One that was to replace none stays
+ * and can be gone on with.
+ * @throws StoppedAtStartError if it did
+ */
+export function bringBackReplaced(run: RunFolder): void {
+  if (!run.replacesAnother || isUnderWay(run)) return;
+  run.discard();
+  throw new StoppedAtStartError(run.path);
+}
+
+/** Whether a step of a training was done. */
+export function isUnderWay(run: RunFolder): boolean {
   if (!run.hasTrained) return false;
   if (!existsSync(run.lastCheckpoint) || run.readMetrics().length > 0) return true;
   try {

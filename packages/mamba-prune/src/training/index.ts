@@ -10,7 +10,13 @@ export type { CheckpointState } from './checkpoint.js';
 export { readCheckpointInfo } from './checkpoint.js';
 export { composeHooks } from './compose-hooks.js';
 export { Ema } from './ema.js';
-export { CheckpointError, ResumeError, RunFolderError, TrainingDivergedError } from './errors.js';
+export {
+  CheckpointError,
+  ResumeError,
+  RunFolderError,
+  StoppedAtStartError,
+  TrainingDivergedError,
+} from './errors.js';
 export type { EvaluateOptions, Evaluation } from './evaluate.js';
 export { evaluate } from './evaluate.js';
 export type { MetricsLine } from './metrics.js';

@@ -30,7 +30,7 @@ import {
 import { basename, join, resolve } from 'node:path';
 import { isWrongName, makeFolder, removeEmptyFolders } from '../files/folder.js';
 import { FileLock, LockedError } from '../files/lock.js';
-import { bringBack, dropAside } from '../files/set-aside.js';
+import { asideName, bringBack, dropAside } from '../files/set-aside.js';
 import { RunFolderError, lockedFolder } from './errors.js';
 import { type MetricsLine, readMetricsFile } from './metrics.js';
 import { type CreateOptions, checkFresh, deleteRun, setRunAside } from './new-run-folder.js';
@@ -49,8 +49,8 @@ export class RunFolder {
   #replaces = true;
 
   readonly #lock: FileLock | undefined;
-  /** Folders that `create` made for it, the outermost first; undefined of a run that was opened. */
-  readonly #made: readonly string[] | undefined;
+  /** Folders that `create` made for it, the outermost first; undefined of a run that was opened or discarded. */
+  #made: readonly string[] | undefined;
 
   /** Absolute. */
   readonly path: string;
@@ -210,6 +210,19 @@ export class RunFolder {
     return this.#made !== undefined;
   }
 
+  /** Whether this process made it in place of a run that can still come back. */
+  get replacesAnother(): boolean {
+    return this.isNew && this.#replaces && existsSync(join(this.path, asideName));
+  }
+
+  /** Deletes the run that it replaces: this one has done something. */
+  dropReplaced(): void {
+    this.requireLock();
+    guarded(this.path, () => {
+      dropAside(this.path);
+    });
+  }
+
   /** The complete lines of metrics.jsonl. */
   readMetrics(): MetricsLine[] {
     return readMetricsFile(this.metricsPath);
@@ -230,8 +243,6 @@ export class RunFolder {
     this.requireLock();
     if (!existsSync(this.lastCheckpoint)) return;
     guarded(this.path, () => {
-      // The first checkpoint is the beginning of a training: with the second one steps were done.
-      dropAside(this.path);
       replaceWithCopy(this.lastCheckpoint, this.previousCheckpoint);
     });
   }
@@ -287,13 +298,16 @@ export class RunFolder {
    * that it replaced is there again. Of a run that was opened everything stays.
    */
   discard(): void {
-    if (this.#made === undefined) return;
+    const made = this.#made;
+    if (made === undefined) return;
     this.requireLock();
+    // Once: what is there afterwards is another run.
+    this.#made = undefined;
     this.#replaces = false;
     deleteRun(this.path);
     bringBack(this.path);
     this.release();
-    removeEmptyFolders(this.#made);
+    removeEmptyFolders(made);
   }
 
   #writeConfig(config: RunConfig): void {

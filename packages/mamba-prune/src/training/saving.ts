@@ -58,6 +58,8 @@ export function saveCheckpoint(session: Session): void {
   };
   writing(session, 'the checkpoint', folder.lastCheckpoint, () => {
     log?.sync();
+    // The first checkpoint is the beginning of a training.
+    if (session.steps > 0) folder.dropReplaced();
     folder.keepPrevious();
     writeCheckpoint(folder.lastCheckpoint, state, tensors);
   });

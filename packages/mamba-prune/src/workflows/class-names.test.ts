@@ -1,11 +1,15 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { manualSeed, saveSafetensors } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { runCli } from '../cli/testing/run-cli.js';
+import { loadModel } from '../models/model-file.js';
 import { createModel } from '../models/registry.js';
 import { checkClassNames } from './class-names.js';
+import { compare } from './compare/compare.js';
+import { requestOfFolder } from './compare/request.js';
+import { inProcess, smallRequest } from './compare/testing/small-comparison.js';
 import { side, writeTinyImages } from './testing/tiny.js';
 
 let folder = '';
@@ -19,7 +23,13 @@ beforeAll(async () => {
   const model = createModel('mamba_nano', { channels: 3, imageSize: side, numClasses: 2 });
   saveSafetensors(at('model.safetensors'), model.stateDict());
   model.dispose();
-  writeFileSync(at('config.json'), JSON.stringify({ id2label: { 0: 'links', 1: 'rechts' } }));
+  // Whose shapes tell all of it.
+  const both = createModel('mamba_nano', { imageSize: side, numClasses: 2, scan: 'bi' });
+  mkdirSync(at('dense'));
+  saveSafetensors(at('dense', 'model.safetensors'), both.stateDict());
+  both.dispose();
+  for (const path of ['config.json', join('dense', 'config.json')])
+    writeFileSync(at(path), JSON.stringify({ id2label: { 0: 'links', 1: 'rechts' } }));
 });
 
 afterAll(() => {
@@ -60,6 +70,72 @@ describe('names of classes that a file beside a checkpoint has, and the images h
     const { status, stderr } = await runCli(argv);
     expect(stderr).not.toContain('does not fit');
     expect(status).toBe(0);
+  });
+});
+
+describe('names of classes that the given dense model of a comparison has, and the images have others', () => {
+  const argv = (...more: string[]) => [
+    'compare',
+    '--dense',
+    at('dense', 'model.safetensors'),
+    '--dataset',
+    'folder',
+    '--data',
+    at('images'),
+    '--finetune-epochs',
+    '2',
+    '--out',
+    at('compared'),
+    ...more,
+  ];
+
+  it('are said to be what --classes is for', async () => {
+    const { status, stderr } = await runCli(argv());
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
+      'with other names, give those of the data: --classes left,right. Otherwise',
+    );
+    expect(status).toBe(2);
+    const { stderr: trained } = await runCli([
+      'compare',
+      '--dataset',
+      'folder',
+      '--data',
+      at('images'),
+      '--classes',
+      'left,right',
+      '--epochs',
+      '1',
+      '--out',
+      at('compared'),
+    ]);
+    expect(trained.replaceAll(/\s+/g, ' ')).toContain(
+      'got --classes without --dense, expected it with models of other programs',
+    );
+    expect(existsSync(at('compared'))).toBe(false);
+  });
+
+  it('are right once they were given, for every run, and for one that is gone on with', async () => {
+    const { train, ...rest } = smallRequest(at('images'));
+    const told = {
+      ...rest,
+      train: { ...train, model: {} },
+      finetune: { ...rest.finetune, epochs: 2 },
+      seeds: [0],
+      methods: ['dense', 'oneshot'] as const,
+      dense: [at('dense', 'model.safetensors')],
+      classes: ['left', 'right'],
+    };
+    const control = { out: at('compared'), jobs: 1, start: inProcess() };
+    const { finished, results } = await compare(told, control);
+    expect(finished).toBe(true);
+    expect(results.runs).toHaveLength(2);
+    const pruned = loadModel(at('compared', 'seed-0', 'oneshot-50', 'model.safetensors'));
+    expect(pruned.info.classes).toEqual(['left', 'right']);
+    pruned.model.dispose();
+    expect((await compare(requestOfFolder(at('compared'), {}), control)).finished).toBe(true);
+    await expect(compare({ ...told, classes: undefined }, control)).rejects.toThrow(
+      'does not fit folder',
+    );
   });
 });
 

@@ -14,7 +14,7 @@ import { crc32 } from 'node:zlib';
 import { ops, saveSafetensors } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadModel, saveModel } from '../models/model-file.js';
-import { TrainingDivergedError } from '../training/errors.js';
+import { StoppedAtStartError, TrainingDivergedError } from '../training/errors.js';
 import { RunFolder } from '../training/run-folder.js';
 import { impRun } from './imp.js';
 import { pruneRun } from './prune/run.js';
@@ -196,6 +196,59 @@ describe('a run in place of another one', () => {
     const again = { out, overwrite: true };
     await expect(trainRun(tinyTraining(at('broken-train')), again)).rejects.toThrow(
       'cannot be decoded',
+    );
+    expect(filesBelow(out)).toEqual(before);
+  });
+});
+
+/** Aborted from the start: what listens to it stops at its first look. */
+const stopped = (out: string) => ({ out, overwrite: true, signal: AbortSignal.abort() });
+
+describe('a run that is stopped in place of another one', () => {
+  it('leaves a training as it was before the first step of the new one', async () => {
+    const out = at('stopped-training');
+    const settings = tinyTraining(at('images'));
+    (await trainRun(settings, { out })).model.dispose();
+    const before = filesBelow(out);
+    await expect(trainRun(settings, stopped(out))).rejects.toThrow(StoppedAtStartError);
+    expect(filesBelow(out)).toEqual(before);
+    // One that replaces none can be gone on with, as ever.
+    const fresh = at('stopped-fresh');
+    const { result } = await trainRun(settings, { ...stopped(fresh), overwrite: false });
+    expect(result.finished).toBe(false);
+    expect(RunFolder.isRun(fresh)).toBe(true);
+  });
+
+  it('leaves a training as it was but for the steps of the new one', async () => {
+    const out = at('stopped-later');
+    const settings = tinyTraining(at('images'));
+    (await trainRun(settings, { out })).model.dispose();
+    const stop = new AbortController();
+    const { result } = await trainRun(settings, {
+      out,
+      overwrite: true,
+      signal: stop.signal,
+      hooks: {
+        onStep: () => {
+          stop.abort();
+        },
+      },
+    });
+    expect(result).toMatchObject({ finished: false, steps: 1 });
+    expect(readdirSync(out)).not.toContain('.replaced');
+    expect(RunFolder.open(out).hasTrained).toBe(true);
+  });
+
+  it.each([
+    ['that was trained', {}],
+    ['without any training', { recipe: { ...tinyRecipe, epochs: 0 } }],
+  ])('leaves a pruning %s as it was before the first measurement', async (_, changes) => {
+    const out = at(`stopped-pruning-${Object.keys(changes).length}`);
+    const settings = tinyPruning(dense(), at('images'), changes);
+    (await pruneRun(settings, { out })).model.dispose();
+    const before = filesBelow(out);
+    await expect(pruneRun(settings, stopped(out))).rejects.toThrow(
+      `Stopped before anything was done: ${out} is as it was before.`,
     );
     expect(filesBelow(out)).toEqual(before);
   });

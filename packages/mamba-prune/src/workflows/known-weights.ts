@@ -1,9 +1,10 @@
 // What is known of downloaded weights: what the files beside them say, and for published weights, what their family does.
 import { FormatError } from '@mamba-prune/libtorch';
-import { publishedAt } from '../hub/fetch-published.js';
-import { type ModelCardConfig, besideFile } from '../hub/model-card-config.js';
+import { besideFile } from '../hub/model-card-config.js';
+import { publishedAt } from '../hub/published-at.js';
 import { publishedArgument } from '../hub-names.js';
 import type { ImageModel } from '../models/image-model.js';
+import type { ModelCardConfig } from '../models/import/card.js';
 import type { ImportOptions } from '../models/import/model.js';
 
 /** As `besideFile`; what no file says is taken from the table of published weights, if the file is of one of these. */

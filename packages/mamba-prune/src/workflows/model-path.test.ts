@@ -53,11 +53,69 @@ describe('a folder of weights that are split over several files', () => {
   });
 });
 
-it('a folder of torch.distributed.checkpoint is named, with how to make a file of it', () => {
-  const folder = folderOf('dcp', ['.metadata', '__0_0.distcp']);
-  expect(() => modelPath(folder)).toThrow(
-    /is a checkpoint of torch\.distributed\.checkpoint.*python -m torch\.distributed\.checkpoint\.format_utils dcp_to_torch/s,
-  );
+describe('a checkpoint of torch.distributed.checkpoint', () => {
+  const command =
+    /python -m torch\.distributed\.checkpoint\.format_utils dcp_to_torch .*dcp\d weights\.pt$/;
+
+  it('is named, with how to make a file of it', () => {
+    const folder = folderOf('dcp1', ['.metadata', '__0_0.distcp']);
+    expect(() => modelPath(folder)).toThrow(/is a checkpoint of torch\.distributed\.checkpoint/);
+    expect(() => modelPath(folder)).toThrow(command);
+  });
+
+  it('is named where Lightning has put a file of its own beside the parts', () => {
+    expect(() => modelPath(folderOf('dcp2', ['.metadata', '__0_0.distcp', 'meta.pt']))).toThrow(
+      command,
+    );
+  });
+
+  it('is named where one of its files is given', () => {
+    const folder = folderOf('dcp3', ['.metadata', '__0_0.distcp']);
+    for (const file of ['.metadata', '__0_0.distcp']) {
+      expect(() => modelPath(join(folder, file))).toThrow(/is a part of a checkpoint of torch/);
+      expect(() => modelPath(join(folder, file))).toThrow(command);
+    }
+  });
+});
+
+describe('a folder of DeepSpeed', () => {
+  const optimizers = [0, 1].map((rank) => `zero_pp_rank_${rank}_mp_rank_00_optim_states.pt`);
+
+  /** With a checkpoint in it, and the name of it in `latest`. */
+  function zero(name: string, models: readonly string[], latest = 'global_step1'): string {
+    const folder = folderOf(name, ['zero_to_fp32.py']);
+    folderOf(join(name, 'global_step1'), [...models, ...optimizers]);
+    writeFileSync(join(folder, 'latest'), latest);
+    return folder;
+  }
+
+  it('means the file of the model in its last checkpoint, and says so', () => {
+    const notes: string[] = [];
+    const folder = zero('zero2', ['mp_rank_00_model_states.pt']);
+    const file = join(folder, 'global_step1', 'mp_rank_00_model_states.pt');
+    expect(modelPath(folder, { onNote: (note) => notes.push(note) })).toBe(file);
+    expect(modelPath(join(folder, 'global_step1'))).toBe(file);
+    expect(notes.join()).toContain(`is a checkpoint of DeepSpeed: ${file} was taken`);
+  });
+
+  it.each([
+    ['its parameters', optimizers.map((name) => name.replace('optim', 'model'))],
+    ['its layers', ['mp_rank_00_model_states.pt', 'mp_rank_01_model_states.pt']],
+  ])('is refused where %s are spread, with how to make a file of it', (name, models) => {
+    const folder = zero(name, models);
+    for (const given of [folder, join(folder, 'global_step1')]) {
+      expect(() => modelPath(given)).toThrow(
+        /whose parameters are spread over several files.*python .*zero_to_fp32\.py/s,
+      );
+    }
+  });
+
+  it('is a folder like others where `latest` leads out of it', () => {
+    const folder = zero('elsewhere', ['mp_rank_00_model_states.pt'], '../zero2/global_step1');
+    expect(modelPath(folder)).toBe(join(folder, 'global_step1', 'mp_rank_00_model_states.pt'));
+    const none = zero('none', ['mp_rank_00_model_states.pt'], '..');
+    expect(() => modelPath(none)).toThrow(/is a folder without model\.safetensors/);
+  });
 });
 
 it('the name of a trained model without what stands before it is told how it is written', () => {

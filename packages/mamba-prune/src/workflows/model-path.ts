@@ -15,7 +15,7 @@ import { UsageError } from '../errors.js';
 import { chooseWeights } from '../hub/choose-file.js';
 import { printableLine } from '../printable.js';
 import { isShard, shardIndexAmong } from '../shard-names.js';
-import { shellCommand } from '../shell.js';
+import { refuseDcpFolder, refuseDcpPart, zeroModelIn } from './distributed-folder.js';
 
 /** The model's file in a run folder. */
 export const modelFileName = 'model.safetensors';
@@ -109,6 +109,7 @@ function statOf(path: string): Stats | undefined {
 
 export function checkedFile(path: string, { takesOnnx = false }: ModelPathOptions = {}): string {
   refuseShard(path);
+  refuseDcpPart(path);
   if (takesOnnx || !isOnnx(path)) return path;
   throw new UsageError(
     `${path} is an ONNX file, which only eval, predict and bench take. ` +
@@ -138,6 +139,8 @@ function inFolder(folder: string, { onNote }: ModelPathOptions): string {
   }
   const files = readdirSync(folder).sort();
   const { file, candidates: whole } = chooseWeights(files);
+  // Lightning has a small file of torch.save among the parts.
+  if (file !== torchFileName) refuseDcpFolder(folder, files);
   // The index of split weights stands for all of them; only a whole file of the usual name goes before.
   const index = shardIndexAmong(files);
   const chosen = file === torchFileName ? file : (index ?? file);
@@ -153,18 +156,13 @@ function inFolder(folder: string, { onNote }: ModelPathOptions): string {
     }
     return join(folder, chosen);
   }
-  if (first === undefined && files.some((name) => name.endsWith('.distcp'))) {
-    throw new UsageError(
-      `${folder} is a checkpoint of torch.distributed.checkpoint, expected one file of weights. Make it once with Python: ` +
-        shellCommand([
-          'python',
-          '-m',
-          'torch.distributed.checkpoint.format_utils',
-          'dcp_to_torch',
-          folder,
-          'weights.pt',
-        ]),
+  const zero = zeroModelIn(folder, files);
+  if (zero !== undefined) {
+    onNote?.(
+      `${folder} is a checkpoint of DeepSpeed: ${printableLine(zero)} was taken, whose weights are as the model computed with them, often in half ` +
+        'precision. Its zero_to_fp32.py makes a file of float32.',
     );
+    return zero;
   }
   throw new UsageError(
     first === undefined

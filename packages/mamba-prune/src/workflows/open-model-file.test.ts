@@ -126,6 +126,11 @@ describe('openModelFile', () => {
       'resnet18',
       /first 1x1 convolution \(downsample_in_bottleneck true\)/,
     ],
+    [
+      { model_type: 'resnet', downsample_in_first_stage: true },
+      'resnet18',
+      /a stride in its first stage \(downsample_in_first_stage true\)/,
+    ],
   ])('refuses what %j says and no shape tells', async (config, arch, message) => {
     const isVit = arch === 'vit_tiny';
     const small = { baseWidth: 4, blocks: [1], numClasses: 2 };

@@ -14,7 +14,7 @@ export interface OpenedModel extends OpenedModelFile {
 
 /**
  * Opens a model of ours or of another program, with what a checkpoint says of itself, and the config.json and preprocessor_config.json beside it:
- * architecture, heads, names of the classes, mean and deviation. `importModel` takes the weights of a file alone.
+ * architecture, heads, names of the classes, mean and deviation. `importModel` takes one file, and looks at nothing beside it.
  *
  * @param source - a file of weights, the index of weights that are split over several files, a folder with one of them
  *   (of a run, or of `save_pretrained`), `hf:owner/name`, which is downloaded as `fetchFromHub` does it, `pretrained:NAME`, which

@@ -137,9 +137,113 @@ resnet = timm.create_model("resnet18", num_classes=5, norm_layer=batch_norm)
 refuse("timm_resnet_eps", resnet, "adds 0.001 to the variance (bn1.eps)")
 quick = hf.ViTConfig(**sizes, hidden_act="quick_gelu")
 refuse("hf_quick_gelu", hf.ViTForImageClassification(quick), "quick_gelu")
+class Small(torch.nn.Module):
+    """A ResNet of a script, as those for CIFAR are written: its poolings are functions."""
+
+    def __init__(self, stride=2):
+        super().__init__()
+        blocks = [models.resnet.BasicBlock(16, 16), models.resnet.BasicBlock(16, 32, stride, shortcut(16, 32, stride))]
+        self.conv1 = torch.nn.Conv2d(3, 16, 3, padding="same", bias=False)
+        self.bn1 = torch.nn.BatchNorm2d(16)
+        self.layer1, self.layer2 = (torch.nn.Sequential(block) for block in blocks)
+        self.fc = torch.nn.Linear(32, 5)
+
+    def forward(self, x):
+        x = self.layer2(self.layer1(self.bn1(self.conv1(x)).relu()))
+        return self.fc(x.mean((2, 3)))
+
+
+def shortcut(inputs, outputs, stride):
+    return torch.nn.Sequential(torch.nn.Conv2d(inputs, outputs, 1, stride, bias=False), torch.nn.BatchNorm2d(outputs))
+
+
+def changed(change, make=models.resnet18):
+    model = make(num_classes=5)
+    change(model)
+    return model
+
+
+def cifar_stem(model):
+    model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    model.maxpool = torch.nn.Identity()
+
+
+def each_conv(**attributes):
+    def change(model):
+        for name, value in attributes.items():
+            setattr(model.layer3[0].conv1, name, value)
+
+    return change
+
+
+def put(name, module):
+    return lambda model: setattr(model, name, module)
+
+
+case("tv_resnet_cifar", changed(cifar_stem), config={"arch": "resnet18", "stem": "cifar", "imageSize": 32})
+case("tv_resnet_old_pool", changed(put("avgpool", torch.nn.AvgPool2d(7, 1))), side=224, config={"stem": "imagenet"})
+case("script_resnet", Small(), config={"blocks": [1, 1], "baseWidth": 16})
+sequential = torch.nn.Sequential(*models.resnet18(num_classes=5).children())
+sequential.insert(9, torch.nn.Flatten())
+case("tv_resnet_sequential", sequential, side=224, config={"arch": "resnet18"})
+case(
+    "hf_resnet",
+    hf.ResNetForImageClassification(hf.ResNetConfig(layer_type="basic", embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], num_labels=5)),
+    side=224,
+    config={"blocks": [1, 1], "stem": "imagenet"},
+)
+refuse("script_resnet_stride", Small(stride=1), "stride 1x1 (layer2.0.conv1.stride)")
+refuse("tv_resnet_no_pool", changed(put("maxpool", torch.nn.Identity())), "no max pooling behind its first convolution (maxpool)")
+refuse("tv_resnet_cifar_pool", changed(lambda model: [cifar_stem(model), setattr(model, "maxpool", torch.nn.MaxPool2d(3, 2, 1))]), "a max pooling (maxpool)")
+refuse("tv_resnet_pool_size", changed(put("maxpool", torch.nn.MaxPool2d(2, 2))), "kernel_size 2 (maxpool.kernel_size)")
+refuse("tv_resnet_ceil", changed(put("maxpool", torch.nn.MaxPool2d(3, 2, 1, ceil_mode=True))), "rounds its size up")
+refuse("tv_resnet_max", changed(put("avgpool", torch.nn.AdaptiveMaxPool2d(1))), "AdaptiveMaxPool2d (avgpool)")
+refuse("tv_resnet_stem_stride", changed(lambda model: setattr(model.conv1, "stride", (1, 1))), "stride 1x1 (conv1.stride)")
+refuse("tv_resnet_stride", changed(each_conv(stride=(1, 1))), "stride 1x1 (layer3.0.conv1.stride)")
+refuse("tv_resnet_padding", changed(each_conv(padding_mode="reflect")), "pads with reflect")
+dilated = models.resnet50(num_classes=5, replace_stride_with_dilation=[False, False, True])
+refuse("tv_resnet_dilated", dilated, "stride 1x1 (layer4.0.conv2.stride)")
+instances = functools.partial(torch.nn.InstanceNorm2d, affine=True, track_running_stats=True)
+refuse("tv_resnet_instances", models.resnet18(num_classes=5, norm_layer=instances), "InstanceNorm2d")
+refuse("tv_resnet_silu", changed(put("relu", torch.nn.SiLU())), "SiLU (relu)")
+refuse("timm_resnet_silu", timm.create_model("resnet18", act_layer="silu"), "act_layer silu")
+refuse("timm_resnet_output_stride", timm.create_model("resnet18", output_stride=16), "stride 1x1 (layer4.0.conv1.stride)")
+refuse("timm_resnet_max", timm.create_model("resnet18", global_pool="max"), "AdaptiveMaxPool2d")
+refuse("timm_resnet_blur", timm.create_model("resnet18", aa_layer=timm.layers.BlurPool2d), "layer2.0.conv1.stride")
+refuse("timm_resnet_avg", timm.create_model("resnet18", aa_layer=torch.nn.AvgPool2d), "layer2.0.conv1.stride")
+first = hf.ResNetConfig(layer_type="bottleneck", embedding_size=16, hidden_sizes=[64, 128], depths=[1, 1], downsample_in_first_stage=True)
+refuse("hf_resnet_first_stage", hf.ResNetForImageClassification(first), "stride")
+patches = vit()
+patches.patch_embed.proj.padding = (1, 1)
+refuse("timm_patches", patches, "padding 1x1 (patch_embed.proj.padding)")
 refuse("timm_swin", timm.create_model("swin_tiny_patch4_window7_224"), "relative positions")
 first = hf.ResNetConfig(layer_type="bottleneck", hidden_sizes=[256, 512], depths=[2, 1], downsample_in_bottleneck=True)
 refuse("hf_resnet_stride", hf.ResNetForImageClassification(first), "downsample_in_bottleneck")
+
+# Heads that were made narrower, with the scale that the wider ones had.
+narrower = hf.ViTForImageClassification(config)
+tp.pruner.MagnitudePruner(
+    narrower,
+    torch.randn(1, 3, 32, 32),
+    tp.importance.MagnitudeImportance(),
+    pruning_ratio=0.5,
+    num_heads={layer: 6 for name, layer in narrower.named_modules() if name.endswith(("q_proj", "k_proj", "v_proj"))},
+    ignored_layers=[narrower.classifier],
+    output_transform=lambda out: out.logits.sum(),
+).step()
+for module in narrower.modules():
+    if hasattr(module, "q_proj"):
+        module.head_dim = module.q_proj.out_features // module.num_attention_heads
+scale = f"attention.scaling {32**-0.5:.4f}"
+case("hf_vit_scaling", narrower, config={"headDim": 16}, notes=scale)
+unfused = vit(num_heads=6)
+for block in unfused.blocks:
+    block.attn.fused_attn, block.attn.scale = False, 0.3
+case("timm_scale", unfused, config={"headDim": 32}, notes="(blocks.0.attn.scale 0.3")
+fused = vit(num_heads=6)
+for block in fused.blocks:
+    block.attn.fused_attn, block.attn.scale = True, 0.3
+case("timm_scale_unused", fused, config={"headDim": 32})
 
 for name, content in [("cases", cases), ("refused", refused)]:
     with open(f"{folder}/{name}.json", "w") as file:

@@ -53,12 +53,13 @@ function cases<T>(file: string): [name: string, value: T][] {
 describe.skipIf(reason !== undefined)(
   `whole pickled models of other programs${reason === undefined ? '' : ` (skipped: ${reason})`}`,
   () => {
-    it.each(cases<{ readonly config: object; readonly info?: object }>('cases.json'))(
+    it.each(cases<{ config: object; info?: object; notes?: string }>('cases.json'))(
       'give the logits of their program without being asked anything: %s',
       async (name, read) => {
-        const { model, info, assumed } = await openModelFile(at(`${name}.pt`));
+        const { model, info, assumed, notes } = await openModelFile(at(`${name}.pt`));
         expect(model.config).toMatchObject(read.config);
         expect(info).toMatchObject(read.info ?? {});
+        expect(notes.join(' ')).toContain(read.notes ?? '');
         expect(assumed.join()).not.toMatch(/heads|eps/);
         const { tensors } = loadSafetensors(at(`${name}.expected`));
         const logits = noGrad(() => model.forward(tensors.get('input') as Tensor));

@@ -11,6 +11,7 @@ import { decideImportance, keepImportance } from './prune/importance-choice.js';
 import type { PruningRecord } from './prune/record.js';
 import { pruneRun } from './prune/run.js';
 import { type PruneSettings } from './prune/settings.js';
+import { digestOf } from './prune/source.js';
 import { type RunState, carryOn, runState } from './run-state.js';
 import { type RunControl, type TrainSettings, storedSettings } from './settings.js';
 import { trainRun } from './train-run.js';
@@ -123,11 +124,9 @@ export async function quickstart(
   if (!result.finished) return undefined;
 
   // What was pruned from an earlier dense model says nothing of this one.
-  const anew = fresh || state === 'new' || state === 'replaced';
-  const settings = withImportance(
-    pruneSettings(join(dense, 'model.safetensors'), preset),
-    anew ? undefined : pruned,
-  );
+  const denseFile = join(dense, 'model.safetensors');
+  const anew = fresh || state === 'new' || state === 'replaced' || isOfAnother(pruned, denseFile);
+  const settings = withImportance(pruneSettings(denseFile, preset), anew ? undefined : pruned);
   const prunedState = runState(pruned, settings, anew);
   hooks.onStep?.('prune', prunedState);
   const cut = await pruneRun(
@@ -168,6 +167,15 @@ export async function quickstart(
     bench,
     seconds: (performance.now() - started) / 1000,
   };
+}
+
+/** Whether a pruning began with another model than the one in a file. */
+function isOfAnother(pruned: string, model: string): boolean {
+  if (!RunFolder.isRun(pruned)) return false;
+  const { sha256 } = (RunFolder.open(pruned).config['source'] ?? {}) as {
+    readonly sha256?: string;
+  };
+  return sha256 !== undefined && sha256 !== digestOf(model);
 }
 
 function pruneSettings(model: string, preset: QuickstartPreset): PruneSettings {

@@ -14,7 +14,7 @@ import { requireOptions } from '../option-checks.js';
 import type { Preprocessing } from '../preparation/preprocessing.js';
 import { fitBatchSize } from '../training/auto-batch.js';
 import { checkCheckpoints } from '../training/beginning.js';
-import { discardFailedStart } from '../training/failed-start.js';
+import { bringBackReplaced, discardFailedStart } from '../training/failed-start.js';
 import { composeHooks } from '../training/compose-hooks.js';
 import { checkShares } from '../training/data-parallel/data-parallel.js';
 import type { TrainHooks } from '../training/hooks.js';
@@ -57,7 +57,8 @@ export type OnBegin = (model: ImageModel, dataset: Dataset) => void;
  * of the start, and those after the epochs asked for, are kept among the checkpoints as model files,
  * so that a pruned model can be rewound to them.
  *
- * @throws TooLargeError, OutOfMemoryError, UsageError, DataError, RunFolderError, ResumeError, CheckpointError, TrainingDivergedError
+ * @throws TooLargeError, OutOfMemoryError, UsageError, DataError, RunFolderError, ResumeError, CheckpointError, TrainingDivergedError;
+ *   StoppedAtStartError if the signal came before the first step of a run in place of another one, which is there again
  */
 export async function trainRun(
   given: TrainSettings,
@@ -116,6 +117,7 @@ export async function trainRun(
           group: control.group,
         },
       );
+      if (!result.finished) bringBackReplaced(run);
       if (leads && control.tensorboard === true) writeEventFile(run);
       if (leads && result.finished) noteMissing(run.path);
       model.eval();

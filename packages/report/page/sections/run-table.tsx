@@ -8,7 +8,8 @@ import { bytes, count, milliseconds, percent } from '../format.js';
 import type { TextKey, Translate } from '../i18n/index.js';
 import { latencyOf } from '../latency.js';
 import { RunMark } from '../run-mark.js';
-import { dataName, hasSeveralData, methodText, removedText } from '../words.js';
+import { dataName, hasSeveralData } from '../../src/data/data-name.js';
+import { methodText, removedText } from '../words.js';
 
 interface Column {
   readonly key: TextKey;

@@ -15,7 +15,8 @@ import { latencyOf, timedBatches } from '../latency.js';
 import { paretoFronts } from '../pareto.js';
 import { RunLegend } from '../run-legend.js';
 import { methodSymbols } from '../run-mark.js';
-import { dataName, hasSeveralData, methodText, removedText } from '../words.js';
+import { dataName, hasSeveralData } from '../../src/data/data-name.js';
+import { methodText, removedText } from '../words.js';
 
 /** Of a round point, in pixels; other shapes have the same area, and reach as far as `reach`. */
 const radius = 5.5;

@@ -1,6 +1,7 @@
 // The dense and the pruned model side by side, in the reader's own browser.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { baselineOf } from '../../src/data/baseline.js';
+import { dataName } from '../../src/data/data-name.js';
 import type { RunData } from '../../src/page-data/run.js';
 import type { TryOutModel } from '../../src/page-data/try-out.js';
 import { usePage } from '../context.js';
@@ -62,7 +63,7 @@ function Bench({ models }: { readonly models: Models }) {
   const right = byId(runs, rightChosen) ?? byId(runs, focus?.id) ?? runs.at(-1);
   const dense = right && baselineOf(right, data.runs)?.run?.id;
   // Models of other data answer with other classes.
-  const first = runs.find(({ dataset }) => dataset?.name === right?.dataset?.name) ?? runs[0];
+  const first = runs.find((run) => right && dataName(run) === dataName(right)) ?? runs[0];
   const left = byId(runs, leftChosen) ?? byId(runs, dense) ?? byId(runs, right?.source) ?? first;
   const pair = [left, right].flatMap((run) => (run ? [run.id] : []));
   const described = useDescribed(models, pair);

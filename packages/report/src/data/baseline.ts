@@ -1,6 +1,7 @@
 // Which dense model a pruned run is to be compared with: the one that was trained as long and alike.
 // The page reads it too: no import of Node.js or of mamba-prune.
 import type { RunData, TrainingData } from '../page-data/run.js';
+import { dataName } from './data-name.js';
 
 /** What a pruned run is compared with. */
 export interface Baseline {
@@ -32,6 +33,7 @@ export function baselineOf(run: RunData, runs: readonly RunData[]): Baseline | u
   if (run.state === 'finished') {
     const equal = runs.filter((other) => {
       if (other.state !== 'finished' || other.accuracy === null) return false;
+      if (!isOnSameData(other, run)) return false;
       const history = historyOf(other, byId);
       if (!history.isDense || history.key !== key) return false;
       return training.isFromStart
@@ -43,6 +45,10 @@ export function baselineOf(run: RunData, runs: readonly RunData[]): Baseline | u
   }
   return { ...shared, run: root, isEqual: false };
 }
+
+/** Or may be: what was only cut names no data. */
+const isOnSameData = (a: RunData, b: RunData): boolean =>
+  a.dataset === undefined || b.dataset === undefined || dataName(a) === dataName(b);
 
 /** What a run went through since the first model that it goes back to. */
 interface History {

@@ -8,6 +8,7 @@ import { readSensitivity } from 'mamba-prune/workflows';
 import type { KindLabel, ReportData } from '../page-data/report.js';
 import type { RunData } from '../page-data/run.js';
 import { studioCommand } from './facts.js';
+import { folderNames } from './folder-names.js';
 import { type FoundRuns, idOf } from './find-runs.js';
 import { readComparison } from './read-comparison.js';
 import { type ReadRun, type Source, readRun } from './read-run.js';
@@ -77,13 +78,16 @@ function readEach<T>(paths: readonly string[], read: (path: string) => T): ReadE
   return { read: results, failed };
 }
 
-/** Runs with the id of what they pruned. */
+/** Runs with the id of what they pruned, and with names for their data. */
 export function linked(read: readonly ReadRun[]): RunData[] {
   const byModel = new Map(read.map(({ data }) => [modelPath(data), data.id]));
-  const runs = read.map(({ data, source }): RunData => {
+  const folders = folderNames(read.flatMap(({ images }) => images ?? []));
+  const runs = read.map(({ data, source, images }): RunData => {
     const run = source && (stillThere(source, byModel) ?? movedTo(source, read));
+    const folder = images && folders.get(images.path);
     return {
       ...data,
+      dataset: data.dataset && { ...data.dataset, ...(folder !== undefined && { folder }) },
       source: data.pruning && run,
       began: data.began && { ...data.began, run },
     };

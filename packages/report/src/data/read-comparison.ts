@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch/files';
 import { DataError } from 'mamba-prune';
-import { modelLabel } from 'mamba-prune/internal';
+import { dataLabel, modelLabel } from 'mamba-prune/internal';
 import { z } from 'zod';
 import type { ComparisonData } from '../page-data/comparison.js';
 import { repeatCommand } from './facts.js';
@@ -55,6 +55,7 @@ const resultsSchema = z.object({
       arch: z.string(),
       model: z.looseObject({}).default({}),
       dataset: z.string(),
+      data: z.string().optional(),
       recipe: z.object({ epochs: z.number() }),
     }),
     finetune: z.object({ epochs: z.number() }),
@@ -85,7 +86,7 @@ export function readComparison(path: string, id: string): ComparisonData {
   return {
     id,
     arch: modelLabel(train.arch, train.model),
-    dataset: train.dataset,
+    dataset: dataLabel(train),
     targets,
     budget,
     seeds,

@@ -9,6 +9,7 @@ import { checkModelFile, modelLabel } from 'mamba-prune/internal';
 import type { EpochPoint } from '../page-data/epochs.js';
 import type { ModelSize, RunData, RunMethod, RunState } from '../page-data/run.js';
 import { factsOf, repeatCommand } from './facts.js';
+import { type OwnFolder, ownFolderOf } from './folder-names.js';
 import { checkLines, epochPoints, stepPoints } from './metrics.js';
 import { phasesOf } from './phases.js';
 import { pruningData } from './pruning.js';
@@ -21,6 +22,8 @@ export interface ReadRun {
   readonly data: RunData;
   /** Undefined for a training that began with random weights. */
   readonly source: Source | undefined;
+  /** Of images in a folder of one's own. */
+  readonly images: OwnFolder | undefined;
   /** Why something of it is not shown, a model that is damaged for instance. */
   readonly problems: readonly string[];
 }
@@ -54,6 +57,7 @@ export function readRun(path: string, id: string): ReadRun {
   const source = record ? sourceOf(config, record) : initOf(config);
   return {
     source,
+    images: ownFolderOf(config),
     problems: [...problems, ...(sensitivity.problem === undefined ? [] : [sensitivity.problem])],
     data: {
       id,

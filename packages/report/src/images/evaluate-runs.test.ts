@@ -13,7 +13,8 @@ const folder = mkdtempSync(join(tmpdir(), 'mp-sizes-'));
 const runs = join(folder, 'runs');
 
 beforeAll(async () => {
-  const [images, others] = [join(folder, 'images'), join(folder, 'others')];
+  // Of one name, so that they pass for the same images until they are read.
+  const [images, others] = [join(folder, 'images'), join(folder, 'others', 'images')];
   await writeTinyImages(images);
   await writeTinyImages(others);
   for (const part of ['train', 'test']) {

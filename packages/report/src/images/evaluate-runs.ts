@@ -5,6 +5,7 @@ import { type Dataset, type ModelConfigBase, UsageError } from 'mamba-prune';
 import type { NoteHandler } from 'mamba-prune/data';
 import { baselineOf } from '../data/baseline.js';
 import { loadOrNote } from '../load-or-note.js';
+import { dataName } from '../data/data-name.js';
 import type { DisagreementData, EvaluationData } from '../page-data/evaluation.js';
 import type { RunData } from '../page-data/run.js';
 import { type Predictions, chooseImages, classify } from './classify.js';
@@ -48,9 +49,10 @@ export async function evaluateRuns(
   const finished = runs
     .map((run): Chosen => ({ run, model: run.file ?? join(run.path, 'model.safetensors') }))
     .filter(({ run, model }) => run.size?.bytes != null && existsSync(model));
-  const name = options.dataset ?? finished.at(-1)?.run.dataset?.name;
+  const last = finished.at(-1)?.run;
+  const name = options.dataset ?? last?.dataset?.name;
   const fitting = finished.filter(
-    ({ run }) => options.dataset !== undefined || run.dataset?.name === name,
+    ({ run }) => options.dataset !== undefined || (last && dataName(run) === dataName(last)),
   );
   const ids = new Set(fitting.map(({ run }) => run.id));
   // The one that was trained alike, or the source: what the numbers on the page are compared with.
@@ -84,7 +86,7 @@ export async function evaluateRuns(
     }
   }
   return {
-    dataset: name,
+    dataset: options.dataset ?? dataName(first.run),
     classes,
     images: split.length,
     available: dataset.test.length,

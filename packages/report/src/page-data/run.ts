@@ -19,7 +19,7 @@ export interface RunData {
   /** ISO 8601. */
   readonly created: string;
   readonly arch: string;
-  readonly dataset: { readonly name: string; readonly note?: string | undefined } | undefined;
+  readonly dataset: DatasetData | undefined;
   readonly seed: number;
   /** Command line that makes the same run again; undefined if a program made it. */
   readonly repeat: RepeatCommand | undefined;
@@ -50,6 +50,13 @@ export interface RunData {
   readonly removed?: Readonly<Record<string, number>> | undefined;
   /** Of its model, if it was measured. */
   readonly sensitivity?: SensitivityData | undefined;
+}
+
+export interface DatasetData {
+  readonly name: string;
+  /** What a folder of one's own is called, which tells such data sets apart. */
+  readonly folder?: string | undefined;
+  readonly note?: string | undefined;
 }
 
 export interface BeganData {

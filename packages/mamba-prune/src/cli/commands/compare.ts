@@ -1,3 +1,4 @@
+import { dataLabel } from '../../data/data-label.js';
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
 import type {
@@ -16,7 +17,7 @@ import {
 } from '../options/compare.js';
 import { addPartOptions, checkParts, tuneOf } from '../options/compare-parts.js';
 import { requestOf } from '../options/compare-request.js';
-import { addCacheOption, addDataOptions } from '../options/data.js';
+import { addCacheOption, addDataOptions, addPreparationOptions } from '../options/data.js';
 import { addModelOptions } from '../options/model.js';
 import { addRecipeOptions } from '../options/recipe.js';
 import { shellCommand } from '../../shell.js';
@@ -41,6 +42,7 @@ export function addCompareCommand(program: Command, cli: Cli): void {
   addComparisonOptions(command);
   addModelOptions(command, compareDefaults.arch);
   addDataOptions(command);
+  addPreparationOptions(command, '--dense');
   addCacheOption(command);
   addRecipeOptions(
     command,
@@ -108,6 +110,7 @@ export function addCompareCommand(program: Command, cli: Cli): void {
     context.json({
       path: comparison.path,
       device,
+      finished: comparison.finished,
       ...comparison.results,
       settings: comparison.settings,
     });
@@ -167,7 +170,7 @@ async function tune(
   );
   const { finished, results, settings, path } = tuning;
   if (!finished) throw interrupted(context, `${results.runs.length} trainings are done.`);
-  context.json({ path, device: control.device, ...results, settings });
+  context.json({ path, device: control.device, finished, ...results, settings });
   context.progress.line('');
   printTuning(context, tuning);
 }
@@ -189,7 +192,7 @@ function progressOf(context: Context): CompareHooks {
       const { train, rates } = settings;
       const epochs = runs.reduce((sum, run) => sum + run.epochs, 0);
       progress.line(
-        bold(`Compare methods: ${modelLabel(train.arch, train.model)} on ${train.dataset}`),
+        bold(`Compare methods: ${modelLabel(train.arch, train.model)} on ${dataLabel(train)}`),
       );
       progress.line(
         dim(

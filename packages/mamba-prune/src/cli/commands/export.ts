@@ -7,6 +7,7 @@ import { bytes, count } from '../../format.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { exportFolder } from '../hub-export.js';
 import { type OnnxOutcome, onnxFacts, printAccuracy, writeOnnx } from '../onnx-export.js';
+import type { StoredDtype } from '../../models/stored-weights.js';
 import { openModel } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type HubFlags, addHubOptions, checkHubOptions, refuseHubOptions } from '../options/hub.js';
@@ -148,6 +149,7 @@ async function exportModel(
 ): Promise<void> {
   const { out } = context.options;
   const { saveModel } = await import('../../models/model-file.js');
+  const { losslessDtype, storedText } = await import('../../models/stored-weights.js');
   const opened = await openModel(context, argument);
   const { path, model, info, facts } = opened;
   if (format === 'hf') {
@@ -155,12 +157,16 @@ async function exportModel(
     return;
   }
   let onnx: OnnxOutcome | undefined;
+  let stored: StoredDtype | undefined;
   const { arch: name } = model.config;
   const parameters = model.numParameters();
   try {
     makeFolder(dirname(resolve(out)));
-    if (format === 'onnx') onnx = await writeOnnx(context, opened);
-    else saveModel(out, model, info);
+    // What has 16 bits keeps them.
+    if (format === 'safetensors')
+      stored = context.options.dtype ?? losslessDtype(model.stateDict());
+    if (stored === undefined) onnx = await writeOnnx(context, opened);
+    else saveModel(out, model, info, { dtype: stored });
   } finally {
     model.dispose();
   }
@@ -173,12 +179,14 @@ async function exportModel(
     arch: name,
     parameters,
     fileBytes,
+    ...(stored && { dtype: stored }),
     ...onnx,
   });
   context.pathTitle(out);
   context.facts([
     ['model', name],
     ['parameters', count(parameters)],
+    ...(stored ? [['weights', storedText(stored)] as const] : []),
     ['file', bytes(fileBytes)],
     ...(onnx ? onnxFacts(onnx) : []),
   ]);

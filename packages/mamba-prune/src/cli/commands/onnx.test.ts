@@ -79,8 +79,8 @@ describe('export to ONNX', () => {
   it('refuses what does not fit together, and writes nothing', async () => {
     const cases = [
       [
-        ['mamba.safetensors', '--format', 'safetensors', '--dtype', 'float16'],
-        /--dtype: belongs to --format onnx/,
+        ['mamba.safetensors', '--format', 'safetensors', '--quantize', 'int8'],
+        /--quantize: belongs to --format onnx/,
       ],
       [
         ['resnet.safetensors', '--format', 'onnx', '--scan-op', 'scan'],

@@ -1,6 +1,15 @@
 // A model as a folder for the hub, into a hub that runs here, and back.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -335,6 +344,55 @@ describe('push', () => {
     expect(refused.stderr + refused.stdout).toContain('the token may not write to it');
     expect(refused.stderr + refused.stdout).not.toContain('hf_reader');
     vi.stubEnv('HF_TOKEN', 'hf_writer');
+  });
+
+  it('takes no folder that is not whole, or none', async () => {
+    const push = async (name: string) => runCli(['push', at(name), 'lab/there']);
+    for (const name of ['no-weights', 'torn', 'no-card'])
+      cpSync(at('hub', 'pruned'), at(name), { recursive: true });
+    rmSync(at('no-weights', 'model.safetensors'));
+    truncateSync(at('torn', 'model.safetensors'), 200);
+    rmSync(at('no-card', 'README.md'));
+    mkdirSync(at('notes'));
+    writeFileSync(at('notes', 'notes.txt'), 'none');
+    for (const [name, words, expected] of [
+      [
+        'no-weights',
+        /has no model\.safetensors, expected the whole folder .* Export the model again/,
+        2,
+      ],
+      ['torn', /torn\/model\.safetensors/, 1],
+      [
+        'notes',
+        /without a model, expected one that export --format hf has written, .* Write one:/,
+        2,
+      ],
+      ['images', /is a folder without a model/, 2],
+    ] as const) {
+      const { status, stderr } = await push(name);
+      expect(stderr).toMatch(words);
+      expect(status, name).toBe(expected);
+    }
+    expect(server.push.commits).toEqual([]);
+    const { status, stderr } = await push('no-card');
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
+      'has no README.md, so that the repository gets no',
+    );
+    expect(status).toBe(0);
+  });
+
+  it('says that nobody knows the license of a run, and asks nothing where it is offline', async () => {
+    const { status, stderr } = await runCli(['push', at('pruned'), 'lab/there']);
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
+      'The card says `license: unknown`. Give --license',
+    );
+    expect(status).toBe(0);
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    const offline = await runCli(['push', at('hub', 'pruned'), 'lab/there']);
+    vi.stubEnv('HF_HUB_OFFLINE', '');
+    expect(offline.stderr).toContain('lab/there: HF_HUB_OFFLINE is set');
+    expect(offline.status).toBe(1);
+    expect(server.push.commits).toHaveLength(1);
   });
 
   it('stops with the command that goes on', async () => {

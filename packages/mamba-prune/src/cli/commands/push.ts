@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
@@ -8,8 +8,9 @@ import { checkRepo, isPublishedName } from '../../hub-names.js';
 import type { PushResult } from '../../hub/push.js';
 import { isHubSpec } from '../../hub/spec.js';
 import { shellCommand } from '../../shell.js';
+import { modelFileName } from '../../workflows/model-path.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
-import { noteLeftOut } from '../hub-export.js';
+import { noteLeftOut, noteNoLicense } from '../hub-export.js';
 import { findModel } from '../model-argument.js';
 import { type ModelFacts, openModel } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
@@ -71,7 +72,11 @@ export function addPushCommand(program: Command, cli: Cli): void {
     const { isHubFolder } = await import('../../hub/folder.js');
     const isFolder = isHubFolder(argument);
     // Before the token, which a slip in the name does not need; what has to be downloaded is looked for after it.
-    if (!isFolder && !isRemote(argument)) await findModel(context, argument);
+    if (isFolder) await checkExport(context, argument);
+    else if (!isRemote(argument)) {
+      checkIsModel(argument);
+      await findModel(context, argument);
+    }
     if (isFolder && options.license !== undefined) {
       throw new UsageError(
         `--license: ${argument} has its card already, expected a model or a run beside it. Edit the README.md in it.`,
@@ -79,6 +84,31 @@ export function addPushCommand(program: Command, cli: Cli): void {
     }
     await push(context, argument, name, isFolder);
   });
+}
+
+/** @throws UsageError, FormatError for a folder whose weights are missing or damaged: nobody could read the repository */
+async function checkExport(context: PushContext, folder: string): Promise<void> {
+  const weights = join(folder, modelFileName);
+  if (!existsSync(weights)) {
+    throw new UsageError(
+      `${folder} has no ${modelFileName}, expected the whole folder that export --format hf has written. Export the model again.`,
+    );
+  }
+  const { checkModelFile } = await import('../../models/model-file.js');
+  checkModelFile(weights);
+  if (!existsSync(join(folder, 'README.md'))) {
+    context.note(`${folder} has no README.md, so that the repository gets no model card from it.`);
+  }
+}
+
+/** @throws UsageError for a folder that is neither an export nor anything with one model */
+function checkIsModel(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return;
+  if (readdirSync(path).some((name) => /\.(safetensors|pt|pth|bin|ckpt|json)$/.test(name))) return;
+  throw new UsageError(
+    `${path} is a folder without a model, expected one that export --format hf has written, or the folder of a run. ` +
+      'Write one: mamba-prune export MODEL --format hf --out DIR.',
+  );
 }
 
 const isRemote = (argument: string): boolean => isHubSpec(argument) || isPublishedName(argument);
@@ -110,6 +140,7 @@ async function exportInto(
   folder: string,
 ): Promise<ModelFacts> {
   const { license } = context.options;
+  if (license === undefined) noteNoLicense(context);
   const { model, info, facts } = await openModel(context, argument);
   try {
     const { exportHubFolder } = await import('../../export/hub-folder/write-folder.js');

@@ -118,10 +118,16 @@ export function addQuickstartCommand(program: Command, cli: Cli): void {
         shellCommand(['mamba-prune', ...context.argv.filter((word) => word !== '--fresh')]),
       );
     }
-    context.json({ device, threads: getNumThreads(), ...report });
+    context.json({ device, threads: getNumThreads(), ...(await jsonOf(report)) });
     progress.line('');
     printReport(context, report, finetune.epochs);
   });
+}
+
+/** With the record as pruning.json and the JSON of `prune` have it. */
+export async function jsonOf(report: QuickstartReport): Promise<object> {
+  const { encodeRecord } = await import('../../workflows/prune/record.js');
+  return { ...report, pruning: encodeRecord(report.pruning) };
 }
 
 function stateNote(state: RunState): string | undefined {

@@ -99,7 +99,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
     ),
   );
   addDataOptions(command);
-  addPreparationOptions(command);
+  addPreparationOptions(command, '--from');
   addCacheOption(command);
   addRecipeOptions(command, 'Training:', defaults);
   addRunOptions(command);

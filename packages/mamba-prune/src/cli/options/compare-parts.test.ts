@@ -53,6 +53,14 @@ describe('flags of compare', () => {
       ['--quick', '--fillback', '0', '--refill-score', 'magnitude'],
       /got --refill-score, which belongs to --fillback above 0: no unit returns/,
     ],
+    [
+      ['--quick', '--reg-apply', 'shrink', '--reg-units', 'all'],
+      /compare: got --reg-apply shrink with --reg-units all, expected doomed/,
+    ],
+    [
+      ['--quick', '--rank-by', 'score-per-cost', '--ranking', 'layer'],
+      /compare: got --rank-by score-per-cost with ranking layer, expected global/,
+    ],
     [['--quick', '--only', 'seed-0/*,'], /Expected names of runs/],
     [['--resume', '--rate', '0.5'], /got --rate with --resume, which takes the settings/],
     [['--resume'], /holds no comparison to go on with/],

@@ -9,6 +9,7 @@ import { type CompareMethod } from '../../workflows/compare/methods.js';
 import type { TuneRequest } from '../../workflows/compare/tune.js';
 import { throughInWords } from '../../workflows/prune/lr-through.js';
 import { flagOf } from './flag-name.js';
+import { classesOption } from './import.js';
 import { addOptions, checkOnce, integerOption, numberOption, numbersOption } from './parse.js';
 import { distillThroughOption } from './pruning.js';
 
@@ -17,6 +18,7 @@ export interface ComparePartFlags {
   readonly lrOf?: NonNullable<CompareRequest['lrOf']>;
   readonly seedsAt?: { readonly rates: readonly number[]; readonly seeds: number };
   readonly dense?: readonly string[];
+  readonly classes?: string;
   readonly distill?: number;
   readonly distillThrough?: true;
   readonly temperature?: number;
@@ -41,6 +43,7 @@ export const seedOptions = (): Option[] => [
     '--dense <MODEL|RUN>',
     'dense model in place of a trained one: once for all seeds, or repeated, one for each',
   ).argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), text]),
+  classesOption('--dense, a file of another program: names of its classes'),
 ];
 
 /** Of the group of the methods. */

@@ -46,6 +46,18 @@ describe('the images of a comparison', () => {
       expect(await asked({ ...given, out })).not.toHaveProperty('interpolation');
   });
 
+  it('are resized and cropped as the flags say', async () => {
+    const given = { dataset: 'imagenet', preset: 'best', interpolation: 'bilinear' } as const;
+    expect(await asked({ ...given, cropShare: 1 })).toMatchObject({
+      interpolation: 'bilinear',
+      cropShare: 1,
+    });
+    for (const flag of [{ interpolation: 'bicubic' }, { cropShare: 1 }] as const)
+      await expect(asked({ dataset: 'imagenet', dense: ['x'], ...flag })).rejects.toThrow(
+        'with --dense, whose models have their own way of preparing images',
+      );
+  });
+
   it('are resized as before where the comparison has begun', async () => {
     const given = { dataset: 'imagenet', preset: 'best' } as const;
     const old = begun('old', { dataset: 'imagenet' });

@@ -12,6 +12,7 @@ import type { Context } from '../context.js';
 import { partsOf } from './compare-parts.js';
 import { type CompareFlags, type CompareOptions, compareDefaults } from './compare.js';
 import { flagOf } from './flag-name.js';
+import { classNames } from './import.js';
 import { methodFlags, ofFillback } from './method-flags.js';
 import { typedModelOptions } from './model.js';
 import { targetKinds } from './rates.js';
@@ -45,7 +46,7 @@ export async function requestOf({
 }: Pick<Context<CompareOptions>, 'options' | 'given'>): Promise<CompareRequest> {
   const { quickComparison } = await import('../../workflows/compare/quick.js');
   const quick = given.quick === true ? quickComparison : undefined;
-  const { data, imageSize, cachedSize, target, threads } = given;
+  const { data, imageSize, cropShare, cachedSize, target, threads } = given;
   const { budget, rates } = sizesOf(given);
   const dataset = given.dataset ?? quick?.train.dataset;
   if (dataset === undefined) {
@@ -54,19 +55,19 @@ export async function requestOf({
     );
   }
   const { train, finetune } = recipesOf(given, dataset, quick);
-  const interpolation = await interpolationOf(given, dataset);
+  const interpolation = given.interpolation ?? (await interpolationOf(given, dataset));
   // What --quick stands for was measured with its own; otherwise the inputs decide.
   const { importance = quick?.cut.importance, ranking = 'global', normalize = 'mean' } = given;
-  const { roundTo = 1, maxRate = 1, score, scoreBatches } = given;
+  const { roundTo = 1, maxRate = 1, minWidth, rankBy, score, scoreBatches } = given;
   const { regUnits: units = 'doomed', regNorm: norm = 'group', regApply } = given;
   const { apply, strength } = rsstDefaults(units === 'doomed', norm, regApply);
-  const { dense } = given;
+  const { dense, classes } = given;
   if (dense) checkDenseFlags(given);
   if (!(await hasBegun(given))) checkIgnored(given);
   const seeds = given.seeds ?? quick?.seeds.length ?? compareDefaults.seeds;
   return {
     train: {
-      ...defined({ data, imageSize, interpolation, cachedSize }),
+      ...defined({ data, imageSize, interpolation, cropShare, cachedSize }),
       dataset,
       arch: given.arch ?? quick?.train.arch ?? compareDefaults.arch,
       model: { ...quick?.train.model, ...typedModelOptions(given) },
@@ -82,7 +83,7 @@ export async function requestOf({
       normalize,
       roundTo,
       maxRate,
-      ...defined({ importance, score, scoreBatches }),
+      ...defined({ importance, score, scoreBatches, minWidth, rankBy }),
     },
     // What works at all does not depend on the model: the preset's methods are everyone's defaults.
     refill: {
@@ -99,7 +100,7 @@ export async function requestOf({
       epochs: given.regEpochs ?? Math.floor(finetune.epochs / 2),
     },
     threads,
-    ...defined({ dense }),
+    ...defined({ dense, classes: classes === undefined ? undefined : await classNames(classes) }),
     ...partsOf(given, options.seed),
   };
 }
@@ -133,6 +134,14 @@ function checkDenseFlags(given: Partial<CompareOptions>): void {
     throw new UsageError(
       'got the architecture, or options of it, with --dense, whose models have their own. Leave them out. Of a file that another program wrote ' +
         'and that does not say them, make a model file first, and give that one: mamba-prune export FILE --arch NAME --out dense.safetensors.',
+    );
+  }
+  const prepared = (['interpolation', 'cropShare'] as const).find(
+    (flag) => given[flag] !== undefined,
+  );
+  if (prepared !== undefined) {
+    throw new UsageError(
+      `got ${flagOf(prepared)} with --dense, whose models have their own way of preparing images. Leave it out.`,
     );
   }
   const areRuns = dense.every(isRun);

@@ -10,8 +10,9 @@ import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import { rateOfShare } from '../../workflows/compare/budget.js';
 import type { CommonOptions } from './common.js';
 import { type ComparePartFlags, methodOptions, seedOptions } from './compare-parts.js';
-import type { CacheOptions, DataOptions } from './data.js';
-import { scoreOptions, selectionOptions } from './importance.js';
+import type { CacheOptions, DataOptions, PreparationOptions } from './data.js';
+import { minWidthOption } from './groups.js';
+import { rankByOption, scoreOptions, selectionOptions } from './importance.js';
 import type { ModelFlags } from './model.js';
 import { addOptions, checkOnce, choiceOption, integerOption, numberOption } from './parse.js';
 import type { PruningFlags } from './pruning.js';
@@ -28,6 +29,8 @@ export interface CompareFlags extends Pick<
   | 'normalize'
   | 'roundTo'
   | 'maxRate'
+  | 'minWidth'
+  | 'rankBy'
   | 'fillback'
   | 'refillScore'
   | 'regSchedule'
@@ -56,6 +59,7 @@ export interface CompareFlags extends Pick<
 export type CompareOptions = CommonOptions &
   DataOptions &
   CacheOptions &
+  PreparationOptions &
   ModelFlags &
   RecipeOptions &
   CompareFlags &
@@ -141,9 +145,11 @@ export function addMethodOptions(command: Command): void {
       },
     ),
     ...selectionOptions(),
+    minWidthOption(),
+    rankByOption(),
     numberOption(
       '--fillback <x>',
-      'Refill: share of the removed units that is given back (default: 0.1)',
+      'Refill: share of the removed units that is given back (default: 0.1, and less above 81% removed, where the first cut has to choose half of what stays: 0.052 at 90%, 0.025 at 95%)',
       {
         min: 0,
         below: 1,

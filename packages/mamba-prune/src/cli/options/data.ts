@@ -77,21 +77,24 @@ function cropShares(): string {
   return `${usualCropShare}${others.join('')}`;
 }
 
-/** How the images of a folder are made a new model's; one that there is brings its own way. */
-export function addPreparationOptions(command: Command): void {
+/**
+ * How the images of a folder are made a new model's; one that there is brings its own way.
+ * @param given - the flag of such a model
+ */
+export function addPreparationOptions(command: Command, given: '--from' | '--dense'): void {
   command
     .addOption(
       choiceOption(
         '--interpolation <name>',
         'how images of folders are resized',
         interpolations,
-        'bilinear, or as those of --from',
+        `bilinear, or as those of ${given}`,
       ),
     )
     .addOption(
       numberOption(
         '--crop-share <x>',
-        `share of the shorter side that the centre crop keeps (default: ${cropShares()}, or as that of --from)`,
+        `share of the shorter side that the centre crop keeps (default: ${cropShares()}, or as that of ${given})`,
         { min: leastCropShare, max: 1 },
       ),
     );

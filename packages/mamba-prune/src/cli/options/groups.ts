@@ -35,6 +35,20 @@ const rateRange = { min: 0, below: 1 };
 
 const unitRange = { min: 1, max: largestSize };
 
+/** @param mark - between the words of the flag */
+export const minWidthOption = (mark: Mark = '-'): Option =>
+  new Option(
+    `--min${mark}width <n|x%>`,
+    'least units that every group keeps, or a share of its width such as 10% (default: 1)',
+  ).argParser((text: string): MinWidth => {
+    const percent = /^(\d+(?:\.\d+)?)%$/.exec(text.trim());
+    if (percent && Number(percent[1]) <= 100) return `${Number(percent[1])}%`;
+    if (/^\d+$/.test(text.trim()) && inRange(Number(text), unitRange)) return Number(text);
+    throw new InvalidArgumentError(
+      `Expected ${rangeWords('an integer', unitRange)}, for a number of units, or a share from 0% to 100% such as 10%.`,
+    );
+  });
+
 /** @param mark - between the words of a flag */
 export const groupOptions = (mark: Mark = '-'): Option[] => [
   new Option(
@@ -58,17 +72,7 @@ export const groupOptions = (mark: Mark = '-'): Option[] => [
       `Expected names of groups and ${rangeWords('a number', rateRange)}, such as 'blocks.0.*=0.5'.`,
     );
   }),
-  new Option(
-    `--min${mark}width <n|x%>`,
-    'least units that every group keeps, or a share of its width such as 10% (default: 1)',
-  ).argParser((text: string): MinWidth => {
-    const percent = /^(\d+(?:\.\d+)?)%$/.exec(text.trim());
-    if (percent && Number(percent[1]) <= 100) return `${Number(percent[1])}%`;
-    if (/^\d+$/.test(text.trim()) && inRange(Number(text), unitRange)) return Number(text);
-    throw new InvalidArgumentError(
-      `Expected ${rangeWords('an integer', unitRange)}, for a number of units, or a share from 0% to 100% such as 10%.`,
-    );
-  }),
+  minWidthOption(mark),
 ];
 
 /**

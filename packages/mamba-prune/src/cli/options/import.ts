@@ -43,6 +43,9 @@ export const weightsOption = (): Option =>
     'key of the weights in the file, such as ema (default: the usual ones)',
   );
 
+export const classesOption = (of = 'names of the classes'): Option =>
+  new Option('--classes <names>', `${of} (a,b,c), or a file with one per line`);
+
 /** @param fallback - what is taken where neither the flags nor the files tell */
 export const pixelOptions = (fallback: string): Option[] => [
   numbersOption(
@@ -72,7 +75,7 @@ export function addImportOptions(
   addOptions(command, [
     choiceOption('--arch <name>', 'architecture', modelNames(), 'as the shapes say'),
     weightsOption(),
-    new Option('--classes <names>', 'names of the classes (a,b,c), or a file with one per line'),
+    classesOption(),
     ...pixelOptions("ImageNet's"),
     choiceOption(
       '--interpolation <name>',
@@ -122,7 +125,8 @@ export async function importOptionsOf(flags: ImportFlags): Promise<ImportOptions
   });
 }
 
-async function classNames(text: string): Promise<string[]> {
+/** What was typed as `--classes`. @throws UsageError for names that no list can have */
+export async function classNames(text: string): Promise<string[]> {
   const isFile = existsSync(text) && !statSync(text).isDirectory();
   if (!isFile && /[/\\]|\.(?:txt|names|labels|csv|json)$/i.test(text) && !text.includes(',')) {
     throw new UsageError(

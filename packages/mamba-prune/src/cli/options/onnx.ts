@@ -43,7 +43,12 @@ export function addOnnxOptions(command: Command): void {
       scanOps,
       'scan-adaptive; linear-attention for webgpu',
     ),
-    choiceOption('--dtype <name>', 'number format to compute in', floatTypes, 'float32'),
+    choiceOption(
+      '--dtype <name>',
+      'number format to compute in; in safetensors that of matrices',
+      floatTypes,
+      'float32; safetensors: 16 bits where the model has them',
+    ),
     choiceOption('--quantize <name>', 'store the weights as integers', quantizations, 'none'),
     new Option('--no-verify', 'do not run the file to compare it with the model'),
   ]);
@@ -75,6 +80,7 @@ export function refuseOnnxOptions(given: Partial<OnnxFlags>, format: string): vo
   for (const [key, name] of Object.entries(names)) {
     if (given[key as keyof OnnxFlags] === undefined) continue;
     if (format === 'hf' && !ofOneFile.includes(key)) continue;
+    if (format === 'safetensors' && key === 'dtype') continue;
     throw new UsageError(
       `${name}: belongs to --format onnx, not ${format}. Leave it out, or give --format onnx.`,
     );

@@ -10,6 +10,7 @@ import { checkLicense, checkRepo } from '../../hub-names.js';
 import { handedOn } from '../../models/handed-on.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { type ModelInfo, saveHandedOn } from '../../models/model-file.js';
+import { losslessDtype, storedText } from '../../models/stored-weights.js';
 import { type ScanOp, scanOps } from '../../onnx/choices.js';
 import { type OptionKinds, checkOptions, requirePath } from '../../option-checks.js';
 import { type MeasuredAccuracy, measureAccuracy } from '../accuracy.js';
@@ -148,7 +149,8 @@ async function writeInto(
 ): Promise<HubFolder> {
   const { scanOp, verify, images, license = 'unknown', repo } = options;
   const described = handedOn(info, model.config.imageSize);
-  saveHandedOn(join(draft, weightsFile), model, described);
+  const stored = losslessDtype(model.stateDict());
+  saveHandedOn(join(draft, weightsFile), model, described, stored);
   makeFolder(join(draft, 'onnx'));
   const exported: Omit<HubForm, 'accuracy'>[] = [];
   const leftOut: LeftOutForm[] = [];
@@ -177,7 +179,7 @@ async function writeInto(
   const forms = exported.map((form, i): HubForm => ({ ...form, accuracy: measured[i] ?? null }));
   const weights = {
     file: weightsFile,
-    precision: 'float32',
+    precision: storedText(stored),
     fileBytes: statSync(join(draft, weightsFile)).size,
     accuracy: own?.accuracy,
   };

@@ -1,8 +1,38 @@
-// What the config.json beside weights says of what a model computes, where no shape of its tensors tells: timm's and
-// transformers' entries, and what a family makes of them.
+// What is said of a model where no shape of its tensors tells it, by the config.json beside weights or by the file itself: timm's
+// and transformers' entries, and what a family makes of them.
 import { z } from 'zod';
 import { printableLine } from '../../printable.js';
 import type { VitPooling } from '../vit/config.js';
+
+/** Names of the files, as libraries look for them beside the weights. */
+export const cardFiles = ['config.json', 'preprocessor_config.json'] as const;
+
+/** What the files beside weights say; nothing but what they say. */
+export interface ModelCardConfig {
+  /** Per channel, of pixel values scaled to [0, 1]. */
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
+  /** Names of the classes, in the order of the logits. */
+  readonly classes?: readonly string[];
+  /** One of ours. */
+  readonly arch?: string;
+  /** Of a ViT, before it was ever pruned. */
+  readonly heads?: number;
+  /** Of a ViT: width of a head, where heads are fewer or narrower than they were. */
+  readonly headDim?: number;
+  /** Of a ViT: what its classifier reads. */
+  readonly pooling?: VitPooling;
+  /** Side of the images in pixels. */
+  readonly imageSize?: number;
+  readonly interpolation?: 'bilinear' | 'bicubic';
+  /** Side of the cut-out over the shorter side that images are resized to, in (0, 1]. */
+  readonly cropShare?: number;
+  readonly layerNormEps?: number;
+  /** Of the neurons, as transformers calls it: `gelu` and others. */
+  readonly activation?: string;
+  /** Which of the files has said an entry. */
+  readonly from: Readonly<Partial<Record<Exclude<keyof ModelCardConfig, 'from'>, string>>>;
+}
 
 const text = z.string().optional().catch(undefined);
 const entry = z.unknown().optional();
@@ -27,6 +57,7 @@ const schema = z.object({
   layer_type: text,
   hidden_act: text,
   downsample_in_bottleneck: entry,
+  downsample_in_first_stage: entry,
 });
 
 /** The entries that families look at; what is of another form than expected is not there. */

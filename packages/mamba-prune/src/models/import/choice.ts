@@ -7,8 +7,10 @@ import {
   stateDictRank,
 } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
+import { printableName } from '../../printable.js';
 import { listed } from '../config-checks.js';
 import { type ClassifierNames, withClassifier } from './apart-classifier.js';
+import { refuseTwice, refuseUnreadable, unreadableNotes } from './choice-refusals.js';
 import { joinedShapes } from './derived.js';
 import type { Shapes } from './layout.js';
 import { cleanName, isNoWeight, prefixGroups, stripPrefixes, withoutWrappers } from './names.js';
@@ -39,7 +41,7 @@ export interface Choice<D extends FoundDict> {
 }
 
 /** One model in a dict. */
-interface Candidate<D extends FoundDict> {
+export interface Candidate<D extends FoundDict> {
   readonly dict: D;
   /** What its names begin with, a point at the end; '' for nothing. */
   readonly prefix: string;
@@ -83,6 +85,7 @@ export function chooseStateDict<D extends FoundDict>(
         ),
       )
     : chosen.names;
+  if (isKnown) refuseTwice(chosen);
   if (isKnown || !hasReadable(chosen)) refuseUnreadable(chosen);
   const { names: used, notes: found } = isKnown
     ? withClassifier({ shapes: chosen.dict.shapes, prefix: chosen.prefix, names: own }, (shapes) =>
@@ -110,63 +113,6 @@ export function chooseStateDict<D extends FoundDict>(
 
 const hasReadable = ({ dict, names }: Candidate<FoundDict>): boolean =>
   [...names.values()].some((stored) => dict.unreadable?.has(stored) !== true);
-
-/**
- * A parameter of the model that cannot be read is no entry beside it: without it another model would be made, such as one
- * without a bias. None is how PyTorch says that there is no such parameter.
- * @throws FormatError naming the first
- */
-function refuseUnreadable({ dict, prefix, names }: Candidate<FoundDict>): void {
-  const { shapes, unreadable, others } = dict;
-  const wanted = [...names].filter(
-    ([name, stored]) => unreadable?.has(stored) && !isNoWeight(name, shapes.get(stored) ?? []),
-  );
-  const [[, first] = []] = wanted;
-  const tensor = first === undefined ? undefined : unreadable?.get(first);
-  if (first !== undefined && tensor !== undefined) {
-    const more = wanted.length > 1 ? `, the first of ${wanted.length} such tensors` : '';
-    refuse(first, tensor.what + more, tensor.advice);
-  }
-  const layers = new Set(Array.from(names.keys(), (name) => name.replace(/[^.]*$/, '')));
-  for (const [stored, what] of others ?? []) {
-    const name = cleanName(stored);
-    if (!name.startsWith(prefix) || what === 'None') continue;
-    const own = name.slice(prefix.length);
-    if (own.endsWith('._packed_params')) {
-      refuse(
-        stored,
-        'packed weights of a quantized layer',
-        'Save the state dict that the model had before it was quantized.',
-      );
-    }
-    const isParameter =
-      /\.(?:weight|bias|running_(?:mean|var))$/.test(own) && layers.has(own.replace(/[^.]*$/, ''));
-    if (isNoWeight(own, []) || !isParameter) continue;
-    refuse(stored, what, 'Is the file complete? Save the model anew where it was trained.');
-  }
-}
-
-function refuse(stored: string, what: string, advice: string): never {
-  throw new FormatError(
-    `import: got ${listed([`'${stored}'`])}, ${what}, expected a dense tensor of ${readableTypes}. ${advice}`,
-  );
-}
-
-/** Names that nobody knows are refused with a list of what was read, in which these would be missing without a word. */
-function unreadableNotes({ dict, names }: Candidate<FoundDict>): string[] {
-  const entries = Array.from(names.values()).flatMap((stored) => {
-    const tensor = dict.unreadable?.get(stored);
-    return tensor === undefined ? [] : [{ text: `${stored} (${tensor.what})`, ...tensor }];
-  });
-  const [first] = entries;
-  if (first === undefined) return [];
-  const count = entries.length === 1 ? '1 tensor' : `${entries.length} tensors`;
-  const list = listed(entries.map(({ text }) => text));
-  return [`${count} of the file cannot be read: ${list}. ${first.advice}`];
-}
-
-/** Models compute in float32, and these convert. */
-const readableTypes = 'float64, float32, float16 or bfloat16';
 
 function severalNote(chosen: string, others: readonly string[]): string {
   return (
@@ -331,4 +277,5 @@ function underPrefix<D extends FoundDict>(
 /** The key that names the top of a file. */
 const top = '.';
 
-const place = (key: string): string => (key === '' ? `"${top}" (the top of the file)` : `"${key}"`);
+const place = (key: string): string =>
+  key === '' ? `"${top}" (the top of the file)` : `"${printableName(key)}"`;

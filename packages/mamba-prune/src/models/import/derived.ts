@@ -1,6 +1,7 @@
 // Weights that a file has in parts: pruned by torch.nn.utils.prune (a weight and its mask), or under weight
 // normalisation (a direction and a length). What they make together is what the model computes with.
 import { FormatError, type Tensor, noGrad, scope } from '@mamba-prune/libtorch';
+import { printableName } from '../../printable.js';
 import { listed } from '../config-checks.js';
 import { isCounter } from '../file-checks.js';
 import type { Shapes } from './layout.js';
@@ -8,8 +9,11 @@ import type { Shapes } from './layout.js';
 /** The end of a part's name, with its counterpart's. */
 const masked = { whole: '_orig', other: '_mask' };
 
-/** Direction and length, as torch.nn.utils.weight_norm names them and as its parametrization does. */
-const normalised = /^(.*?)(?:parametrizations\.(\w+)\.original([01])|(\w+)_([gv]))$/;
+/** Direction and length, as the parametrization of torch.nn.utils.weight_norm names them. */
+const parametrized = /parametrizations\.(\w+)\.original([01])$/;
+
+/** The same as torch.nn.utils.weight_norm itself names them. */
+const normalised = /\w_([gv])$/;
 
 interface Part {
   /** Of the weight that the parts make. */
@@ -27,16 +31,16 @@ function partOf(name: string, has: (name: string) => boolean): Part | undefined 
     const whole = name.slice(0, -end.length);
     if (has(whole + masked.whole) && has(whole + masked.other)) return { name: whole, role };
   }
-  const match = normalised.exec(name);
-  if (!match) return undefined;
-  const [, before = '', parametrized, index, plain, letter] = match;
-  if (parametrized !== undefined) {
-    const parts = `${before}parametrizations.${parametrized}.`;
+  const [end, weight = '', index] = parametrized.exec(name) ?? [];
+  if (end !== undefined) {
+    const before = name.slice(0, -end.length);
+    const parts = `${before}parametrizations.${weight}.`;
     if (!has(`${parts}original0`) || !has(`${parts}original1`)) return undefined;
-    return { name: before + parametrized, role: index === '0' ? 'length' : 'direction' };
+    return { name: before + weight, role: index === '0' ? 'length' : 'direction' };
   }
-  const whole = `${before}${plain ?? ''}`;
-  if (!has(`${whole}_g`) || !has(`${whole}_v`)) return undefined;
+  const [, letter] = normalised.exec(name) ?? [];
+  const whole = name.slice(0, -2);
+  if (letter === undefined || !has(`${whole}_g`) || !has(`${whole}_v`)) return undefined;
   return { name: whole, role: letter === 'g' ? 'length' : 'direction' };
 }
 
@@ -97,7 +101,7 @@ export function joinParts(given: ReadonlyMap<string, Tensor>): Joined {
           : length && direction
             ? lengthTimesDirection(name, length, direction)
             : undefined;
-      if (!weight) throw new FormatError(`import: got only a part of '${name}'.`);
+      if (!weight) throw new FormatError(`import: got only a part of '${printableName(name)}'.`);
       made.push(weight);
       tensors.set(name, weight);
       done[mask ? 'mask' : 'norm'].push(name);
@@ -140,7 +144,7 @@ function refuseOtherParts(names: readonly string[]): void {
 function product(name: string, orig: Tensor, mask: Tensor): Tensor {
   if (!sameShape(orig.shape, mask.shape)) {
     throw new FormatError(
-      `import: got '${name}_mask' of shape [${mask.shape.join(', ')}], expected [${orig.shape.join(', ')}], that of '${name}_orig'.`,
+      `import: got '${printableName(name)}_mask' of shape [${mask.shape.join(', ')}], expected [${orig.shape.join(', ')}], that of '${printableName(name)}_orig'.`,
     );
   }
   return noGrad(() => scope(() => orig.mul(mask.to(orig.dtype))));
@@ -155,7 +159,7 @@ function lengthTimesDirection(name: string, length: Tensor, direction: Tensor): 
       length.shape.every((size, dim) => size === 1 || size === direction.shape[dim]));
   if (!fits || !length.isFloat || !direction.isFloat) {
     throw new FormatError(
-      `import: got the length of '${name}' of shape [${length.shape.join(', ')}] for a direction of shape ` +
+      `import: got the length of '${printableName(name)}' of shape [${length.shape.join(', ')}] for a direction of shape ` +
         `[${direction.shape.join(', ')}], expected one that is 1 where the norm is taken.`,
     );
   }

@@ -12,13 +12,13 @@ import {
   openRegularFile,
   readSafetensorsTensor,
 } from '@mamba-prune/libtorch/files';
+import { zeroModelFile, zeroScript } from '../../distributed-names.js';
 import { UsageError } from '../../errors.js';
-import { printableLine } from '../../printable.js';
+import { printableLine, printableName } from '../../printable.js';
 import { isShardIndex } from '../../shard-names.js';
 import type { FoundDict } from './choice.js';
-import type { ScriptArguments } from './layout.js';
-import { readShardIndex, shortened } from './shards.js';
-import { CheckpointWords } from './words.js';
+import { readShardIndex } from './shards.js';
+import { CheckpointWords, type Holder } from './words.js';
 
 /** What a file is. @throws UsageError if it cannot be opened */
 export function fileKind(path: string): FileKind {
@@ -40,8 +40,11 @@ export function fileKind(path: string): FileKind {
 /** An open file; close it when done. */
 export interface WeightsFile {
   readonly dicts: readonly FoundDict[];
-  /** What the script that wrote it was called with, if it says so. */
-  readonly args?: ScriptArguments;
+  /**
+   * What it says beside the weights; there for kinds of files that have a place for it.
+   * @param modules - attributes of a pickled module, which go before
+   */
+  words?(modules?: readonly Holder[]): CheckpointWords;
   /** What lies beside the state dicts and is not taken, as sentences. */
   readonly notes?: readonly string[];
   /**
@@ -101,14 +104,14 @@ async function splitWeights(path: string): Promise<WeightsFile> {
       const missing = tensors.find((tensor) => !dict.shapes.has(tensor));
       if (missing !== undefined) {
         throw new FormatError(
-          `${path}: says that '${shortened(missing)}' lies in ${printableLine(name)}, which has no such tensor. Are these files of one model?`,
+          `${path}: says that '${printableName(missing)}' lies in ${printableLine(name)}, which has no such tensor. Are these files of one model?`,
         );
       }
       // Without it another model would be read, such as one without a bias.
       const unknown = [...dict.shapes.keys()].find((tensor) => !known.has(tensor));
       if (unknown !== undefined) {
         throw new FormatError(
-          `${path}: says nothing of '${shortened(unknown)}', which lies in ${printableLine(name)}, expected a file for every tensor. Are these files of one model?`,
+          `${path}: says nothing of '${printableName(unknown)}', which lies in ${printableLine(name)}, expected a file for every tensor. Are these files of one model?`,
         );
       }
     }
@@ -147,7 +150,7 @@ const shapesOf = ({ dict, names }: Part): [name: string, shape: readonly number[
   [...dict.shapes].filter(([name]) => names.has(name));
 
 /** A state dict of a file of torch.save, to be chosen. */
-export function foundDict(dict: StoredStateDict): FoundDict {
+function foundDict(dict: StoredStateDict): FoundDict {
   const { key, tensors, unreadable, others, module, modules } = dict;
   const shapes = new Map(
     [...tensors, ...unreadable].map(([name, { shape = [] }]) => [name, shape]),
@@ -159,20 +162,23 @@ async function torchWeights(path: string): Promise<WeightsFile> {
   // Checkpoints hold the script's own objects too; only tensors are taken, and nothing is run.
   const file = await TorchCheckpoint.open(path, { onUnknownGlobal: 'placeholder' });
   if (file.stateDicts.length === 0) {
+    const isOfZero = file.plainEntry('ds_version') !== undefined;
     file.close();
     throw new FormatError(
       `${path}: found no weights of a model in ${file.outline}, expected a state dict or a module. ` +
-        'Save model.state_dict(): what an optimizer keeps is no model.',
+        (!isOfZero
+          ? 'Save model.state_dict(): what an optimizer keeps is no model.'
+          : `The file is what a process of DeepSpeed keeps of its optimizer: give the ${zeroModelFile} beside it, or what ${zeroScript} makes of all.`),
     );
   }
   const stored = new Map(file.stateDicts.map((dict) => [foundDict(dict), dict] as const));
   return {
     dicts: [...stored.keys()],
-    args: CheckpointWords.of(file).scriptArguments,
+    words: (modules) => CheckpointWords.of(file, modules),
     // Their order is that of the parameters of a module, which the order of a state dict need not be.
     notes: file.namelessAverages.map(
       (key) =>
-        `The averages at '${shortened(key)}' were not taken: they are a list without names, as torch_ema keeps them. To take them, ` +
+        `The averages at '${printableName(key)}' were not taken: they are a list without names, as torch_ema keeps them. To take them, ` +
         'call ema.copy_to() in the script and save model.state_dict().',
     ),
     load: (dict, names) => {

@@ -3,9 +3,12 @@
 import type { Tensor } from '@mamba-prune/libtorch';
 import type { Interpolation } from '../../preparation/preprocessing.js';
 import type { ModelOptionTable, Sizes } from '../family.js';
+import type { ImageModel, ModelConfigBase } from '../image-model.js';
 import type { ModelOptions, ReadingOptions } from '../model-options.js';
 import type { ClassifierNames } from './apart-classifier.js';
 import type { FamilyCard } from './card.js';
+import type { ModuleProblem } from './module-layers.js';
+import type { PlacedModule } from './module-place.js';
 
 /** Shape of every tensor by name. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
@@ -61,6 +64,17 @@ export interface Layout {
   readonly interpolation?: Interpolation;
   /** What a config.json beside the weights says of it. */
   readonly card?: FamilyCard;
+  /**
+   * Of a whole model that was pickled: the first module without weights that computes what no model here does.
+   * @param config - of the model that was read
+   */
+  functions?(modules: readonly PlacedModule[], config: ModelConfigBase): ModuleProblem | undefined;
+  /**
+   * Changes the weights of a model so that its attentions scale their scores by these numbers.
+   * @param scales - of every attention; undefined for what it does anyhow
+   * @returns the attentions that were changed
+   */
+  scaleScores?(model: ImageModel, scales: readonly (number | undefined)[]): readonly number[];
   /** What the classifier is called; with it one that stands beside a backbone is found. */
   classifier?(shapes: Shapes): ClassifierNames;
   /** Whether a state dict is of this family, in whichever program's names; looks at telling names only. */

@@ -1,22 +1,19 @@
 // Models from files of other programs: timm's and torchvision's checkpoints, training scripts' own.
-import { basename } from 'node:path';
-import { FormatError, type Tensor, scope, zeros } from '@mamba-prune/libtorch';
+import type { Tensor } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
 import { preprocessingOf } from '../../preparation/preprocessing.js';
 import { type OptionKind, checkOptions, requirePath } from '../../option-checks.js';
 import { listed } from '../config-checks.js';
-import { checkTensors, withFileName } from '../file-checks.js';
-import { checkFinite } from '../finite.js';
-import type { ImageModel, ModelConfigBase } from '../image-model.js';
-import { chooseStateDict } from './choice.js';
-import { joinParts } from './derived.js';
-import { fileKind, openWeights } from './file.js';
-import { type SaidInfo, infoOf } from './info.js';
-import type { LayoutOptions, ScriptArguments, Shapes } from './layout.js';
-import { readModel, telling } from './read.js';
-import { type ModelInfo, isModelFile, loadModel } from '../model-file.js';
 import { familyNamed, modelOptions, readingOptions } from '../families.js';
-import { createModelFromConfig } from '../registry.js';
+import type { ImageModel, ModelConfigBase } from '../image-model.js';
+import { type ModelInfo, isModelFile, loadModel } from '../model-file.js';
+import { chooseStateDict } from './choice.js';
+import { importDescribed } from './described.js';
+import { fileKind } from './file.js';
+import type { SaidInfo } from './info.js';
+import type { LayoutOptions, Shapes } from './layout.js';
+import { telling } from './read.js';
+import { fromTensors, withNotes } from './weights.js';
 
 export interface ImportOptions extends LayoutOptions, SaidInfo {
   /**
@@ -77,6 +74,10 @@ export interface ImportedModel {
  * prefix may stand before the names (`module.`, `backbone.`, `encoder_q.` ...); what does not lie behind it is
  * left out.
  *
+ * What no shape tells and the caller does not say is taken from what the file says of itself: settings of its script, names of its
+ * classes, mean and deviation, and of a whole module that was pickled what its modules say. `notes` says which. Files beside it
+ * are not looked at (`openModel` does that).
+ *
  * The architecture is found from the shapes where they make it certain; sizes, widths and classes
  * always come from them. Forms that a model here does not have but can compute (LayerScale, attention
  * without biases, shortcuts without parameters ...) are converted, which `notes` says.
@@ -109,39 +110,7 @@ export async function importModel(
     }
     return { model, info, assumed: [], notes: [] };
   }
-  const file = await openWeights(path, kind);
-  try {
-    return withFileName(path, () => {
-      const choice = chooseStateDict(file.dicts, telling, options.key);
-      const tensors = file.load(choice.dict, choice.names);
-      try {
-        const taken = { ...options, key: choice.key === '' ? undefined : choice.key };
-        return withNotes([...choice.notes, ...(file.notes ?? [])], () =>
-          fromTensors(tensors, taken, basename(path), file.args),
-        );
-      } finally {
-        for (const tensor of tensors.values()) tensor.dispose();
-      }
-    });
-  } finally {
-    file.close();
-  }
-}
-
-/** Says what was left out of a file in the message on what is missing in it, too. */
-function withNotes(notes: readonly string[], body: () => ImportedModel): ImportedModel {
-  try {
-    const imported = body();
-    return { ...imported, notes: [...notes, ...imported.notes] };
-  } catch (error) {
-    if (notes.length === 0 || !(error instanceof FormatError || error instanceof UsageError)) {
-      throw error;
-    }
-    const message = [error.message.replace(/[.]?$/, '.'), ...notes].join(' ');
-    throw error instanceof UsageError
-      ? new UsageError(message, { cause: error })
-      : new FormatError(message, { cause: error });
-  }
+  return alone(await importDescribed(path, options));
 }
 
 /**
@@ -156,7 +125,7 @@ export function importStateDict(
     throw new UsageError('importStateDict: got no Map, expected one of tensors by name.');
   }
   checkOptions('importStateDict', options, importKinds());
-  if (tensors.size === 0) return fromTensors(tensors, options);
+  if (tensors.size === 0) return alone(fromTensors(tensors, options));
   const dict = { key: '', shapes: shapesOf(tensors) };
   const { names, notes } = chooseStateDict([dict], telling, options.key);
   const chosen = new Map(
@@ -165,86 +134,16 @@ export function importStateDict(
       return tensor === undefined ? [] : [[name, tensor] as const];
     }),
   );
-  return withNotes(notes, () => fromTensors(chosen, options));
+  return alone(withNotes(notes, () => fromTensors(chosen, options)));
 }
 
-/** @param given - under the model's own names */
-function fromTensors(
-  given: ReadonlyMap<string, Tensor>,
-  options: ImportOptions,
-  file?: string,
-  args?: ScriptArguments,
-): ImportedModel {
-  const { tensors: joined, made, notes: joinNotes } = joinParts(given);
-  const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...others } = options;
-  const { interpolation, cropShare, ...sizes } = others;
-  try {
-    // Tensors that a layout changes go with the scope.
-    return scope(() => {
-      const read = readModel(joined, { arch, ...sizes }, args);
-      checkImported(read.config, read.tensors);
-      const model = createModelFromConfig(read.config);
-      try {
-        const tensors = new Map(read.tensors);
-        // Counters that the file does not have.
-        for (const name of model.stateDict().keys()) {
-          if (!tensors.has(name)) tensors.set(name, zeros([]));
-        }
-        model.loadStateDict(tensors);
-        if (!allowNotFinite) checkFinite(model.stateDict());
-        const said = { dataset, classes, mean, std, interpolation, cropShare };
-        const { layout } = familyNamed(model.config);
-        const data = infoOf(model.config, said, layout?.interpolation);
-        const assumed = [...read.assumed, ...data.assumed];
-        const notes = [...joinNotes, ...read.notes, ...conversionNotes(joined)];
-        const step = { step: 'import', arch: model.config.arch, file, key, assumed, notes };
-        const history = [
-          Object.fromEntries(Object.entries(step).filter(([, v]) => v !== undefined)),
-        ];
-        return { model: model.eval(), info: { ...data.info, history }, assumed, notes };
-      } catch (error) {
-        model.dispose();
-        throw error;
-      }
-    });
-  } finally {
-    for (const tensor of made) tensor.dispose();
-  }
-}
-
-/** Models compute in float32, whatever the file has. */
-function conversionNotes(tensors: ReadonlyMap<string, Tensor>): string[] {
-  const counts = new Map<string, number>();
-  for (const { isFloat, dtype } of tensors.values()) {
-    if (isFloat && dtype !== 'float32') counts.set(dtype, (counts.get(dtype) ?? 0) + 1);
-  }
-  return Array.from(
-    counts,
-    ([dtype, count]) =>
-      `Converted ${count} ${count === 1 ? 'tensor' : 'tensors'} from ${dtype} to float32.`,
-  );
-}
-
-/** Before a model is made. @throws FormatError as `checkTensors` */
-function checkImported(
-  config: Parameters<typeof checkTensors>[0],
-  tensors: ReadonlyMap<string, Tensor>,
-): void {
-  try {
-    checkTensors(config, tensors);
-  } catch (error) {
-    throw error instanceof FormatError
-      ? new FormatError(`import: ${error.message}${unexpectedAdvice(error.message)}`)
-      : error;
-  }
-}
-
-/** A tensor too many is not left out: the model that it is of may compute with it. */
-const unexpectedAdvice = (problems: string): string =>
-  problems.includes(' unexpected: ')
-    ? '. If the forward pass does not read what is unexpected, save the file without it. If it does, the model is another one, ' +
-      'which a plugin can define (`loadPlugin`, docs/extend.md).'
-    : '';
+/** Without what only the room has use for. */
+const alone = ({ model, info, assumed, notes }: ImportedModel): ImportedModel => ({
+  model,
+  info,
+  assumed,
+  notes,
+});
 
 const shapesOf = (tensors: ReadonlyMap<string, Tensor>): Shapes =>
   new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));

@@ -3,6 +3,8 @@
 import type { PickledModule, PlainValue } from '@mamba-prune/libtorch/files';
 import { listed } from '../config-checks.js';
 import type { Choice, FoundDict } from './choice.js';
+import { type PlacedModule, classOf } from './module-place.js';
+import { cleanName } from './names.js';
 import { type Holder, type Word, knownNames, wordNames } from './words.js';
 
 /** Width of a head, as timm and torch and as older versions of transformers call it. */
@@ -17,6 +19,8 @@ export interface AttentionWords {
   readonly heads?: Word<number>;
   /** Of every head, where heads were removed or made narrower. */
   readonly headDim?: Word<number>;
+  /** What each attention multiplies its scores by, in their order; undefined where it does not say, or does not use it. */
+  readonly scales: readonly (Word<number> | undefined)[];
   /** Where neither holds for all: `3 heads (blocks.0.attn.num_heads) and 6 heads (blocks.1.attn.num_heads)`. */
   readonly differing?: string;
 }
@@ -32,6 +36,10 @@ export interface ModuleWords {
   readonly norms: readonly Word<number>[];
   /** The functions between the layers of each MLP: `gelu`, and `gelu approximated by tanh`. */
   readonly activations: readonly Word<string>[];
+  /** Modules of the model that have no weights and no modules in them: functions, poolings, what does nothing. */
+  readonly functions: readonly PlacedModule[];
+  /** The module that holds a weight, by the name that it has in the model without what wrappers put before. */
+  holderOf(weight: string): PlacedModule | undefined;
 }
 
 /** @returns undefined for what is no pickled module */
@@ -46,6 +54,7 @@ export function moduleWords({ dict, names }: Choice<FoundDict>): ModuleWords | u
     at: joined(dict.key, path),
     module,
   }));
+  const outer = new Set(parts.flatMap(({ path }) => modulesAround(path)));
   const own = parts.filter(({ path }) => inputs.has(path) && isInside(path, root));
   const around = [...tellingParts.map((part) => root + part), ...modulesAround(root).reverse()];
   return {
@@ -56,12 +65,22 @@ export function moduleWords({ dict, names }: Choice<FoundDict>): ModuleWords | u
     }),
     attention: attentionWords(own, inputs),
     norms: own.flatMap(({ at, module }) => {
-      const eps = /norm/i.test(module.type.replace(/^.*\./, ''))
-        ? module.setting('eps')
-        : undefined;
+      const eps = /norm/i.test(classOf(module)) ? module.setting('eps') : undefined;
       return typeof eps === 'number' ? [{ value: eps, at: joined(at, 'eps') }] : [];
     }),
     activations: parts.filter(({ path }) => isInside(path, root)).flatMap(activationWord),
+    functions: parts.flatMap(({ path, at, module }) =>
+      isInside(path, root) && !inputs.has(path) && !outer.has(path)
+        ? [{ name: cleanName(path.slice(root.length)), at, module }]
+        : [],
+    ),
+    holderOf(weight) {
+      const path = (names.get(weight) ?? root + weight).replace(/\.?[^.]*$/, '');
+      const module = modules.get(path);
+      return (
+        module && { name: weight.replace(/\.?[^.]*$/, ''), at: joined(dict.key, path), module }
+      );
+    },
   };
 }
 
@@ -88,9 +107,12 @@ function rootOf(names: ReadonlyMap<string, string>): string {
 const isInside = (path: string, root: string): boolean =>
   path.startsWith(root) && path !== root.slice(0, -1);
 
+/** More modules in modules than any model has; a name may have any number of points. */
+const deepest = 200;
+
 /** The modules that a name lies in, from the outermost, which is ''. */
 function modulesAround(name: string): string[] {
-  const steps = name.split('.').slice(0, -1);
+  const steps = name.split('.', deepest + 1).slice(0, -1);
   return ['', ...steps.map((_, at) => steps.slice(0, at + 1).join('.'))];
 }
 
@@ -139,17 +161,31 @@ function attentionWords(
     ({ path, ...own }) =>
       own.headDim === undefined || own.heads.value * own.headDim.value === inputs.get(path),
   );
-  if (sameHeads && (isWhole || !sameWidth)) return { heads };
-  if (sameWidth && headDim !== undefined) return { headDim };
+  const scales = attentions.map(scaleWord);
+  if (sameHeads && (isWhole || !sameWidth)) return { heads, scales };
+  if (sameWidth && headDim !== undefined) return { headDim, scales };
   const counts = new Map(attentions.map((other) => [other.heads.value, other.heads.at]));
-  return { differing: listed(Array.from(counts, ([count, at]) => `${count} heads (${at})`)) };
+  return {
+    scales,
+    differing: listed(Array.from(counts, ([count, at]) => `${count} heads (${at})`)),
+  };
+}
+
+/** transformers uses `scaling` always, and timm `scale` where PyTorch does not compute the attention as one function. */
+function scaleWord({ at, module }: Part): Word<number> | undefined {
+  const isFused = module.setting('fused_attn') === true;
+  for (const name of ['scaling', ...(isFused ? [] : ['scale'])]) {
+    const value = module.setting(name);
+    if (typeof value === 'number' && value > 0) return { value, at: joined(at, name) };
+  }
+  return undefined;
 }
 
 /** Modules of an MLP that are no layers with weights, in the names of all libraries that are read. */
 const betweenLayers = /(?:^|\.)(?:mlp|intermediate)\.[^.]+$/;
 
 function activationWord({ path, at, module }: Part): Word<string>[] {
-  const name = module.type.replace(/^.*\./, '').replace(/Activation$/, '');
+  const name = classOf(module).replace(/Activation$/, '');
   if (!betweenLayers.test(path) || !/(?:elu|silu|swish|mish|tanh|sigmoid)$/i.test(name)) return [];
   const approximate = module.setting('approximate') ?? 'none';
   const how = approximate === 'none' ? '' : ` approximated by ${String(approximate)}`;

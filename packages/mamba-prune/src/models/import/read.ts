@@ -101,9 +101,19 @@ const readableFamilies = (): ReadableFamily[] =>
 const recognised = (shapes: Shapes): ReadableFamily | undefined =>
   readableFamilies().find(({ layout }) => layout.recognises(shapes));
 
+/** What FSDP calls them in a local state dict. */
+const flattened = /(?:^|\.)_?flat_param(?:_\d+)?$/;
+
 function familyFromShapes(shapes: Shapes): ReadableFamily {
   const found = recognised(shapes);
   if (found) return found;
+  const flat = [...shapes.keys()].find((name) => flattened.test(name));
+  if (flat !== undefined) {
+    throw new FormatError(
+      `import: got ${listed([`'${flat}'`])}, parameters that FSDP has joined into one, expected each by its name. ` +
+        'Save the full state dict where it was trained: FullyShardedDataParallel.state_dict_type(model, StateDictType.FULL_STATE_DICT).',
+    );
+  }
   throw new FormatError(
     `import: got tensors ${listed([...shapes.keys()]) || '(none)'}, expected the names of ` +
       `${anyOf(readableFamilies().map(({ layout }) => layout.programs))}. An architecture of your own is read with a plugin that defines it (\`loadPlugin\`, docs/extend.md).`,

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { FormatError } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { UsageError } from '../../errors.js';
-import { printableLine } from '../../printable.js';
+import { printableName } from '../../printable.js';
 import { isShardIndex } from '../../shard-names.js';
 import { listed } from '../config-checks.js';
 
@@ -25,7 +25,7 @@ export function readShardIndex(path: string): ReadonlyMap<string, readonly strin
   for (const [name, file] of Object.entries(places)) {
     if (!isNameBeside(file)) {
       throw new FormatError(
-        `${path}: got '${shortened(file)}' as the file of '${shortened(name)}', expected the name of a file beside it, of weights.`,
+        `${path}: got '${printableName(file)}' as the file of '${printableName(name)}', expected the name of a file beside it, of weights.`,
       );
     }
     const names = files.get(file) ?? [];
@@ -35,7 +35,7 @@ export function readShardIndex(path: string): ReadonlyMap<string, readonly strin
   const missing = [...files.keys()].filter((file) => !isFile(join(dirname(path), file)));
   if (missing.length > 0) {
     throw new UsageError(
-      `${path}: ${missing.length} of the ${files.size} files of its weights are not beside it (${listed(missing.map(shortened), 3)}), expected all. Copy or download them too.`,
+      `${path}: ${missing.length} of the ${files.size} files of its weights are not beside it (${listed(missing.map(printableName), 3)}), expected all. Copy or download them too.`,
     );
   }
   return files;
@@ -56,11 +56,6 @@ const isNameBeside = (file: string): boolean =>
   !/[\\\0]/.test(file) &&
   !['', '.', '..'].includes(file) &&
   !isShardIndex(file);
-
-/** For a message: what a file calls its tensors may be of any length, and hold what a terminal would obey. */
-export function shortened(name: string): string {
-  return printableLine(name.length > 120 ? `${name.slice(0, 120)}...` : name);
-}
 
 /** Of a ring of links neither. */
 function isFile(path: string): boolean {

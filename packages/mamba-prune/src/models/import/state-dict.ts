@@ -1,5 +1,6 @@
 // The tensors of a state dict on their way from another program's names and forms to ours.
 import { FormatError, type Tensor, cat, noGrad, zeros } from '@mamba-prune/libtorch';
+import { printableName } from '../../printable.js';
 import { listed } from '../config-checks.js';
 
 /** A name that matches gets the replacement, as `String.replace` does it; the first rule that matches counts. */
@@ -66,7 +67,7 @@ export class StateDict {
       const found = refusals.find(([pattern]) => pattern.test(name));
       if (!found) continue;
       throw new FormatError(
-        `import: got '${name}', which belongs to ${found[1]}, expected a ${family} without: no architecture here has it.`,
+        `import: got '${printableName(name)}', which belongs to ${found[1]}, expected a ${family} without: no architecture here has it.`,
       );
     }
   }
@@ -85,7 +86,7 @@ export class StateDict {
       const other = before.get(to);
       if (other !== undefined) {
         throw new FormatError(
-          `import: got both '${other}' and '${name}', which are both '${to}' here, expected one of them.${severalLayers(other, name)}`,
+          `import: got both '${printableName(other)}' and '${printableName(name)}', which are both '${printableName(to)}' here, expected one of them.${severalLayers(other, name)}`,
         );
       }
       before.set(to, name);

@@ -23,8 +23,15 @@ const holders = [
   'normalization',
 ] as const;
 
-/** `args.model_kwargs`, `hyper_parameters.cfg.model_args`. */
-const maxSteps = 3;
+/** Dicts that are settings where they lie in one of those, as Hydra's and MMEngine's do; elsewhere such a name is of a state dict. */
+const modelHolders = ['model', 'net', 'network', 'backbone', 'encoder'] as const;
+const innerHolders = [...holders, ...modelHolders, 'data', 'dataset_meta', 'transforms'] as const;
+
+/** `args.model_kwargs`, `hyper_parameters.cfg.model.backbone`. */
+const maxSteps = 4;
+
+/** What a dict of settings of a model calls it. */
+const nameOfModel = 'name';
 
 /** What is looked for, by its names in the order in which they are looked for. */
 export const wordNames = {
@@ -116,7 +123,7 @@ export class CheckpointWords {
    */
   find<T>(name: WordName, parse: (value: PlainValue) => T | undefined): Word<T> | undefined {
     for (const { path, entries } of this.#holders) {
-      for (const key of wordNames[name]) {
+      for (const key of namesIn(path, name)) {
         const entry = entries.get(key);
         const value = entry === undefined ? undefined : parse(entry);
         if (value !== undefined) return { value, at: path + key };
@@ -144,9 +151,15 @@ const fullName = (value: PlainValue): string | undefined =>
     ? value
     : undefined;
 
+/** `model.name` is what `model_name` is. */
+function namesIn(path: string, name: WordName): readonly string[] {
+  const isModel = modelHolders.some((holder) => path.endsWith(`.${holder}.`));
+  return name === 'architecture' && isModel ? [...wordNames[name], nameOfModel] : wordNames[name];
+}
+
 function held({ path, entries }: Holder, step: number): Holder[] {
   if (step > maxSteps) return [];
-  return holders.flatMap((name) => {
+  return (step === 1 ? holders : innerHolders).flatMap((name) => {
     const value = entries.get(name);
     if (!(value instanceof Map)) return [];
     const holder = { path: `${path}${name}.`, entries: value as Holder['entries'] };

@@ -21,7 +21,8 @@
 //   compared    Forms that take computing: the matrices of a ViT, a Mamba and a Vim in panels, matrices for products in low precision while somebody
 //               has asked for these (`prepareInference`), the ResNet's convolutions with BatchNorm folded
 //               in and under Winograd's transform. `DerivedWeights` compares the versions of the parameters at each use,
-//               because nobody announces an evaluation between two steps. Training mode frees them.
+//               because nobody announces an evaluation between two steps. Training mode frees them. Panels, which lose nothing,
+//               are in memory in place of their matrices (`LentWeights`); the others are beside their parameters.
 //   promised    What the operators for all blocks read, for few images and for many (`BlockStack`), each packed when it is
 //               first needed. Whoever asks for them promises that the weights stay as they are
 //               (`weightCopies(..., { fixed: true })`): a graph that is replayed compares nothing.

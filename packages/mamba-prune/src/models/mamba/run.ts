@@ -9,6 +9,7 @@ import {
 } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { PackedWeights, UnitProbe } from '../image-model.js';
+import { inTurn } from '../layers/in-turn.js';
 import { type KeptProducts, LowProducts, packNarrow } from '../layers/low-products.js';
 import { type KeptCopies, MatrixCopies, type MatrixForms } from '../layers/matrix-copies.js';
 import { PanelMatrices } from '../layers/panel-matrices.js';
@@ -57,7 +58,7 @@ export class BlockRunner {
     const stacked = probe ? undefined : this.#stackFor(x.dtype)?.forward(x);
     if (stacked) return stacked;
     let panels: ReturnType<PanelMatrices['get']> | undefined;
-    return this.#blocks.reduce((stream, block, index) => {
+    const step = (stream: Tensor, block: Block, index: number): Tensor => {
       const weights = this.#weights[index];
       if (weights && !block.training && infersOnCpu(stream, probe)) {
         const low = this.#low.of(index);
@@ -76,7 +77,8 @@ export class BlockRunner {
         return scope(() => runBranchesOnCpu(block.ordered(stream), block));
       }
       return block.forward(stream, probe);
-    }, x);
+    };
+    return inTurn(this.#blocks, x, step, probe !== undefined);
   }
 
   /**

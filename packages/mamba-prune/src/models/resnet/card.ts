@@ -15,6 +15,12 @@ export const resnetCard: FamilyCard = {
       ...said('aa_layer', args.aa_layer, '', antialiasing),
       ...said('output_stride', args.output_stride, 32, 'other strides'),
       ...said('hidden_act', card.hidden_act, 'relu', activation),
+      ...said(
+        'downsample_in_first_stage',
+        card.downsample_in_first_stage,
+        false,
+        'a stride in its first stage',
+      ),
       ...(layer === 'basic'
         ? []
         : said(

@@ -7,7 +7,14 @@ import { resnetCard } from './card.js';
 import { resnetClassifiers, resnetNamesOf, resnetRefusals, resnetRenames } from './import-names.js';
 import { ShapeReader, missingClassifier } from '../import/shapes.js';
 import { StateDict } from '../import/state-dict.js';
-import { blockName, denseResNetWidths, expansions, stageWidth } from './config.js';
+import {
+  type ResNetConfig,
+  blockName,
+  denseResNetWidths,
+  expansions,
+  stageWidth,
+} from './config.js';
+import { resnetFunctions } from './modules.js';
 
 export const resnetLayout: Layout = {
   programs: 'a ResNet of torchvision, timm, Hugging Face, kuangliu or weiaicunzai',
@@ -24,6 +31,8 @@ export const resnetLayout: Layout = {
   },
 
   card: resnetCard,
+
+  functions: (modules, config) => resnetFunctions(modules, config as ResNetConfig),
 
   classifier: (shapes) => ({
     name: 'fc',

@@ -18,6 +18,7 @@ import { classLogits } from '@mamba-prune/libtorch/kernels';
 import { checkImages, dropPathRate } from '../config-checks.js';
 import type { PruningGroup } from '../groups.js';
 import { type ImageModel, type MacsEntry, type UnitProbe, probeOf } from '../image-model.js';
+import { inTurn } from '../layers/in-turn.js';
 import { infersOnCpu } from '../layers/running.js';
 import {
   type ResNetConfig,
@@ -160,12 +161,12 @@ export class ResNet extends nn.Module implements ImageModel {
 
   /** Shape [batch, width of the last stage]. */
   #features(images: Tensor, probe?: UnitProbe): Tensor {
-    let x = scope(() => {
+    const first = scope(() => {
       const y = normed(images, this.#stem).relu();
       return this.#pools ? ops.maxPool2d(y, 3, 2, 1) : y;
     });
-    for (const block of this.#blocks) x = block.forward(x, probe);
-    return F.meanFloat32(x, [2, 3]);
+    const step = (stream: Tensor, block: Block): Tensor => block.forward(stream, probe);
+    return F.meanFloat32(inTurn(this.#blocks, first, step, probe !== undefined), [2, 3]);
   }
 
   #canFuse(images: Tensor, probe?: UnitProbe): boolean {

@@ -1,8 +1,9 @@
 // A residual network as a few operators, for inference on the CPU: convolutions with their BatchNorm, ReLU and shortcut are
 // one each. BatchNorm is folded into weights and bias, and the weights are laid out for the form of the convolution that is
 // fastest for a size. layers/running.ts says which other ways there are.
-import { DerivedWeights, type Tensor, type nn, ops } from '@mamba-prune/libtorch';
+import { DerivedWeights, type Tensor, type nn, ops, scope } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
+import { inTurn } from '../layers/in-turn.js';
 import type { Block, ConvNorm } from './model.js';
 
 export interface Parts {
@@ -31,10 +32,11 @@ export class FusedResNet {
    * @returns the mean over the pixels, shape [batch, width of the last stage]
    */
   forward(images: Tensor): Tensor {
-    let x = this.#stem.forward(images.permute(0, 2, 3, 1));
-    if (this.#pools) x = ops.maxPool2d(x.permute(0, 3, 1, 2), 3, 2, 1).permute(0, 2, 3, 1);
-    for (const block of this.#blocks) x = block.forward(x);
-    return x.mean([1, 2]);
+    const first = scope(() => {
+      const x = this.#stem.forward(images.permute(0, 2, 3, 1));
+      return this.#pools ? ops.maxPool2d(x.permute(0, 3, 1, 2), 3, 2, 1).permute(0, 2, 3, 1) : x;
+    });
+    return inTurn(this.#blocks, first, (x, block) => block.forward(x)).mean([1, 2]);
   }
 
   /** Frees what was made for inference; the next call makes it again. */

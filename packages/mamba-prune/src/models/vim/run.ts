@@ -2,6 +2,7 @@
 import { type DType, DerivedWeights, F, type Tensor, full, scope } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { PackedWeights, UnitProbe } from '../image-model.js';
+import { inTurn } from '../layers/in-turn.js';
 import { type KeptProducts, LowProducts, packNarrow } from '../layers/low-products.js';
 import { MatrixCopies, type MatrixForms } from '../layers/matrix-copies.js';
 import { PackedSsm } from '../layers/packing.js';
@@ -50,7 +51,7 @@ export class LayerRunner {
     const branches = !probe && dtype !== 'float64' && kernels.hasFusedBranches(x.device);
     const factors = branches ? full([x.size(0)], mean, { device: x.device }) : undefined;
     let panels: ReturnType<PanelMatrices['get']> | undefined;
-    return this.#layers.reduce((stream, layer, index) => {
+    const step = (stream: Tensor, layer: Block, index: number): Tensor => {
       const weights = this.#weights[index];
       if (weights && !layer.training && dtype === 'float32' && infersOnCpu(stream, probe)) {
         const low = this.#low.of(index);
@@ -67,7 +68,8 @@ export class LayerRunner {
         });
       }
       return layer.forward(stream, dtype, probe);
-    }, x);
+    };
+    return inTurn(this.#layers, x, step, probe !== undefined);
   }
 
   /** As `ImageModel.packWeights` says; undefined where the operator of a GPU cannot do a layer. */

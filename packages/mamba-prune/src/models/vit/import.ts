@@ -16,6 +16,7 @@ import {
 import { type VitTraits, convertVit } from './import-form.js';
 import { ShapeReader } from '../import/shapes.js';
 import { StateDict } from '../import/state-dict.js';
+import { scaleScores } from './scores.js';
 import {
   type VitSizes,
   attentionGroup,
@@ -57,6 +58,8 @@ export const vitLayout: Layout = {
   },
 
   card: vitCard,
+
+  scaleScores,
 
   classifier: (shapes) => ({ name: 'head', own: vitClassifiers[vitNamesOf(shapes) ?? 'timm'] }),
 

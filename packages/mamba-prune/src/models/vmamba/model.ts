@@ -26,6 +26,7 @@ import {
   type UnitWeights,
   probeOf,
 } from '../image-model.js';
+import { inTurn } from '../layers/in-turn.js';
 import { Mlp } from '../layers/mlp.js';
 import { residual } from '../layers/residual.js';
 import {
@@ -135,12 +136,16 @@ class Stage extends nn.Module {
   /** @param x - shape [batch, side, side, width]; @returns that of the next stage */
   override forward(x: Tensor, probe?: UnitProbe): Tensor {
     const [batch = 0, height = 0, width = 0, features = 0] = x.shape;
-    const tokens = this.blocks.reduce(
-      (stream, block) => block.forward(stream, probe),
-      x.reshape(batch, height * width, features),
-    );
-    const grid = tokens.reshape(batch, height, width, features);
-    return this.downsample ? scope(() => (this.downsample as ConvNorm).forward(grid)) : grid;
+    return scope(() => {
+      const tokens = inTurn(
+        this.blocks,
+        x.reshape(batch, height * width, features),
+        (stream, block) => block.forward(stream, probe),
+        probe !== undefined,
+      );
+      const grid = tokens.reshape(batch, height, width, features);
+      return this.downsample?.forward(grid) ?? grid;
+    });
   }
 }
 
@@ -193,8 +198,13 @@ export class VMamba extends nn.Module implements ImageModel {
 
   override forward(images: Tensor, probe?: UnitProbe): Tensor {
     checkImages('VMamba', images, this.config);
-    let x = scope(() => this.#stem.forward(images));
-    for (const stage of this.#stages) x = stage.forward(x, probe);
+    const first = scope(() => this.#stem.forward(images));
+    const x = inTurn(
+      this.#stages,
+      first,
+      (stream, stage) => stage.forward(stream, probe),
+      probe !== undefined,
+    );
     return classLogits(F.meanFloat32(this.#norm.forward(x), [1, 2]), this.#head);
   }
 

@@ -172,6 +172,15 @@ describe('given dense models', () => {
   });
 });
 
+describe('the heading of a picture', () => {
+  it('names the folder that images are in, for the data set folder has no other name', () => {
+    const train = { ...settings.train, dataset: 'folder', data: 'data/flowers/' };
+    expect(headingOf({ ...settings, train }).title).toMatch(/ on folder flowers$/);
+    const named = { ...train, dataset: 'cifar10', data: 'data' };
+    expect(headingOf({ ...settings, train: named }).title).toMatch(/ on cifar10$/);
+  });
+});
+
 describe('remarks', () => {
   const ofRefill = (changes: Partial<CompareSettings>): string[] =>
     remarks({ ...settings, ...changes }).filter((remark) => remark.includes('Refill keeps'));
@@ -179,7 +188,7 @@ describe('remarks', () => {
   it('say where the first cut of Refill decides less than half of what stays', () => {
     expect(ofRefill({ rates: [0.95, 0.8, 0.9] })).toEqual([
       'At 90% and 95% removed more than half of the units that Refill keeps came back (fillback 0.1), chosen in a model of which ' +
-        'the first cut had left little. A fillback of 0.03 lets the first cut choose half.',
+        'the first cut had left little. A fillback of 0.025 lets the first cut choose half.',
     ]);
     expect(ofRefill({ rates: [0.5, 0.7, 0.8] })).toEqual([]);
     expect(ofRefill({ rates: [0.9], methods: ['oneshot', 'rsst'] })).toEqual([]);

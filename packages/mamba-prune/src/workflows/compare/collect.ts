@@ -5,6 +5,7 @@ import { UsageError } from '../../errors.js';
 import { makeFolder } from '../../files/folder.js';
 import { stableJson } from '../../training/options.js';
 import type { Comparison } from './compare.js';
+import { decideFillback } from './fillback.js';
 import { CompareFolder } from './folder.js';
 import { differences } from './go-on.js';
 import { methodsOf } from './methods.js';
@@ -107,6 +108,9 @@ function sum(a: CompareSettings, b: CompareSettings): CompareSettings {
     seeds,
     rates,
     ...((a.methods ?? b.methods) && { methods }),
+    refill: decideFillback(a.refill, rates, {
+      fillbackAt: [a, b].flatMap(({ refill }) => refill.fillbackAt ?? []),
+    }),
     ...(seedsAt.length > 0 ? { seedsAt } : { seedsAt: undefined }),
     ...(lrs.length > 0 && { lrs }),
     ...(a.dense && { dense: denseOf(a, b, allSeeds({ seeds, seedsAt })) }),

@@ -13,8 +13,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildPage } from '../../../../report/src/testing/build-page.js';
 import { FileLock } from '../../files/lock.js';
 import { readPruningRecord } from '../prune/record.js';
+import { StoppedAtStartError } from '../../training/errors.js';
 import { collectRuns } from './collect.js';
 import { type CompareControl, type CompareHooks, type CompareRequest, compare } from './compare.js';
+import { perform } from './perform.js';
 import type { CompareResults } from './results.js';
 import { writeTinyImages } from '../testing/tiny.js';
 import { inProcess, smallRequest } from './testing/small-comparison.js';
@@ -219,6 +221,26 @@ describe('compare', () => {
     expect(readFileSync(join(out, 'results.json'), 'utf8')).toBe(results);
     await compare(changed, { out, jobs: 1, start: inProcess(seen), overwrite: true });
     expect(readdirSync(out).sort()).toEqual(names);
+  });
+
+  it('leaves a comparison as it was where the one in its place is stopped before its first step', async () => {
+    const out = join(folder, 'stopped-in-place');
+    const one = { ...request, seeds: [0], methods: ['oneshot'] as const };
+    await compare(one, { out, jobs: 1, start: inProcess(seen) });
+    const files = () => readdirSync(out, { recursive: true, encoding: 'utf8' }).sort();
+    const [names, results] = [files(), readFileSync(join(out, 'results.json'), 'utf8')];
+    const stop = new AbortController();
+    // As a child process that has made its folder, and no step.
+    const start: CompareControl['start'] = (order) => {
+      stop.abort();
+      return { ended: perform(order, { signal: stop.signal }), stop: () => undefined };
+    };
+    const changed = { ...one, finetune: { ...one.finetune, lr: 5e-3 } };
+    await expect(
+      compare(changed, { out, jobs: 1, start, overwrite: true, signal: stop.signal }),
+    ).rejects.toThrow(StoppedAtStartError);
+    expect(files()).toEqual(names);
+    expect(readFileSync(join(out, 'results.json'), 'utf8')).toBe(results);
   });
 
   it('takes the default importance where none is given, and goes on with the one that it began with', async () => {

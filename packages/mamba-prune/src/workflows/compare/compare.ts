@@ -1,4 +1,5 @@
 // Dense, scratch, one-shot, Refill and RSST at equal size and equal training.
+import { StoppedAtStartError } from '../../training/errors.js';
 import { carryOut } from './carry-out.js';
 import { CompareFolder } from './folder.js';
 import { writeResults } from './report.js';
@@ -41,7 +42,8 @@ export interface Comparison {
  *
  * Learning rates that `tuneRates` chose in the same folder are taken where none are asked for.
  *
- * @throws UsageError, DataError, RunFolderError; Error if a run failed, naming it
+ * @throws UsageError, DataError, RunFolderError; Error if a run failed, naming it; StoppedAtStartError if the signal came
+ *   before anything was done in place of another comparison, which is there again
  */
 export async function compare(
   given: CompareRequest,
@@ -73,6 +75,7 @@ export async function compare(
       hooks,
       onRunEnd: () => written(false),
     });
+    if (!finished && folder.bringBackReplaced()) throw new StoppedAtStartError(path);
     return { finished, settings, results: await written(finished), path };
   } finally {
     folder.release();

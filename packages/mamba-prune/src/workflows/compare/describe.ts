@@ -1,10 +1,12 @@
 // What was compared, in words, for tables and pictures.
+import { dataLabel } from '../../data/data-label.js';
 import { basename } from 'node:path';
 import { plural } from '../../format.js';
 import { modelLabel } from '../../models/model-label.js';
 import { halvingFillback } from '../../pruning/refill-choices.js';
 import type { PictureHeading } from '../../report-package.js';
 import { compareBudgets } from './budget.js';
+import { fillbackOf } from './fillback.js';
 import { type CompareMethod, methodLabel, methodsOf } from './methods.js';
 import { allSeeds } from './seeds.js';
 import type { CompareResults } from './results.js';
@@ -84,9 +86,18 @@ export function remarks(settings: CompareSettings): string[] {
             `${distill.through ? "in RSST's regularised epochs, " : ''}and where it is trained on itself${hasScratch ? '; it does not teach scratch' : ''}.`,
         ]
       : []),
+    ...fillbackText(settings),
     ...firstCutText(settings),
     ...ratesText(settings),
   ];
+}
+
+/** How much Refill gives back where that depends on the rate. */
+function fillbackText({ rates, refill, methods }: CompareSettings): string[] {
+  const shares = rates.map((rate) => fillbackOf(refill, rate));
+  if (!methodsOf({ methods }).includes('refill') || new Set(shares).size < 2) return [];
+  const listed = rates.map((rate, i) => `${shares[i]} at ${percentName(rate)}%`).join(', ');
+  return [`The fillback of Refill is ${listed}.`];
 }
 
 /** Where Refill's first cut decides less than half of what stays. Under a budget the widths are not known here. */
@@ -96,13 +107,14 @@ function firstCutText(settings: CompareSettings): string[] {
     return [];
   }
   const deep = rates
-    .filter((rate) => refill.fillback > halvingFillback(1 - rate))
+    .filter((rate) => fillbackOf(refill, rate) > halvingFillback(1 - rate))
     .sort((a, b) => a - b);
   if (deep.length === 0) return [];
   const where = deep.map((rate) => `${percentName(rate)}%`).join(' and ');
-  const enough = Number(halvingFillback(1 - Math.max(...deep)).toPrecision(1));
+  const given = [...new Set(deep.map((rate) => fillbackOf(refill, rate)))].join(' and ');
+  const enough = halvingFillback(1 - Math.max(...deep));
   return [
-    `At ${where} removed more than half of the units that Refill keeps came back (fillback ${refill.fillback}), chosen in a model of ` +
+    `At ${where} removed more than half of the units that Refill keeps came back (fillback ${given}), chosen in a model of ` +
       `which the first cut had left little. A fillback of ${enough} lets the first cut choose half.`,
   ];
 }
@@ -131,7 +143,7 @@ export function headingOf(settings: CompareSettings): PictureHeading {
     ? `${plural(finetune.epochs, 'epoch')} for every method, from ${dense.length === 1 ? 'one given dense model' : 'given dense models'}.`
     : `${plural(train.recipe.epochs, 'epoch')} dense, then ${finetune.epochs} for every method.`;
   return {
-    title: `Accuracy against cost: ${modelLabel(train.arch, train.model)} on ${train.dataset}`,
+    title: `Accuracy against cost: ${modelLabel(train.arch, train.model)} on ${dataLabel(train)}`,
     lines: [
       `${shown} Methods of one size stand side by side.`,
       budget === undefined ? begin : `${begin} Rates are shares of the ${compareBudgets[budget]}.`,

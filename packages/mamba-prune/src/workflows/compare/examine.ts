@@ -2,10 +2,13 @@
 // will take, and how many fit on this machine at once.
 import { MemorySplit } from '../../data/memory-split.js';
 import type { Dataset } from '../../data/types.js';
+import { defined } from '../../defined.js';
+import { UsageError } from '../../errors.js';
 import { createModel } from '../../models/registry.js';
 import { requireOptions } from '../../option-checks.js';
 import { defaultKinds, groupsOfKinds } from '../../pruning/select-units.js';
-import { type DataHooks, openData } from '../fit.js';
+import { type DataHooks, isAnySize, openData } from '../fit.js';
+import { openModelFile } from '../open-model-file.js';
 import { type TrainSettings, trainSettingsKinds } from '../settings.js';
 import { modelOptionsFor } from '../starting-model.js';
 import type { CompareRequest } from './compare.js';
@@ -28,11 +31,23 @@ export async function examine(
   request: CompareRequest,
   hooks: DataHooks | undefined,
 ): Promise<Examined> {
-  const { train, targets, dense: paths } = request;
+  const { targets, dense: paths, classes } = request;
+  let { train } = request;
+  if (classes && !paths) {
+    throw new UsageError(
+      'compare: got `classes` without `dense`, expected it with models of other programs: those that are trained here have the classes of the data. ' +
+        'Leave it out.',
+    );
+  }
   requireOptions('compare: train', train, trainSettingsKinds, ['arch', 'dataset', 'recipe']);
-  const dataset = await openData(train, hooks);
+  let dataset = await openData(train, hooks);
+  const imageSize = await otherSize(request, dataset);
+  if (imageSize !== undefined) {
+    train = { ...train, imageSize };
+    dataset = await openData(train, hooks);
+  }
   const { model, ...found } = paths
-    ? await openDense(paths, train, dataset, hooks?.onNote)
+    ? await openDense(paths, train, dataset, { classes, onNote: hooks?.onNote })
     : { train, model: createModel(train.arch, modelOptionsFor(train.arch, train.model, dataset)) };
   try {
     if (paths && methodsOf(request).includes('scratch')) {
@@ -46,6 +61,23 @@ export async function examine(
   } finally {
     model.dispose();
   }
+}
+
+/**
+ * The size that images of any size get where nobody says one: that of the given dense models.
+ * @returns undefined if it is the one that they have
+ */
+async function otherSize(
+  { train, dense, classes }: CompareRequest,
+  { info }: Dataset,
+): Promise<number | undefined> {
+  const [path] = dense ?? [];
+  if (path === undefined || train.imageSize !== undefined || !isAnySize(train.dataset))
+    return undefined;
+  const { model } = await openModelFile(path, defined({ classes }));
+  const { imageSize } = model.config;
+  model.dispose();
+  return imageSize === info.height ? undefined : imageSize;
 }
 
 /** What stays in memory; images of folders are read when they are needed. */

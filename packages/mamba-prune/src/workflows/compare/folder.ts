@@ -18,7 +18,9 @@ import { RunFolderError, lockedFolder } from '../../training/errors.js';
 import { FileLock, LockedError } from '../../files/lock.js';
 import { asideName, bringBack, dropAside, setAside } from '../../files/set-aside.js';
 import { stableJson } from '../../training/options.js';
+import { isUnderWay } from '../../training/failed-start.js';
 import { RunFolder } from '../../training/run-folder.js';
+import { readPruningRecord } from '../prune/record.js';
 import { goOn } from './go-on.js';
 import { type CompareSettings, todaysComparison } from './settings.js';
 
@@ -126,7 +128,15 @@ export class CompareFolder {
     dropAside(this.path);
   }
 
-  /** A comparison that it replaces is there again if none of its runs has begun, and is deleted otherwise. */
+  /**
+   * Where none of its runs has done anything, the comparison that it replaces is there again.
+   * @returns whether there is one
+   */
+  bringBackReplaced(): boolean {
+    return bringBackUnlessBegun(this.path);
+  }
+
+  /** A comparison that it replaces is there again if none of its runs has done anything, and is deleted otherwise. */
   release(): void {
     bringBackUnlessBegun(this.path);
     this.#lock.release();
@@ -180,15 +190,32 @@ function filesOf(path: string): string[] {
   return [...names, fileName];
 }
 
-/** A run that fails before its first step leaves no folder. */
-function bringBackUnlessBegun(path: string): void {
-  if (!existsSync(join(path, asideName))) return;
-  if (readdirSync(path).some((name) => /^seed-\d+$/.test(name))) {
+/** @returns whether what was there is there again */
+function bringBackUnlessBegun(path: string): boolean {
+  if (!existsSync(join(path, asideName))) return false;
+  if (runsIn(path).some(hasBegun)) {
     dropAside(path);
-    return;
+    return false;
   }
   for (const name of filesOf(path)) rmSync(join(path, name), { recursive: true, force: true });
   bringBack(path);
+  return true;
+}
+
+const runsIn = (path: string): string[] =>
+  readdirSync(path)
+    .filter((name) => /^seed-\d+$/.test(name))
+    .flatMap((seed) => readdirSync(join(path, seed)).map((name) => join(path, seed, name)))
+    .filter((run) => RunFolder.isRun(run));
+
+/** Whether a run has anything that would be lost. */
+function hasBegun(run: string): boolean {
+  try {
+    const isCut = (readPruningRecord(run)?.rounds.length ?? 0) > 0;
+    return isCut || isUnderWay(RunFolder.open(run));
+  } catch {
+    return true; // damaged, so that there was something
+  }
 }
 
 /** A folder with runs of a comparison whose description was deleted is taken up again. */

@@ -30,25 +30,31 @@ export interface OpenedDense {
   readonly model: ImageModel;
 }
 
+interface OpenDenseOptions {
+  /** Names of the classes of files of other programs. */
+  readonly classes?: readonly string[] | undefined;
+  /** Is told of one that has been pruned before. */
+  readonly onNote?: NoteHandler | undefined;
+}
+
 /**
  * @param paths - of model files; one that lies in the folder of a training brings its recipe
- * @param onNote - is told of one that has been pruned before
  * @throws UsageError if they do not fit the data, or differ in more than their weights; FormatError
  */
 export async function openDense(
   paths: readonly string[],
   train: TrainSettings,
   dataset: Dataset,
-  onNote?: NoteHandler,
+  { classes, onNote }: OpenDenseOptions = {},
 ): Promise<OpenedDense> {
   const files = paths.map((path) => resolve(path));
   let first: ImageModel | undefined;
   try {
     for (const path of files) {
-      const { model, info } = await openModelFile(path);
+      const { model, info, isOurs } = await openModelFile(path, defined({ classes }));
       try {
         checkFits(model.config, dataset.info);
-        withModelInfo(dataset, info);
+        withModelInfo(dataset, info, { takesClasses: !isOurs });
         if (info.history.some(({ step }) => step === 'prune')) onNote?.(prunedNote(path));
         checkAlike('models', files[0] ?? '', first?.config, path, model.config);
       } catch (error) {

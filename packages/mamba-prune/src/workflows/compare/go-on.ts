@@ -35,6 +35,8 @@ function comparable(settings: CompareSettings): Readonly<Record<string, unknown>
   const { lrThrough, ...rsst } = settings.rsst;
   return {
     ...settings,
+    // `fillbackAt` is of every rate that is compared, and rates may be added.
+    refill: { ...settings.refill, fillbackAt: undefined },
     // Which is what comparisons of earlier versions, that do not say it, have.
     rsst: lrThrough === true ? settings.rsst : rsst,
     train: withTodaysNames(isPlaced(train.dataset) ? { ...train, data } : train),

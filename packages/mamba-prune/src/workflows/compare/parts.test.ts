@@ -253,6 +253,14 @@ describe('given dense models', () => {
     );
   });
 
+  it('say how large images of any size are to be, where nobody does', async () => {
+    const { imageSize, ...train } = request.train;
+    const told = { ...request, train, dense: [dense()] };
+    const control = { out: at('sized'), jobs: 1, signal: AbortSignal.abort(), start: inProcess() };
+    const { settings } = await compare(told, control);
+    expect(settings.train.imageSize).toBe(imageSize);
+  });
+
   it('are said to have been pruned where one has been', async () => {
     const pruned = join(whole, 'seed-0/oneshot-50/model.safetensors');
     const notes: string[] = [];

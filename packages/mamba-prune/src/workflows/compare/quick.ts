@@ -18,7 +18,7 @@ export const quickComparison: CompareRequest = {
   rates: [0.7],
   cut: { importance: 'l1', ranking: 'global', normalize: 'mean', roundTo: 1, maxRate: 1 },
   // Under `keep` only the gradient says anything that the first cut did not know.
-  refill: { fillback: 0.1, score: 'gradient', budget: 'keep' },
+  refill: { score: 'gradient', budget: 'keep' },
   rsst: {
     epochs: epochs.regularized,
     units: 'doomed',

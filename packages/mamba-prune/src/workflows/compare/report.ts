@@ -1,4 +1,5 @@
 // The files of a comparison's results: JSON, Markdown, SVG, PNG.
+import { dataLabel } from '../../data/data-label.js';
 import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { modelLabel } from '../../models/model-label.js';
 import { loadReportPackage } from '../../report-package.js';
@@ -50,7 +51,7 @@ export function markdown(
   const { done, planned } = results;
   const spread = sizeSpread(results);
   const lines = [
-    `# ${modelLabel(settings.train.arch, settings.train.model)} on ${settings.train.dataset}: ${methodsOf(settings).map(methodLabel).join(', ')}`,
+    `# ${modelLabel(settings.train.arch, settings.train.model)} on ${dataLabel(settings.train)}: ${methodsOf(settings).map(methodLabel).join(', ')}`,
     '',
     `    ${command}`,
     '',

@@ -10,17 +10,21 @@ import {
   decideImportance,
   keepImportance,
 } from '../prune/importance-choice.js';
+import { resolvePruneSettings } from '../prune/settings.js';
 import { divide, examine } from './examine.js';
+import { type RefillRequest, decideFillback } from './fillback.js';
 import { CompareFolder } from './folder.js';
 import type { StartRun } from './processes.js';
 import type { Division } from './resources.js';
 import { type CompareCut, type CompareRun, type CompareSettings, planRuns } from './settings.js';
+import { tuningFolder } from './tuning-file.js';
 
 /** As `CompareSettings`, with what can be worked out left out. */
 export interface CompareRequest extends Omit<
   CompareSettings,
-  'targets' | 'threads' | 'dense' | 'lrs'
+  'targets' | 'threads' | 'dense' | 'lrs' | 'refill'
 > {
+  readonly refill: RefillRequest;
   /** Kinds of groups to cut, or all. By default those that are not optional. */
   readonly targets?: readonly string[] | 'all' | undefined;
   /** By default as many as leave a core for each run. */
@@ -88,6 +92,7 @@ const requestKinds: OptionKinds<CompareRequest> = {
   lrOf: 'object',
   seedsAt: 'array',
   dense: 'array',
+  classes: 'array',
   distill: 'object',
 };
 
@@ -156,14 +161,34 @@ export async function prepare(
     dense,
     lrOf: begun ? over(begun.lrOf, request.lrOf) : request.lrOf,
     cut: cutOf({ ...request, train }, begun),
+    // A comparison after its tuning has what the rates were tuned with.
+    refill: decideFillback(
+      request.refill,
+      request.rates,
+      (begun ?? CompareFolder.settingsOf(tuningFolder(control.out)))?.refill,
+    ),
     rsst: decideThrough(request.rsst, { epochs, begun: begun?.rsst }),
   };
+  checkPrunings(settings);
   // Runs that do not wait for each other.
   const side = planRuns(settings, '').filter(({ method }) => method !== undefined).length;
   const { jobs, device = 'cpu' } = control;
   const division = divide(jobs, request.threads, bytes, side, device);
   const { threads } = division;
   return { settings: { ...settings, ...defined(settings), threads }, division };
+}
+
+/** Before a dense model is trained for hours. @throws UsageError for what the runs of `prune` would refuse */
+function checkPrunings(settings: CompareSettings): void {
+  for (const run of planRuns(settings, '')) {
+    if (run.command !== 'prune') continue;
+    try {
+      resolvePruneSettings(run.settings);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      throw new UsageError(error.message.replace(/^prune: /, 'compare: '), { cause: error });
+    }
+  }
 }
 
 /** What is typed over what a comparison began with; whether it may differ is found where the two are compared. */

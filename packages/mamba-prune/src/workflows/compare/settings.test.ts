@@ -127,6 +127,16 @@ describe('planRuns', () => {
   });
 });
 
+describe('the limits of a cut', () => {
+  it('are those of every method', () => {
+    const cut = { ...settings.cut, minWidth: '10%', rankBy: 'score-per-cost' } as const;
+    for (const run of planRuns({ ...settings, cut }, '/out')) {
+      if (run.command === 'prune')
+        expect(run.settings).toMatchObject({ minWidth: '10%', rankBy: 'score-per-cost' });
+    }
+  });
+});
+
 describe('checkCompareSettings', () => {
   it.each<[string, Partial<CompareSettings>, string]>([
     ['no seeds', { seeds: [] }, 'expected different ones'],

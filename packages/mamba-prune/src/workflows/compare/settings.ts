@@ -1,5 +1,6 @@
 // What a comparison is told, and the runs that follow from it.
 import { join } from 'node:path';
+import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
 import { plural } from '../../format.js';
 import { todaysSettings } from '../prune/earlier-names.js';
@@ -8,6 +9,7 @@ import type { DistillSettings, PruneSettings } from '../prune/settings.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
 import { type CompareBudget, amountAt, checkBudget, costBudgetAt } from './budget.js';
 import { checkChoices } from './check-choices.js';
+import { type CompareRefill, fillbackOf } from './fillback.js';
 import type { GivenDense } from './given-dense.js';
 import { type CompareMethod, type PrunedMethod, methodsOf } from './methods.js';
 import { scratchRecipe } from './scratch.js';
@@ -24,6 +26,8 @@ export type CompareCut = Pick<
   | 'normalize'
   | 'roundTo'
   | 'maxRate'
+  | 'minWidth'
+  | 'rankBy'
 >;
 
 /**
@@ -43,7 +47,7 @@ export interface CompareSettings {
   /** Kinds of groups to cut. */
   readonly targets: readonly string[];
   readonly cut: CompareCut;
-  readonly refill: NonNullable<PruneSettings['refill']>;
+  readonly refill: CompareRefill;
   /** `epochs` of the fine-tuning's epochs are regularised, before the cut. */
   readonly rsst: NonNullable<PruneSettings['rsst']> & { readonly epochs: number };
   /** Of every run; results are the same bit for bit only with the same number. */
@@ -56,6 +60,11 @@ export interface CompareSettings {
   readonly seedsAt?: readonly RateSeeds[] | undefined;
   /** Dense models in place of those that would be trained: one for all seeds, or one for each in their order. */
   readonly dense?: readonly GivenDense[] | undefined;
+  /**
+   * Names of the classes of `dense`: of a file of another program that does not tell them, or has others than the data for
+   * the same classes. By default those that the file tells.
+   */
+  readonly classes?: readonly string[] | undefined;
   /** The dense model teaches after the cut, and where the dense model is trained on. It does not teach scratch. */
   readonly distill?: DistillSettings | undefined;
   /** Of a tuning: every method is trained with each of these as its highest learning rate. */
@@ -186,8 +195,14 @@ function distillOf(method: PrunedMethod, distill: DistillSettings): DistillSetti
   return method === 'rsst' && through !== undefined ? { ...everywhere, through } : everywhere;
 }
 
+/** With the fillback of a rate. */
+const refillAt = (refill: CompareRefill, rate: number): NonNullable<PruneSettings['refill']> => ({
+  ...defined({ score: refill.score, budget: refill.budget }),
+  fillback: fillbackOf(refill, rate),
+});
+
 function pruneSettings(
-  { train, finetune, targets, cut, refill, rsst, lrOf = {}, distill, budget }: CompareSettings,
+  settings: CompareSettings,
   {
     seed,
     method,
@@ -195,6 +210,7 @@ function pruneSettings(
     model,
   }: { seed: number; method: PrunedMethod; rate: number; model: string },
 ): PruneSettings {
+  const { train, finetune, targets, cut, refill, rsst, lrOf = {}, distill, budget } = settings;
   const { dataset, data, cachedSize } = train;
   const regularized = method === 'rsst' ? rsst.epochs : 0;
   const epochs = finetune.epochs - regularized;
@@ -207,12 +223,13 @@ function pruneSettings(
     dataset,
     ...(data !== undefined && { data }),
     ...(cachedSize !== undefined && { cachedSize }),
+    ...(settings.classes && { import: { classes: settings.classes } }),
     method: method === 'dense' ? 'oneshot' : method,
     // Under a budget they name the kinds.
     rates: Object.fromEntries(targets.map((kind) => [kind, budget === undefined ? rate : 0])),
     ...(budget !== undefined && rate > 0 && { costBudget: costBudgetAt(budget, rate) }),
     ...cut,
-    ...(method === 'refill' && { refill }),
+    ...(method === 'refill' && { refill: refillAt(refill, rate) }),
     // Said where it would be taken by default: a comparison keeps what it began with.
     ...(method === 'rsst' && { rsst: lrThroughDefault ? { lrThrough: false, ...rsst } : rsst }),
     ...(distill && { distill: distillOf(method, distill) }),

@@ -1,8 +1,10 @@
 // A learning rate for every method, each chosen alike: on one seed that is not compared, at one rate.
+import { dataLabel } from '../../data/data-label.js';
 import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
 import { modelLabel } from '../../models/model-label.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
+import { StoppedAtStartError } from '../../training/errors.js';
 import { carryOut } from './carry-out.js';
 import { describe, removedText } from './describe.js';
 import { CompareFolder } from './folder.js';
@@ -114,6 +116,7 @@ export async function tuneRates(
       hooks,
       onRunEnd: () => Promise.resolve(written()),
     });
+    if (!finished && folder.bringBackReplaced()) throw new StoppedAtStartError(path);
     return { finished, settings, results: written(), path };
   } finally {
     folder.release();
@@ -208,7 +211,7 @@ function tuningMarkdown(
   const { train } = settings;
   const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   const lines = [
-    `# Learning rates: ${modelLabel(train.arch, train.model)} on ${train.dataset}`,
+    `# Learning rates: ${modelLabel(train.arch, train.model)} on ${dataLabel(train)}`,
     '',
     `    ${command}`,
     '',

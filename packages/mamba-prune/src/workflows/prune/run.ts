@@ -12,7 +12,7 @@ import { requireOptions } from '../../option-checks.js';
 import type { UnitSet } from '../../pruning/rsst/index.js';
 import { type FittedBatch, fitBatchSize } from '../../training/auto-batch.js';
 import { composeHooks } from '../../training/compose-hooks.js';
-import { discardFailedStart } from '../../training/failed-start.js';
+import { bringBackReplaced, discardFailedStart } from '../../training/failed-start.js';
 import { resolveTrainOptions } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import type { TrainResult } from '../../training/train-result.js';
@@ -62,7 +62,8 @@ export interface PruneRun {
  * the CPU, with the same number of threads).
  *
  * @throws UsageError, DataError, FormatError, RunFolderError, ResumeError, CheckpointError,
- *   TrainingDivergedError
+ *   TrainingDivergedError; StoppedAtStartError if the signal came before the first measurement, cut or step of a run in place
+ *   of another one, which is there again
  */
 export async function pruneRun(
   told: PruneSettings,
@@ -125,6 +126,7 @@ export async function pruneRun(
         if (control.signal?.aborted === true && error === control.signal.reason) return false;
         throw error;
       });
+      if (!finished && standing.record.rounds.length === 0) bringBackReplaced(folder);
       if (control.tensorboard === true) writeEventFile(folder);
       standing.model.eval();
       const { model, info, record } = standing;

@@ -280,6 +280,11 @@ describe('a file of a measurement', () => {
     writeFileSync(out, '{"kind":"mamba-prune sensitivity","format":0}');
     await measure();
     expect(readSensitivity(out).rates).toEqual([0.5]);
+    // Stopped before its first point it takes the place of none.
+    const before = readFileSync(out, 'utf8');
+    const signal = AbortSignal.abort();
+    await expect(sensitivityRun(settings(), { out, overwrite: true, signal })).rejects.toThrow();
+    expect(readFileSync(out, 'utf8')).toBe(before);
   });
 
   it('is refused if it is none, or damaged, in a sentence that says what to do', () => {

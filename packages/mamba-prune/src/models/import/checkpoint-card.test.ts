@@ -3,12 +3,12 @@ import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { PlainValue } from '@mamba-prune/libtorch/files';
-import { afterAll, describe, expect, it } from 'vitest';
-import { importModel } from '../models/import/model.js';
-import { CheckpointWords } from '../models/import/words.js';
+import { type PlainValue, TorchCheckpoint } from '@mamba-prune/libtorch/files';
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import { importModel } from './model.js';
+import { CheckpointWords } from './words.js';
 import { checkpointCard } from './checkpoint-card.js';
-import { openModelFile } from './open-model-file.js';
+import { openModelFile } from '../../workflows/open-model-file.js';
 
 /** As an open file gives it, from what JSON can write. */
 function plain(value: unknown): PlainValue {
@@ -100,16 +100,46 @@ describe('checkpointCard', () => {
   });
 });
 
+describe('settings of a model in settings', () => {
+  it.each<[object, object, string]>([
+    [
+      { hyper_parameters: { model: { name: 'vit_small_patch16_224' } } },
+      { arch: 'vit_small' },
+      'hyper_parameters.model.name',
+    ],
+    [
+      { cfg: { model: { backbone: { arch: 'resnet18' } } } },
+      { arch: 'resnet18' },
+      'cfg.model.backbone.arch',
+    ],
+    [
+      { meta: { dataset_meta: { classes: ['cat', 'dog'] } } },
+      { classes: ['cat', 'dog'] },
+      'meta.dataset_meta.classes',
+    ],
+  ])('are looked into: %j', (top, said, at) => {
+    const { card } = cardOf(top);
+    expect(card).toMatchObject(said);
+    expect(Object.values(card.from)).toContain(`the entry "${at}" of the file`);
+  });
+
+  it('are told from a state dict at the top of the file', () => {
+    expect(cardOf({ model: { name: 'resnet18', heads: 3 } }).card).toEqual({ from: {} });
+  });
+});
+
 describe('a checkpoint that says what its weights are', () => {
   const folder = mkdtempSync(join(tmpdir(), 'mp-checkpoint-card-'));
   afterAll(() => {
     rmSync(folder, { recursive: true, force: true });
   });
-  const fixture = fileURLToPath(new URL('../models/fixtures/checkpoint-words.pt', import.meta.url));
+  const fixture = fileURLToPath(new URL('../fixtures/checkpoint-words.pt', import.meta.url));
 
-  it('is opened with it, and a note says where it was', async () => {
-    await expect(importModel(fixture)).rejects.toThrow(/no shape tells how many heads/);
-    const { model, info, assumed, notes } = await openModelFile(fixture);
+  it.each([
+    ['openModelFile', openModelFile],
+    ['importModel', importModel],
+  ])('is opened with it, and a note says where it was: %s', async (_, open) => {
+    const { model, info, assumed, notes } = await open(fixture);
     expect(model.config).toMatchObject({ arch: 'vit_tiny', depth: 1, headDim: 2, imageSize: 8 });
     model.dispose();
     expect(info).toMatchObject({
@@ -124,6 +154,26 @@ describe('a checkpoint that says what its weights are', () => {
         '`mean` 0.5,0.4,0.3 (hyper_parameters.norm_mean), `std` 0.25,0.25,0.5 (std), the names of 2 classes (class_to_idx), ' +
         '`interpolation` bicubic (args.interpolation), `cropShare` 0.9 (args.crop_pct).',
     );
+  });
+
+  it('is read once for what it says and for its weights', async () => {
+    const open = vi.spyOn(TorchCheckpoint, 'open');
+    const load = vi.spyOn(TorchCheckpoint.prototype, 'load');
+    const { model } = await openModelFile(fixture);
+    model.dispose();
+    expect([open.mock.calls.length, load.mock.calls.length]).toEqual([1, 1]);
+    vi.restoreAllMocks();
+  });
+
+  it('is described by files beside it for openModelFile alone', async () => {
+    const path = join(folder, 'alone.pt');
+    copyFileSync(fixture, path);
+    writeFileSync(join(folder, 'preprocessor_config.json'), JSON.stringify({ resample: 2 }));
+    writeFileSync(join(folder, 'config.json'), JSON.stringify({ hidden_act: 'relu' }));
+    const { model } = await importModel(path);
+    model.dispose();
+    await expect(openModelFile(path)).rejects.toThrow(/neurons compute relu/);
+    for (const name of ['preprocessor_config.json', 'config.json']) rmSync(join(folder, name));
   });
 
   it('gives way to what is said, and goes before what lies beside it', async () => {
@@ -147,9 +197,7 @@ describe('a checkpoint that says what its weights are', () => {
 });
 
 describe('a whole model that was pickled', () => {
-  const fixture = fileURLToPath(
-    new URL('../models/fixtures/checkpoint-module.pt', import.meta.url),
-  );
+  const fixture = fileURLToPath(new URL('../fixtures/checkpoint-module.pt', import.meta.url));
 
   it('is opened with what its modules say, which goes before the settings of the script', async () => {
     const { model, info, assumed, notes } = await openModelFile(fixture);

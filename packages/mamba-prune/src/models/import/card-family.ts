@@ -1,8 +1,8 @@
 // Whose model a config.json describes, and what it says that no shape of the weights tells: functions, strides and
 // poolings without parameters. Weights run without them give other results, and no error.
-import { families } from '../models/families.js';
-import type { Family } from '../models/family.js';
-import { type FamilyCard, cardEntries, cardName } from '../models/import/card.js';
+import { families } from '../families.js';
+import type { Family } from '../family.js';
+import { type FamilyCard, cardEntries, cardName } from './card.js';
 
 /** What no model here computes. */
 export interface CardObstacle {

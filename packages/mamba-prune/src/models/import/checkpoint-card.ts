@@ -1,17 +1,13 @@
 // What a checkpoint says of itself, as a config.json beside it would say it.
 import type { PlainValue } from '@mamba-prune/libtorch/files';
-import type { ModelCardConfig } from '../hub/model-card-config.js';
-import {
-  type CardObstacle,
-  archOfCard,
-  cardHints,
-  cardObstacles,
-} from '../hub/model-card-family.js';
-import type { FileWords } from '../models/import/file-words.js';
-import type { CheckpointWords, Word } from '../models/import/words.js';
+import { printableName } from '../../printable.js';
+import type { ModelCardConfig } from './card.js';
+import { type CardObstacle, archOfCard, cardHints, cardObstacles } from './card-family.js';
+import type { FileWords } from './file-words.js';
+import type { CheckpointWords, Word } from './words.js';
 
 /** How `from` of a card calls an entry of the file itself. */
-const entryOfFile = (at: string): string => `the entry "${at}" of the file`;
+const entryOfFile = (at: string): string => `the entry "${printableName(at)}" of the file`;
 
 /** The entry of the file itself that `from` of a card means, `args.model`; undefined for what lies elsewhere. */
 export const fileEntry = (from: string): string | undefined =>

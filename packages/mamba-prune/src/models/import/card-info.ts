@@ -1,13 +1,12 @@
 // Normalisation, names and preparation of an imported model, where nobody said them and the files beside it do.
-import { defined } from '../defined.js';
-import { type ModelCardConfig, cardFiles } from '../hub/model-card-config.js';
-import { exactOrigin, originOf } from '../hub/origin.js';
-import { rangeProblems } from '../models/file-checks.js';
-import type { ModelConfigBase } from '../models/image-model.js';
-import type { ImportOptions, ImportedModel } from '../models/import/model.js';
-import type { ModelInfo } from '../models/model-file.js';
+import { defined } from '../../defined.js';
+import { preprocessingOf } from '../../preparation/preprocessing.js';
+import { rangeProblems } from '../file-checks.js';
+import type { ModelConfigBase } from '../image-model.js';
+import type { ModelInfo } from '../model-file.js';
+import { type ModelCardConfig, cardFiles } from './card.js';
 import { fileEntry } from './checkpoint-card.js';
-import { preprocessingOf } from '../preparation/preprocessing.js';
+import type { ImportOptions, ImportedModel } from './model.js';
 
 interface Taken {
   readonly info: ModelInfo;
@@ -18,7 +17,6 @@ interface Taken {
 
 /** Normalisation and names that nobody said, where they can be those of the model. */
 export function takenFrom(
-  path: string,
   card: ModelCardConfig,
   { model, info, assumed }: ImportedModel,
   hints: ImportOptions,
@@ -43,7 +41,7 @@ export function takenFrom(
   const options = { ...lists, ...preparation };
   const left = assumed.filter((entry) => !Object.hasOwn(options, nameOf(entry)));
   const history = info.history.map((step) =>
-    step['step'] === 'import' ? { ...step, ...sourceOf(path), assumed: left } : step,
+    step['step'] === 'import' ? { ...step, assumed: left } : step,
   );
   const hinted = hintNames
     .filter((name) => hints[name] !== undefined && said[name] === undefined)
@@ -67,12 +65,6 @@ export function takenFrom(
         ),
     ],
   };
-}
-
-/** Where a downloaded file comes from, in the form that fetches it again: its own name tells nothing. */
-function sourceOf(path: string): { readonly source?: string } {
-  const origin = originOf(path);
-  return origin ? { source: exactOrigin(origin) } : {};
 }
 
 /** Of an assumption such as `mean 0.5/0.5/0.5`. */

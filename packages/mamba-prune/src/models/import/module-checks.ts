@@ -1,10 +1,11 @@
 // Whether a model here computes as the modules of a pickled one did, in what no tensor tells and no option says.
 import { FormatError } from '@mamba-prune/libtorch';
-import { familyNamed } from '../models/families.js';
-import type { ImageModel } from '../models/image-model.js';
-import type { ImportOptions } from '../models/import/model.js';
-import type { ModuleWords } from '../models/import/module-words.js';
-import { printableLine } from '../printable.js';
+import { familyNamed } from '../families.js';
+import type { ImageModel } from '../image-model.js';
+import type { ImportOptions } from './model.js';
+import { layerProblem } from './module-layers.js';
+import type { ModuleWords } from './module-words.js';
+import { printableLine } from '../../printable.js';
 import { written } from './card-info.js';
 
 /**
@@ -27,7 +28,8 @@ export function checkHeads(
 }
 
 /**
- * As `checkHeads`, for norms and for the functions between layers.
+ * As `checkHeads`, for layers, norms, poolings and the functions between layers.
+ * @param origins - as for `layerProblem`
  * @throws FormatError naming the first module that computes otherwise
  */
 export function checkModules(
@@ -35,6 +37,7 @@ export function checkModules(
   model: ImageModel,
   modules: ModuleWords | undefined,
   said: ImportOptions,
+  origins: ReadonlyMap<string, string>,
 ): void {
   if (modules === undefined) return;
   const { title, layout } = familyNamed(model.config);
@@ -58,6 +61,9 @@ export function checkModules(
   if (usual !== undefined && activation !== undefined && said.activation === undefined) {
     fail(`neurons that compute ${printableLine(activation.value)}`, activation.at, usual);
   }
+  const problem =
+    layerProblem(model, modules, origins) ?? layout?.functions?.(modules.functions, model.config);
+  if (problem !== undefined) fail(problem.got, problem.at, problem.expected);
 }
 
 /** What the norms of a model here add to the variance. */

@@ -1,0 +1,86 @@
+// What the modules of a pickled ResNet compute that have no weights: its poolings, and the functions between its layers.
+import { printableLine } from '../../printable.js';
+import type { ModuleProblem } from '../import/module-layers.js';
+import { type PlacedModule, classOf, isOfLibrary } from '../import/module-place.js';
+import type { ResNetConfig } from './config.js';
+
+/** Nothing in inference, or what every ResNet has. */
+const usual =
+  /^(?:Identity|Dropout\w*|DropPath|DropBlock2d|StochasticDepth|Flatten|ReLU|Sequential|ModuleList|ModuleDict)$/;
+
+/** The pooling behind the first convolution, as torchvision and timm, Hugging Face, and a Sequential of the layers call it. */
+const afterStem = /^(?:maxpool|max_pool|(?:resnet\.)?embedder\.pooler|3)$/;
+
+/** In the last blocks of a network; behind them it is the mean over all pixels. */
+const inBlock = /^(?:layer\d|conv\d_x|(?:resnet\.)?encoder|[4-7])\./;
+
+/** Means over all pixels. */
+const means = /^(?:AdaptiveAvgPool2d|FastAdaptiveAvgPool(?:2d)?|SelectAdaptivePool2d)$/;
+
+/**
+ * @param modules - those without weights
+ * @returns the first that computes what no ResNet here does
+ */
+export function resnetFunctions(
+  modules: readonly PlacedModule[],
+  { stem }: ResNetConfig,
+): ModuleProblem | undefined {
+  for (const placed of modules) {
+    const { name, at, module } = placed;
+    const kind = classOf(module);
+    if (kind === 'MaxPool2d') {
+      const problem = maxPoolProblem(placed, stem);
+      if (problem !== undefined) return problem;
+    } else if (afterStem.test(name) && stem === 'imagenet' && isOfLibrary(module)) {
+      const got = kind === 'Identity' ? 'no max pooling' : kindOf(placed);
+      return { got: `${got} behind its first convolution`, expected: 'a max pooling there', at };
+    } else if (means.test(kind)) {
+      const size = module.attribute('output_size') ?? 1;
+      const isOne = [size].flat().every((side) => side === 1);
+      if (!isOne || inBlock.test(name)) {
+        return { got: kindOf(placed), expected: 'the mean over all pixels at its end', at };
+      }
+    } else if (kind === 'AvgPool2d') {
+      if (inBlock.test(name)) return { got: kindOf(placed), expected: 'no pooling there', at };
+    } else if (isOfLibrary(module) && !usual.test(kind)) {
+      return { got: kindOf(placed), expected: 'ReLU and the usual poolings alone', at };
+    }
+  }
+  return undefined;
+}
+
+const kindOf = ({ module }: PlacedModule): string =>
+  `a module of the class ${printableLine(classOf(module))}`;
+
+/** Of 3x3 at stride 2 behind the first convolution of the stem for large images, and nowhere else. */
+function maxPoolProblem(
+  { name, at, module }: PlacedModule,
+  stem: ResNetConfig['stem'],
+): ModuleProblem | undefined {
+  if (stem === 'cifar') {
+    return {
+      got: 'a max pooling',
+      expected: 'none behind a first convolution of 3x3',
+      at,
+    };
+  }
+  if (inBlock.test(name)) return { got: 'a max pooling', expected: 'none in its blocks', at };
+  const settings = { kernel_size: 3, stride: 2, padding: 1, dilation: 1 };
+  for (const [setting, expected] of Object.entries(settings)) {
+    const value = module.attribute(setting) ?? expected;
+    const sides = [value].flat();
+    if (sides.every((side) => side === expected)) continue;
+    return {
+      got: `a max pooling of ${setting} ${sides.map((side) => printableLine(JSON.stringify(side))).join('x')}`,
+      expected: `${setting} ${expected}`,
+      at: `${at}.${setting}`,
+    };
+  }
+  return module.setting('ceil_mode') === true
+    ? {
+        got: 'a max pooling that rounds its size up',
+        expected: 'one that rounds it down',
+        at: `${at}.ceil_mode`,
+      }
+    : undefined;
+}
