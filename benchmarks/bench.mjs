@@ -13,7 +13,7 @@ import { narrowModel } from './narrow-model.mjs';
 import { wantedCases } from './bench/cases.mjs';
 import { highestRates, weightBytes } from './bench/limits.mjs';
 import { inTurn, measureInRounds } from './bench/rounds.mjs';
-import { machineRates, reason, sidesOf } from './bench/sides.mjs';
+import { machineRates, sidesOf } from './bench/sides.mjs';
 import { rowOf } from './bench/summary.mjs';
 import { inMs, tableOf, verdictsOf } from './bench/table.mjs';
 
@@ -75,7 +75,7 @@ function measureMachine() {
   try {
     rates.push(machineRates(sizes, { threads: String(threads), timeoutMs: timeoutMs() }));
   } catch (error) {
-    note(`the limits of this machine, in one round: the process ${reason(error)}.`);
+    note(`the limits of this machine, in one round: ${error.message}.`);
   }
 }
 
@@ -92,7 +92,7 @@ function measure(one, round) {
       result[side.name] = ms;
       versions[side.name] = ours ?? peer;
     } catch (error) {
-      note(`${one.group}, ${one.title}: ${side.name} ${reason(error)}.`);
+      note(`${one.group}, ${one.title}: ${error.message}.`);
       if (side.name === 'ours' && error.code !== 'ETIMEDOUT') process.exitCode = 1;
     }
   }

@@ -4,6 +4,7 @@ import { cpus } from 'node:os';
 import { noGrad, randn, manualSeed, scope, setNumThreads } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import { readFlags, whole } from '../scripts/script-flags.mjs';
+import { median } from './median.mjs';
 
 const { values } = readFlags({
   threads: { type: 'string', default: '1', value: whole() },
@@ -21,8 +22,6 @@ const sizes = [
   { name: 'small, stage 0', batch: 4, side: 56, channels: 192 },
   { name: 'nano, stage 0', batch: 64, side: 16, channels: 32 },
 ];
-
-const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1];
 
 function inputsOf({ batch, side, channels }, grad) {
   const length = side * side;

@@ -29,6 +29,7 @@ import { DeviceBatches, DeviceSplit, MemorySplit, augmentPreset } from 'mamba-pr
 import { imageType, weightCopies } from 'mamba-prune/internal';
 import { aboveZero, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
 import { classNames } from './bench/random-info.mjs';
+import { median } from './median.mjs';
 
 const { values: args } = readFlags({
   what: { type: 'string', default: 'train', value: oneOf('train', 'infer') },
@@ -176,8 +177,7 @@ for (
   times.length < 3 || performance.now() - started < seconds * 1e3;
 )
   times.push(timeGroup(group));
-times.sort((a, b) => a - b);
-const ms = times[times.length >> 1];
+const ms = median(times);
 console.log(
   JSON.stringify({
     ours: `libtorch ${libtorchVersion()}`,
@@ -187,8 +187,8 @@ console.log(
     precision,
     ms,
     imagesPerSecond: (batch / ms) * 1e3,
-    fastestMs: times[0],
-    slowestMs: times.at(-1),
+    fastestMs: Math.min(...times),
+    slowestMs: Math.max(...times),
     groups: times.length,
     group,
     eagerMs,

@@ -17,7 +17,7 @@ import { RunFolder, createModel, trainModel } from 'mamba-prune';
 import { MemorySplit } from 'mamba-prune/data';
 import { aboveZero, listOf, readFlags, whole } from '../scripts/script-flags.mjs';
 import { classNames } from './bench/random-info.mjs';
-import { median } from './bench/summary.mjs';
+import { median } from './median.mjs';
 
 const { values: args } = readFlags({
   gpus: { type: 'string', value: listOf(whole()) },

@@ -13,7 +13,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { aboveZero, listOf, readFlags, whole } from '../scripts/script-flags.mjs';
-import { median } from './bench/summary.mjs';
+import { median } from './median.mjs';
 
 const { values: args } = readFlags({
   data: { type: 'string' },

@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import resource
+import statistics
 import struct
 import time
 
@@ -166,7 +167,7 @@ def median_ms(step, runs, device="cpu"):
             step()
         wait()
         times.append((time.perf_counter() - started) / group)
-    return sorted(times)[runs // 2] * 1e3
+    return statistics.median(times) * 1e3
 
 
 def measure(args):
