@@ -16,6 +16,7 @@ import { inTurn, measureInRounds } from './bench/rounds.mjs';
 import { machineRates, sidesOf } from './bench/sides.mjs';
 import { rowOf } from './bench/summary.mjs';
 import { inMs, tableOf, verdictsOf } from './bench/table.mjs';
+import { counted, factsOf } from './facts.mjs';
 
 const { values: args } = readFlags({
   only: { type: 'string' },
@@ -109,20 +110,15 @@ const cpu = { model: cpus()[0]?.model.trim(), cores: cpus().length, memoryBytes:
 const perRow = rows.map((row) => row.rounds.length);
 const [fewest, most] = [Math.min(...perRow), Math.max(...perRow)];
 const range = fewest === most ? String(most) : `${fewest} to ${most}`;
-const roundsInWords = `${range} ${range === '1' ? 'round' : 'rounds'}`;
 const date = new Date().toISOString().slice(0, 10);
-const facts = [
-  `${cpu.model} (${cpu.cores} cores here)`,
-  `${threads} threads`,
-  'float32',
+const more = [
   ...Object.entries(versions).map(([name, version]) =>
     name === 'ours' ? `ours on ${version}` : version,
   ),
-  `Node.js ${process.versions.node}`,
-  roundsInWords,
+  counted(range, 'round'),
   date,
 ];
-console.log(`${facts.join('; ')}.`);
+console.log(`${factsOf({ threads, more })}.`);
 if (best !== undefined) {
   const read = Object.entries(best.read).map(
     ([size, rate]) => `${Math.round(rate / 1e9)} GB/s of ${Math.round(size / 1e6)} MB of weights`,

@@ -8,6 +8,7 @@ import { listOf, oneOf, readFlags, whole } from '../scripts/script-flags.mjs';
 import { roundsOfTwo } from './bench/rounds.mjs';
 import { beside } from './bench/summary.mjs';
 import { faster, inMs } from './bench/table.mjs';
+import { counted, factsOf } from './facts.mjs';
 import { median } from './median.mjs';
 import { printedTable } from './printed-table.mjs';
 import { measured, requirePython } from './processes.mjs';
@@ -73,13 +74,12 @@ for (const one of cases.filter(({ name }) => wanted === undefined || wanted.incl
   );
 }
 
-const cpu = cpus()[0]?.model.trim();
 if (args.json) {
-  const machine = { cpu, threads: Number(args.threads), versions: [...versions] };
+  const machine = { cpu: cpus()[0]?.model, threads: Number(args.threads), versions: [...versions] };
   console.log(JSON.stringify({ ...machine, results }, null, 2));
 } else {
-  const facts = [cpu, `${args.threads} threads`, 'float32', ...versions];
-  console.log(`${facts.join('; ')}; ${args.rounds} rounds.\n`);
+  const more = [...versions, counted(args.rounds, 'round')];
+  console.log(`${factsOf({ threads: args.threads, more })}.\n`);
   const columns = [
     { title: 'what', cell: (row) => row.case, left: true },
     { title: 'ours', cell: ({ oursMs }) => inMs(oursMs) },

@@ -5,7 +5,7 @@
 //   node benchmarks/vim.mjs [--arch vim_tiny] [--what infer] [--batches 1,32] [--rates 0,0.7] [--rounds 3] [--runs 3] [--threads 2]
 //     [--image-size 224] [--python PATH]
 import { mkdtempSync, rmSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { manualSeed, noGrad, randn, saveSafetensors } from '@mamba-prune/libtorch';
@@ -13,6 +13,7 @@ import { listOf, oneOf, readFlags, share, whole } from '../scripts/script-flags.
 import { roundsOfTwo } from './bench/rounds.mjs';
 import { beside } from './bench/summary.mjs';
 import { faster, inMs } from './bench/table.mjs';
+import { counted, factsOf } from './facts.mjs';
 import { median } from './median.mjs';
 import { narrowModel } from './narrow-model.mjs';
 import { printedTable } from './printed-table.mjs';
@@ -51,6 +52,7 @@ function writeCase(rate) {
 }
 
 const rows = [];
+const versions = new Set();
 for (const rate of numbers(args.rates)) {
   const file = writeCase(rate);
   for (const batch of numbers(args.batches)) {
@@ -67,6 +69,7 @@ for (const rate of numbers(args.rates)) {
       () => measured('PyTorch', python, theirs, threads),
     );
     const of = (who, key) => median(rounds.map((round) => round[who][key]));
+    for (const { ours, torch } of rounds) versions.add(`ours on ${ours.ours}`).add(torch.peer);
     const times = rounds.map(({ ours, torch }) => ({ ours: ours.ms, torch: torch.ms }));
     rows.push({ title, of, torch: beside(times, 'torch') });
     console.error(
@@ -86,6 +89,6 @@ const columns = [
   { title: 'logits differ by', cell: ({ of }) => of('torch', 'difference').toExponential(1) },
 ];
 console.log(
-  `${cpus()[0]?.model.trim()}; ${args.threads} threads; float32; ${args.rounds} rounds.\n`,
+  `${factsOf({ threads: args.threads, more: [...versions, counted(args.rounds, 'round')] })}.\n`,
 );
 console.log(printedTable(columns, rows));
