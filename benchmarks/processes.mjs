@@ -1,5 +1,6 @@
 // Measurements in processes of their own, and the Python in which those of PyTorch run.
 import { execFileSync } from 'node:child_process';
+import { basename } from 'node:path';
 
 /** The one with Debian's python3-torch comes first: another on PATH mostly lacks it. */
 const usualPythons = ['/usr/bin/python3', 'python3'];
@@ -23,23 +24,32 @@ export function measured(who, command, argv, { threads, timeoutMs } = {}) {
       killSignal: 'SIGKILL',
     });
   } catch (error) {
-    throw Object.assign(new Error(`${who} ${reason(error)}`), { code: error.code });
+    const script = argv.find((text) => /\.(?:mjs|py)$/.test(text)) ?? '';
+    throw Object.assign(new Error(`${who} ${reason(error, script)}`), { code: error.code });
   }
   return JSON.parse(output.trim().split('\n').at(-1));
 }
 
 /**
  * @param error - of a process that was run
+ * @param script - the path of what it ran
  * @returns what became of it, in words
  */
-export function reason(error) {
+export function reason(error, script = '') {
   if (error.code === 'ETIMEDOUT') return 'was ended, since the time was over';
-  // Python ends with its error, and Node.js has it above the stack.
-  const lines = String(error.stderr ?? '')
-    .trim()
-    .split('\n');
-  const line = lines.find((text) => /^\w*Error\b/.test(text)) ?? lines.at(-1);
-  return `failed: ${line || error.message}`;
+  return `failed: ${errorLine(String(error.stderr ?? ''), script) ?? error.message}`;
+}
+
+/**
+ * The line that says what was wrong: our scripts begin it with their name; Python ends with it, and Node.js has it above the stack.
+ * @returns undefined where nothing was printed
+ */
+export function errorLine(stderr, script) {
+  const lines = stderr.split('\n').filter((line) => line.trim() !== '');
+  const own = `${basename(script, '.mjs')}: `;
+  const said = lines.find((line) => script !== '' && line.startsWith(own));
+  if (said !== undefined) return said.slice(own.length).replace(/\.$/, '');
+  return lines.findLast((line) => /^\w*(?:\.\w+)*Error\b/.test(line)) ?? lines.at(-1);
 }
 
 /**

@@ -62,7 +62,7 @@ interface Bench {
   inMs(ms?: number): string;
   tableOf(rows: readonly Row[], terminal?: { readonly columns?: number }): string;
   verdictsOf(rows: readonly Row[]): string[];
-  reason(error: { code?: string; stderr?: string; message: string }): string;
+  reason(error: { code?: string; stderr?: string; message: string }, script?: string): string;
   measured(
     who: string,
     command: string,
@@ -313,6 +313,8 @@ describe('who is measured', () => {
       'failed: ModuleNotFoundError: No module named numpy',
     );
     expect(bench.reason({ stderr: 'torch_vim: no\n', message })).toBe('failed: torch_vim: no');
+    const ours = 'warning\nmeasure: a: got b.\n  given: c\n';
+    expect(bench.reason({ stderr: ours, message }, '/x/measure.mjs')).toBe('failed: a: got b');
     expect(bench.reason({ stderr: '', message })).toBe('failed: Command failed');
     expect(bench.reason({ code: 'ETIMEDOUT', message })).toBe('was ended, since the time was over');
   });
