@@ -101,6 +101,8 @@ function print() {
   const cells = names.flatMap((model) => rates.map((rate) => ({ model, rate })));
   const spread = (values) => {
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    // One seed has no spread.
+    if (values.length === 1) return percent(mean);
     const [low, high] = [Math.min(...values), Math.max(...values)];
     return `${percent(mean)} (${percent(low)} to ${percent(high)})`;
   };

@@ -19,6 +19,7 @@ import { createModelFromConfig } from 'mamba-prune/models';
 import { preprocessingOf } from 'mamba-prune/preparation';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pythonWith, unlessPython as unless } from './support/python.js';
 
 const example = (file: string): string =>
   fileURLToPath(new URL(`../examples/python/${file}`, import.meta.url));
@@ -105,7 +106,6 @@ for model, images in json.loads(sys.argv[2]):
     sys.argv = ["load_model.py", model, "--images", images]
     load_model.main()
 `;
-import { pythonWith, unlessPython as unless } from './support/python.js';
 
 describe.skipIf(torchPython === undefined)('load_model.py', () => {
   const expected: number[][] = [];
