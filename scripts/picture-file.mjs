@@ -35,7 +35,9 @@ export async function withPage(settings, use) {
     })
     .catch((error) => {
       const [problem] = error.message.split('\n');
-      throw new Error(`${problem.replace(/\.?$/, '.')} Run scripts/setup --browser, or set CHROMIUM to its path.`);
+      throw new Error(
+        `${problem.replace(/\.?$/, '.')} Run scripts/setup --browser, or set CHROMIUM to its path.`,
+      );
     });
   try {
     await use(await browser.newPage(settings));
