@@ -65,6 +65,10 @@ for (const method of args.search.split(',')) {
     },
     { out, resume: existsSync(out), isOver: () => performance.now() >= end },
   );
+  if (file.search.best === undefined)
+    throw new Error(
+      `the search '${method}' came to no rates within ${args.minutes} minutes. The same command goes on, and --minutes gives it more.`,
+    );
   measured = file;
   for (const candidate of [
     ...file.search.candidates,
