@@ -264,7 +264,7 @@ refuse("timm_norm_pre", changed(put("norm_pre", unscaled(192)), vit), "LayerNorm
 refuse("timm_fc_norm", changed(put("fc_norm", unscaled(192)), vit), "LayerNorm (fc_norm)")
 refuse("timm_patch_norm", changed(lambda model: setattr(model.patch_embed, "norm", unscaled(192)), vit), "LayerNorm (patch_embed.norm)")
 normalize = torchvision.transforms.Normalize([0.5] * 3, [0.25] * 3)
-around = "Left out: 0 (Normalize), 1.1 (Softmax), 2 (Sigmoid), which"
+around = "Left out: 0 (Normalize), 1.1 (Softmax), 2 (Sigmoid), which a Sequential runs"
 case(
     "sequential_around",
     vit(),
@@ -277,7 +277,7 @@ case(
     vit(),
     wrap=lambda model: torch.nn.Sequential(torch.nn.Identity(), torch.nn.Sequential(model, torch.nn.Dropout(0.1))),
     config={"headDim": 64},
-    without="in a Sequential",
+    without="a Sequential runs",
 )
 
 for name, content in [("cases", cases), ("refused", refused)]:

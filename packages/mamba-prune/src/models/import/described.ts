@@ -114,7 +114,7 @@ function aroundNote({ modules }: FileWords): string | undefined {
   const names = around.map(({ at, module }) => printableLine(`${at} (${classOf(module)})`));
   const normalises = around.some(({ module }) => /normali[sz]/i.test(classOf(module)));
   return (
-    `Left out: ${listed(names)}, which lie around the model in a Sequential: the answers are those of the model without them.` +
+    `Left out: ${listed(names)}, which a Sequential runs before or behind the model: the answers are those of the model alone.` +
     (normalises
       ? ' Give the mean and the deviation that images are normalised with there as `mean` and `std`.'
       : '')
