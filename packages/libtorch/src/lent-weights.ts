@@ -78,6 +78,8 @@ class Slot {
 
   release(): void {
     if (this.isLent) this.source.recall();
+    // The tensor may have been given others' values since, and others may lend it from now on.
+    this.#isLent = false;
     this.form?.dispose();
     this.form = undefined;
     this.handle = undefined;
