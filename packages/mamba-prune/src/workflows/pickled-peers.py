@@ -206,6 +206,8 @@ dilated = models.resnet50(num_classes=5, replace_stride_with_dilation=[False, Fa
 refuse("tv_resnet_dilated", dilated, "stride 1x1 (layer4.0.conv2.stride)")
 instances = functools.partial(torch.nn.InstanceNorm2d, affine=True, track_running_stats=True)
 refuse("tv_resnet_instances", models.resnet18(num_classes=5, norm_layer=instances), "InstanceNorm2d")
+relu_at_end = lambda model: setattr(model, "fc", torch.nn.Sequential(model.fc, torch.nn.ReLU()))
+refuse("tv_resnet_relu_at_end", changed(relu_at_end), "ReLU (fc.1)")
 refuse("tv_resnet_silu", changed(put("relu", torch.nn.SiLU())), "SiLU (relu)")
 refuse("timm_resnet_silu", timm.create_model("resnet18", act_layer="silu"), "act_layer silu")
 refuse("timm_resnet_output_stride", timm.create_model("resnet18", output_stride=16), "stride 1x1 (layer4.0.conv1.stride)")
