@@ -13,9 +13,10 @@ import { narrowModel } from './narrow-model.mjs';
 import { wantedCases } from './bench/cases.mjs';
 import { highestRates, weightBytes } from './bench/limits.mjs';
 import { inTurn, measureInRounds } from './bench/rounds.mjs';
-import { machineRates, reason, sidesOf } from './bench/sides.mjs';
+import { machineRates, sidesOf } from './bench/sides.mjs';
 import { rowOf } from './bench/summary.mjs';
 import { inMs, tableOf, verdictsOf } from './bench/table.mjs';
+import { counted, factsOf } from './facts.mjs';
 
 const { values: args } = readFlags({
   only: { type: 'string' },
@@ -75,7 +76,7 @@ function measureMachine() {
   try {
     rates.push(machineRates(sizes, { threads: String(threads), timeoutMs: timeoutMs() }));
   } catch (error) {
-    note(`the limits of this machine, in one round: the process ${reason(error)}.`);
+    note(`the limits of this machine, in one round: ${error.message}.`);
   }
 }
 
@@ -92,7 +93,7 @@ function measure(one, round) {
       result[side.name] = ms;
       versions[side.name] = ours ?? peer;
     } catch (error) {
-      note(`${one.group}, ${one.title}: ${side.name} ${reason(error)}.`);
+      note(`${one.group}, ${one.title}: ${error.message}.`);
       if (side.name === 'ours' && error.code !== 'ETIMEDOUT') process.exitCode = 1;
     }
   }
@@ -109,20 +110,15 @@ const cpu = { model: cpus()[0]?.model.trim(), cores: cpus().length, memoryBytes:
 const perRow = rows.map((row) => row.rounds.length);
 const [fewest, most] = [Math.min(...perRow), Math.max(...perRow)];
 const range = fewest === most ? String(most) : `${fewest} to ${most}`;
-const roundsInWords = `${range} ${range === '1' ? 'round' : 'rounds'}`;
 const date = new Date().toISOString().slice(0, 10);
-const facts = [
-  `${cpu.model} (${cpu.cores} cores here)`,
-  `${threads} threads`,
-  'float32',
+const more = [
   ...Object.entries(versions).map(([name, version]) =>
     name === 'ours' ? `ours on ${version}` : version,
   ),
-  `Node.js ${process.versions.node}`,
-  roundsInWords,
+  counted(range, 'round'),
   date,
 ];
-console.log(`${facts.join('; ')}.`);
+console.log(`${factsOf({ threads, more })}.`);
 if (best !== undefined) {
   const read = Object.entries(best.read).map(
     ([size, rate]) => `${Math.round(rate / 1e9)} GB/s of ${Math.round(size / 1e6)} MB of weights`,

@@ -1,5 +1,5 @@
 // Trains the table of docs/results.md on the GPUs of this machine: a dense model of each set, and from it every rate, method and
-// seed, as many at the same time as there are slots. The results lie in OUT/results.
+// seed, as many at the same time as there are slots. The results lie in OUT/results. The exit status is 1 unless all jobs were done.
 //
 //   node benchmarks/campaign.mjs --data DIR --out DIR [--sets cifar10,cifar100] [--rates 50,70,80,90,95]
 //        [--methods oneshot,refill,rsst,scratch] [--seeds 1,2,3] [--gpus 0] [--slots 5] [--minutes 600]
@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { listOf, oneOf, readFlags, refuse, whole } from '../scripts/script-flags.mjs';
 import { campaignMethods, campaignSets, cellJobs, denseJob } from './campaign/accuracy-table.mjs';
-import { runJobs } from './campaign/scheduler.mjs';
+import { logName, runJobs } from './campaign/scheduler.mjs';
 
 const { values: args } = readFlags({
   data: { type: 'string', required: 'the folder of the data sets' },
@@ -26,13 +26,15 @@ const { values: args } = readFlags({
   minutes: { type: 'string', default: '600', value: whole() },
   dense: { type: 'string', multiple: true, default: [] },
 });
-/** Before anything is trained: a slip would be seen minutes later, in the first cell. */
 const list = (text) => text.split(',');
 const numbers = (text) => list(text).map(Number);
 const folders = { data: resolve(args.data), out: resolve(args.out) };
 const [sets, methods] = [list(args.sets), list(args.methods)];
 const [rates, seeds, gpus] = [numbers(args.rates), numbers(args.seeds), numbers(args.gpus)];
 const [slots, minutes] = [Number(args.slots), Number(args.minutes)];
+// Before anything is trained: a slip would be seen minutes later, in the first cell.
+if (!existsSync(folders.data))
+  refuse(`--data: ${folders.data} does not exist, expected the folder of the data sets`);
 const given = new Map(
   args.dense.map((text) => {
     const [, set, run] = /^([^=]+)=(.+)$/.exec(text) ?? [];
@@ -62,5 +64,8 @@ const states = await runJobs(jobs, {
   deadline: Date.now() + minutes * 60_000,
 });
 for (const [name, { status, code }] of Object.entries(states))
-  console.log(`${name}: ${status}${status === 'failed' ? ` (${code})` : ''}`);
+  console.log(
+    `${name}: ${status}${status === 'failed' ? ` (${code}), see logs/${logName(name)}` : ''}`,
+  );
+if (Object.values(states).some(({ status }) => status !== 'done')) process.exitCode = 1;
 console.log(`The results are in ${join(folders.out, 'results')}.`);

@@ -12,59 +12,57 @@
 // A model of one's own: --model FILE --dataset NAME --data DIR in place of --models.
 import { join } from 'node:path';
 import { setNumThreads } from '@mamba-prune/libtorch';
+import { calibrationOf, evaluateModel, loadModel, openDataset } from 'mamba-prune';
 import {
-  RunFolder,
-  calibrationOf,
-  evaluateModel,
-  loadModel,
-  openDataset,
-  trainRun,
-} from 'mamba-prune';
-import { chooseUnits, compensate, defaultKinds, pruneModel } from 'mamba-prune/pruning';
-import { reestimateBatchNorm } from 'mamba-prune/training';
-import { BatchLoader } from 'mamba-prune/data';
-import { quickstartPreset } from 'mamba-prune/workflows';
-import { listOf, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
+  chooseUnits,
+  compensate,
+  compensationJudges,
+  compensationTargetNames,
+  defaultKinds,
+  importanceNames,
+  pruneModel,
+} from 'mamba-prune/pruning';
+import { listOf, oneOf, readFlags, refuse, share, whole } from '../scripts/script-flags.mjs';
+import { denseModels, hasBatchNorms, measureNormsAgain, trained } from './dense-models.mjs';
+import { printedTable } from './printed-table.mjs';
 
 const { values: args } = readFlags({
   out: { type: 'string', default: 'runs/compensation' },
   models: {
     type: 'string',
     default: 'mamba,deep,vit,resnet',
-    value: listOf(oneOf('mamba', 'deep', 'vit', 'resnet')),
+    value: listOf(oneOf(...Object.keys(denseModels))),
   },
   model: { type: 'string' },
-  dataset: { type: 'string', default: 'fashion-mnist' },
+  dataset: { type: 'string' },
   data: { type: 'string' },
   seed: { type: 'string', default: '0', value: whole(0) },
   rates: { type: 'string', default: '0.3,0.5,0.7', value: listOf(share) },
-  importances: { type: 'string', default: 'l1,taylor' },
-  targets: { type: 'string', default: 'stream,asymmetric,fold' },
-  judges: { type: 'string', default: 'default' },
+  importances: { type: 'string', default: 'l1,taylor', value: listOf(oneOf(...importanceNames())) },
+  targets: {
+    type: 'string',
+    default: 'stream,asymmetric,fold',
+    value: listOf(oneOf(...compensationTargetNames)),
+  },
+  judges: {
+    type: 'string',
+    default: 'default',
+    value: listOf(oneOf('default', ...compensationJudges)),
+  },
   calibration: { type: 'string', default: '1024', value: whole() },
   images: { type: 'string', default: '5000', value: whole() },
   'bn-batches': { type: 'string', default: '8', value: whole(0) },
   threads: { type: 'string', default: '2', value: whole() },
   json: { type: 'boolean', default: false },
 });
+if (args.model === undefined && args.dataset !== undefined)
+  refuse('--dataset goes with --model: those of --models are of Fashion-MNIST');
 setNumThreads(Number(args.threads));
 const list = (text) => text.split(',');
 const seed = Number(args.seed);
 
-const { train } = quickstartPreset;
-const smaller = { ...train, recipe: { ...train.recipe, maxTrainImages: 20_000 } };
-const recipes = {
-  mamba: train,
-  deep: { ...smaller, model: { depth: 12 } },
-  vit: {
-    ...smaller,
-    arch: 'vit_tiny',
-    model: { patchSize: 7, dModel: 96, depth: 4, heads: 6 },
-  },
-  resnet: { ...smaller, arch: 'resnet20', model: { baseWidth: 16, blocks: [2, 2, 2] } },
-};
-
-const dataset = await openDataset(args.dataset, args.data === undefined ? {} : { dir: args.data });
+const name = args.dataset ?? 'fashion-mnist';
+const dataset = await openDataset(name, args.data === undefined ? {} : { dir: args.data });
 const scoring = calibrationOf(dataset, { batches: 8, seed, device: 'cpu' });
 const batches = Math.ceil(Number(args.calibration) / 64);
 const calibration = calibrationOf(dataset, {
@@ -108,41 +106,32 @@ async function after(model, kept, norms, way) {
 }
 
 async function dense(name) {
-  const file = args.model ?? (await trained(name));
+  const file =
+    args.model ?? (await trained(name, { seed, out: join(args.out, `${name}-${seed}`) }));
   const { model } = loadModel(file);
-  const buffers = [...model.namedBuffers().keys()];
-  return { model, norms: buffers.some((buffer) => buffer.endsWith('running_mean')) };
-}
-
-/** Nothing is done where it has ended, and the rest of it where it was stopped. */
-async function trained(name) {
-  const out = join(args.out, `${name}-${seed}`);
-  const resume = RunFolder.isRun(out);
-  if (!resume) console.error(`${name}: training ...`);
-  const settings = { ...recipes[name], recipe: { ...recipes[name].recipe, seed } };
-  (await trainRun(settings, { out, resume })).model.dispose();
-  return join(out, 'model.safetensors');
+  return { model, norms: hasBatchNorms(model) };
 }
 
 async function accuracy(model, bnBatches) {
-  if (bnBatches > 0) {
-    const source = new BatchLoader(dataset.train, dataset.info, {
-      ...{ batchSize: 128, shuffle: true, seed },
-    });
-    await reestimateBatchNorm(model, source, dataset.info, { batches: bnBatches });
-  }
+  if (bnBatches > 0) await measureNormsAgain(model, dataset, { seed, batches: bnBatches });
   const result = await evaluateModel(model, dataset, { images: Number(args.images) });
   return result.accuracy;
 }
 
 function print() {
-  const columns = ['none', ...ways.map(nameOf)];
   const percent = (share) => (100 * share).toFixed(1);
-  console.log(`| model | not cut | cut | by | ${columns.join(' | ')} |`);
-  console.log(`| --- | ---: | ---: | --- |${columns.map(() => ' ---: |').join('')}`);
-  for (const row of rows) {
-    const values = columns.map((column) => percent(row[column])).join(' | ');
-    const what = `${row.model} | ${percent(row.before)} | ${100 * row.rate}%`;
-    console.log(`| ${what} | ${row.importance} | ${values} |`);
-  }
+  const columns = [
+    {
+      title: 'cut',
+      cell: ({ model, rate, importance }) =>
+        `${model}, ${Math.round(100 * rate)}% by ${importance}`,
+      left: true,
+    },
+    { title: 'not cut', cell: ({ before }) => percent(before) },
+    ...['none', ...ways.map(nameOf)].map((title) => ({
+      title,
+      cell: (row) => percent(row[title]),
+    })),
+  ];
+  console.log(printedTable(columns, rows));
 }

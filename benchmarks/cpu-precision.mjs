@@ -18,9 +18,20 @@ import { benchmarkModels, createModel, loadModel, saveModel } from 'mamba-prune'
 import { benchOnnx, prepareInference } from 'mamba-prune/internal';
 import { listOf, readFlags, whole } from '../scripts/script-flags.mjs';
 import { randomInfo } from './bench/random-info.mjs';
+import { inMs } from './bench/table.mjs';
+import { counted } from './facts.mjs';
+import { printedTable } from './printed-table.mjs';
 
+const model = {
+  accepts: (text) => existsSync(text) || /^\w+(?:@\d+(?:\/\d+)?)?$/.test(text),
+  many: 'architectures such as vit_tiny, vit_tiny@224 or vit_tiny@224/16, or files',
+};
 const { values: args } = readFlags({
-  models: { type: 'string', default: 'mamba_small,vim_tiny@224,vit_tiny@224/16' },
+  models: {
+    type: 'string',
+    default: 'mamba_small,vim_tiny@224,vit_tiny@224/16',
+    value: listOf(model),
+  },
   batches: { type: 'string', default: '1,32', value: listOf(whole()) },
   rounds: { type: 'string', default: '9', value: whole() },
   threads: { type: 'string', default: '2', value: whole() },
@@ -72,7 +83,9 @@ async function onnxruntime(file, quantize) {
   return benchOnnx(`onnxruntime ${quantize ?? 'float32'}`, path, threads);
 }
 
-console.log(`${cpus()[0]?.model.trim()}, ${threads} threads, Node.js ${process.versions.node}`);
+console.log(
+  `${cpus()[0]?.model.trim()}; ${counted(threads, 'thread')}; ${counted(args.rounds, 'round')}; Node.js ${process.versions.node}.`,
+);
 const precisions = ['fp32'];
 for (const precision of ['bf16', 'int8']) {
   const missing = productsMissing(precision);
@@ -99,15 +112,21 @@ for (const name of args.models.split(',')) {
     });
     const peers = results.filter(({ model }) => model.startsWith('onnxruntime'));
     const best = Math.min(...peers.map(({ medianMs }) => medianMs));
-    console.log(`\n${name}, batch ${batch}`);
-    for (const { model, medianMs, speedup } of results) {
-      const beside = model.startsWith('ours') && peers.length > 0;
-      console.log(
-        `  ${model.padEnd(26)} ${medianMs.toFixed(2).padStart(9)} ms  ${speedup.median.toFixed(2)}x of our float32 ` +
-          `(${speedup.q1.toFixed(2)} to ${speedup.q3.toFixed(2)})` +
-          (beside ? `, ${(best / medianMs).toFixed(2)}x of onnxruntime's best` : ''),
-      );
-    }
+    const columns = [
+      { title: `${name}, batch ${batch}`, cell: ({ model }) => model, left: true },
+      { title: 'time', cell: ({ medianMs }) => inMs(medianMs) },
+      {
+        title: 'times as fast as our float32 (quartiles)',
+        cell: ({ speedup: { median, q1, q3 } }) =>
+          `${median.toFixed(2)}x (${q1.toFixed(2)} to ${q3.toFixed(2)})`,
+      },
+      {
+        title: "as onnxruntime's best",
+        cell: ({ model, medianMs }) =>
+          model.startsWith('ours') && peers.length > 0 ? `${(best / medianMs).toFixed(2)}x` : '',
+      },
+    ];
+    console.log(`\n${printedTable(columns, results)}`);
   }
   for (const model of models) await model.release?.();
 }

@@ -1,9 +1,22 @@
-// The scan in four directions as one operator, and as four selective scans of reordered copies, by turns in one session:
-// node benchmarks/cross-scan.mjs [--threads 1] [--rounds 7]
-import { cpus } from 'node:os';
-import { noGrad, randn, manualSeed, scope, setNumThreads } from '@mamba-prune/libtorch';
+// The scan in four directions as one operator, and as four selective scans of reordered copies, in turn in one process.
+//
+//   node benchmarks/cross-scan.mjs [--threads 1] [--rounds 7]
+import {
+  libtorchVersion,
+  manualSeed,
+  noGrad,
+  randn,
+  scope,
+  setNumThreads,
+} from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import { readFlags, whole } from '../scripts/script-flags.mjs';
+import { inTurn } from './bench/rounds.mjs';
+import { beside } from './bench/summary.mjs';
+import { faster, inMs } from './bench/table.mjs';
+import { counted, factsOf } from './facts.mjs';
+import { median } from './median.mjs';
+import { printedTable } from './printed-table.mjs';
 
 const { values } = readFlags({
   threads: { type: 'string', default: '1', value: whole() },
@@ -21,8 +34,6 @@ const sizes = [
   { name: 'small, stage 0', batch: 4, side: 56, channels: 192 },
   { name: 'nano, stage 0', batch: 64, side: 16, channels: 32 },
 ];
-
-const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1];
 
 function inputsOf({ batch, side, channels }, grad) {
   const length = side * side;
@@ -42,7 +53,7 @@ function inputsOf({ batch, side, channels }, grad) {
   return inputs;
 }
 
-const ways = { one: kernels.crossScan, four: kernels.crossScanInParts };
+const ways = { ours: kernels.crossScan, parts: kernels.crossScanInParts };
 
 function timed(way, inputs, side, grad) {
   const start = performance.now();
@@ -55,26 +66,36 @@ function timed(way, inputs, side, grad) {
   return performance.now() - start;
 }
 
-console.log(
-  `${cpus()[0]?.model}, Node.js ${process.version}, ${threads} thread(s), float32, one state`,
-);
+const rows = [];
 for (const grad of [false, true]) {
   for (const size of sizes) {
     const inputs = inputsOf(size, grad);
-    const times = { one: [], four: [] };
+    const times = [];
     for (let round = -1; round < rounds; round++) {
-      const names = round % 2 === 0 ? ['one', 'four'] : ['four', 'one'];
-      for (const name of names) {
-        const ms = timed(ways[name], inputs, size.side, grad);
-        if (round >= 0) times[name].push(ms);
+      const result = {};
+      for (const name of inTurn(Object.keys(ways), round + 1)) {
+        result[name] = timed(ways[name], inputs, size.side, grad);
       }
+      // The first one warms up.
+      if (round >= 0) times.push(result);
     }
-    const [one, four] = [median(times.one), median(times.four)];
-    const list = (name) => times[name].map((ms) => ms.toFixed(1)).join(' ');
-    console.log(
-      `${grad ? 'forward and backward' : 'inference'}, ${size.name} (batch ${size.batch}): ${one.toFixed(1)} ms, ${four.toFixed(1)} ms in parts, ` +
-        `${(four / one).toFixed(2)} times as fast [${list('one')} | ${list('four')}]`,
-    );
+    const title = `${grad ? 'forward and backward' : 'inference'}, ${size.name}, batch ${size.batch}`;
+    rows.push({
+      title,
+      oneMs: median(times.map(({ ours }) => ours)),
+      inParts: beside(times, 'parts'),
+    });
+    const list = (name) => times.map((round) => inMs(round[name])).join(', ');
+    console.error(`${title}: ${list('ours')}; in parts ${list('parts')}`);
     for (const tensor of Object.values(inputs)) tensor.dispose();
   }
 }
+const more = [`libtorch ${libtorchVersion()}`, 'one state', counted(rounds, 'round')];
+console.log(`${factsOf({ threads, more })}.\n`);
+const columns = [
+  { title: 'what', cell: ({ title }) => title, left: true },
+  { title: 'one operator', cell: ({ oneMs }) => inMs(oneMs) },
+  { title: 'four scans', cell: ({ inParts }) => inMs(inParts.ms) },
+  { title: 'times as fast (low to high)', cell: ({ inParts }) => faster(inParts) },
+];
+console.log(printedTable(columns, rows));

@@ -4,40 +4,40 @@
 //
 //   node benchmarks/doomed.mjs [--out runs/doomed-units] [--norm group|l1] [--apply proximal|loss]
 //                              [--strength 1000] [--lr-schedule cosine|constant] [--threads 2]
-import { rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setNumThreads } from '@mamba-prune/libtorch';
-import { RunFolder, loadModel, openDataset, pruneModel, trainModel, trainRun } from 'mamba-prune';
+import { RunFolder, loadModel, openDataset, pruneModel, trainModel } from 'mamba-prune';
 import {
   chooseUnits,
   doomedUnits,
   readUnitNorms,
+  regNorms,
   rsstDefaults,
   rsstHooks,
 } from 'mamba-prune/pruning';
 import { evaluate } from 'mamba-prune/training';
 import { BatchLoader } from 'mamba-prune/data';
-import { quickstartPreset } from 'mamba-prune/workflows';
-import { aboveZero, readFlags, whole } from '../scripts/script-flags.mjs';
+import { aboveZero, oneOf, readFlags, whole } from '../scripts/script-flags.mjs';
+import { trained } from './dense-models.mjs';
 
 const { values: args } = readFlags({
   out: { type: 'string', default: 'runs/doomed-units' },
-  norm: { type: 'string', default: 'group' },
-  apply: { type: 'string' },
+  norm: { type: 'string', default: 'group', value: oneOf(...regNorms) },
+  apply: { type: 'string', value: oneOf('proximal', 'loss') },
   strength: { type: 'string', value: aboveZero },
-  'lr-schedule': { type: 'string', default: 'cosine' },
+  'lr-schedule': { type: 'string', default: 'cosine', value: oneOf('cosine', 'constant') },
   threads: { type: 'string', default: '2', value: whole() },
 });
 setNumThreads(Number(args.threads));
 
-const dense = join(args.out, 'dense');
-if (!RunFolder.isRun(dense)) {
-  console.log('Training the dense model ...');
-  const { model, result } = await trainRun(quickstartPreset.train, { out: dense });
-  model.dispose();
-  console.log(`dense: ${percent(result.valAccuracy)}`);
-}
-const { model } = loadModel(join(dense, 'model.safetensors'));
+const rsst = join(args.out, 'rsst');
+const description = { command: 'benchmark', args: ['doomed'], seed: 0 };
+/** What this script wrote before makes room for a new run; another's does not. */
+const overwrite = isOwn(rsst);
+RunFolder.checkNew(rsst, { overwrite });
+
+const { model } = loadModel(await trained('mamba', { seed: 0, out: join(args.out, 'dense') }));
 const dataset = await openDataset('fashion-mnist');
 const test = new BatchLoader(dataset.test, dataset.info, { batchSize: 500 });
 const accuracy = async (of) => (await evaluate(of, test, dataset.info)).accuracy;
@@ -54,6 +54,7 @@ const options = {
   targets: Object.keys(rates),
   units: doomedUnits(groups, kept),
 };
+console.log(`dense: ${percent(await accuracy(model))}`);
 console.log(`${options.norm} norm, ${apply}, strength ${options.strength}`);
 console.log(`one-shot cut of the dense model: ${percent(await accuracy(pruneModel(model, kept)))}`);
 
@@ -67,9 +68,7 @@ const hooks = {
     console.log(`epoch ${line.epoch}: doomed units' share of the norm: ${shares.join(', ')}`);
   },
 };
-const rsst = join(args.out, 'rsst');
-rmSync(rsst, { recursive: true, force: true });
-const run = RunFolder.create(rsst, { command: 'benchmark', args: [], seed: 0 });
+const run = RunFolder.create(rsst, description, { overwrite });
 const { valAccuracy, seconds } = await trainModel(
   model,
   dataset,
@@ -90,6 +89,12 @@ const { valAccuracy, seconds } = await trainModel(
 run.release();
 console.log(`before the cut: ${percent(valAccuracy)}  (${seconds.toFixed(0)} s)`);
 console.log(`after the cut:  ${percent(await accuracy(pruneModel(model, kept)))}`);
+
+function isOwn(folder) {
+  if (!RunFolder.isRun(folder)) return false;
+  const { command } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
+  return command === description.command;
+}
 
 function percent(share) {
   return `${(100 * share).toFixed(2)}%`;

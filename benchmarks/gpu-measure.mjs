@@ -13,6 +13,7 @@ import { randomFillSync } from 'node:crypto';
 import {
   CudaGraph,
   F,
+  cudaDeviceCount,
   cudaMemory,
   libtorchVersion,
   manualSeed,
@@ -25,21 +26,28 @@ import {
 } from '@mamba-prune/libtorch';
 import { meanCrossEntropy } from '@mamba-prune/libtorch/kernels';
 import { createModel, pruneOneShot } from 'mamba-prune';
-import { DeviceBatches, DeviceSplit, MemorySplit, augmentPreset } from 'mamba-prune/data';
+import {
+  DeviceBatches,
+  DeviceSplit,
+  MemorySplit,
+  augmentPreset,
+  augmentPresetNames,
+} from 'mamba-prune/data';
 import { imageType, weightCopies } from 'mamba-prune/internal';
 import { aboveZero, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
 import { classNames } from './bench/random-info.mjs';
+import { median } from './median.mjs';
 
 const { values: args } = readFlags({
   what: { type: 'string', default: 'train', value: oneOf('train', 'infer') },
   arch: { type: 'string', default: 'mamba_small' },
   batch: { type: 'string', default: '512', value: whole() },
-  precision: { type: 'string', default: 'bf16' },
+  precision: { type: 'string', default: 'bf16', value: oneOf('bf16', 'fp32') },
   rate: { type: 'string', default: '0', value: share },
-  ranking: { type: 'string', default: 'layer' },
+  ranking: { type: 'string', default: 'layer', value: oneOf('layer', 'global') },
   'round-to': { type: 'string', default: '16', value: whole() },
   optimizer: { type: 'string', default: 'adamw', value: oneOf('adamw', 'muon') },
-  augment: { type: 'string', default: 'standard' },
+  augment: { type: 'string', default: 'standard', value: oneOf(...augmentPresetNames()) },
   seconds: { type: 'string', default: '3', value: aboveZero },
   samples: { type: 'string', value: whole() },
   device: { type: 'string', default: 'cuda:0' },
@@ -48,6 +56,8 @@ const { what, arch, precision, device } = args;
 const batch = Number(args.batch);
 const rate = Number(args.rate);
 const onGpu = device !== 'cpu';
+if (onGpu && cudaDeviceCount() === 0)
+  throw new Error('there is no GPU that libtorch can use. --device cpu shows that it runs.');
 // Libraries allocate and choose their kernels in the first steps, which must not be part of a capture.
 const warmUp = onGpu ? 3 : 1;
 
@@ -176,8 +186,7 @@ for (
   times.length < 3 || performance.now() - started < seconds * 1e3;
 )
   times.push(timeGroup(group));
-times.sort((a, b) => a - b);
-const ms = times[times.length >> 1];
+const ms = median(times);
 console.log(
   JSON.stringify({
     ours: `libtorch ${libtorchVersion()}`,
@@ -187,8 +196,8 @@ console.log(
     precision,
     ms,
     imagesPerSecond: (batch / ms) * 1e3,
-    fastestMs: times[0],
-    slowestMs: times.at(-1),
+    fastestMs: Math.min(...times),
+    slowestMs: Math.max(...times),
     groups: times.length,
     group,
     eagerMs,

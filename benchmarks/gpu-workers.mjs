@@ -15,9 +15,10 @@ import { fileURLToPath } from 'node:url';
 import { cudaDeviceCount, distributed, libtorchVersion, manualSeed } from '@mamba-prune/libtorch';
 import { RunFolder, createModel, trainModel } from 'mamba-prune';
 import { MemorySplit } from 'mamba-prune/data';
-import { aboveZero, listOf, readFlags, whole } from '../scripts/script-flags.mjs';
+import { aboveZero, listOf, oneOf, readFlags, whole } from '../scripts/script-flags.mjs';
 import { classNames } from './bench/random-info.mjs';
-import { median } from './bench/summary.mjs';
+import { median } from './median.mjs';
+import { errorLine } from './processes.mjs';
 
 const { values: args } = readFlags({
   gpus: { type: 'string', value: listOf(whole()) },
@@ -27,11 +28,12 @@ const { values: args } = readFlags({
   samples: { type: 'string', default: '32768', value: whole() },
   epochs: { type: 'string', default: '3', value: whole() },
   limit: { type: 'string', default: '60', value: aboveZero },
-  device: { type: 'string', default: 'cuda' },
+  device: { type: 'string', default: 'cuda', value: oneOf('cuda', 'cpu') },
   // Of a worker, which this script starts: its step's images of all GPUs, and the run's folder.
   worker: { type: 'string', value: whole() },
   path: { type: 'string' },
 });
+const self = fileURLToPath(import.meta.url);
 const numbers = (list) => list.split(',').map(Number);
 
 /** Random pixels: what they show changes neither the work nor its time. */
@@ -98,7 +100,7 @@ function measure(gpus, batch, path) {
       const argv = [...process.argv.slice(2), '--worker', String(gpus * batch), '--path', path];
       const worker = { RANK: String(rank), WORLD_SIZE: String(gpus), LOCAL_RANK: String(rank) };
       const meeting = { MASTER_ADDR: '127.0.0.1', MASTER_PORT: String(port) };
-      const child = fork(fileURLToPath(import.meta.url), argv, {
+      const child = fork(self, argv, {
         env: { ...process.env, ...(gpus > 1 && { ...worker, ...meeting }) },
         stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       });
@@ -110,8 +112,7 @@ function measure(gpus, batch, path) {
         for (let other = 1; other < gpus; other++) start(other, message.port);
       });
       child.on('close', (code) => {
-        if (code !== 0)
-          problem ??= errors.split('\n').find((line) => /Error/.test(line)) ?? `code ${code}`;
+        if (code !== 0) problem ??= errorLine(errors, self) ?? `ended with code ${code}`;
         if (children.some(({ exitCode, signalCode }) => exitCode === null && signalCode === null))
           return;
         clearTimeout(timer);
@@ -138,6 +139,8 @@ function gpuName() {
 }
 
 async function compare() {
+  if (args.device !== 'cpu' && cudaDeviceCount() === 0)
+    throw new Error('there is no GPU that libtorch can use. --device cpu shows that it runs.');
   const counts = args.gpus ? numbers(args.gpus) : [...new Set([1, Math.max(1, cudaDeviceCount())])];
   const folder = mkdtempSync(join(tmpdir(), 'gpu-workers-'));
   const date = new Date().toISOString().slice(0, 10);

@@ -13,6 +13,8 @@ import { execFileSync, spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { aboveZero, listOf, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
+import { printedTable } from './printed-table.mjs';
+import { errorLine } from './processes.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const { values: args } = readFlags({
@@ -38,7 +40,7 @@ const batches = numbers(args['peer-batches']);
 const limitMs = Number(args.limit) * 1e3;
 
 const ours = (what, batch, rate = 0) => ({
-  what: rate > 0 ? `${what}, ${rate * 100}% pruned` : what,
+  what: rate > 0 ? `${what}, ${Math.round(rate * 100)}% removed` : what,
   batch,
   name: 'ours',
   command: process.execPath,
@@ -124,7 +126,7 @@ function measure({ command, argv }) {
       clearTimeout(timer);
       running = undefined;
       if (isCut) resolve({ problem: `cut off after ${args.limit} s` });
-      else if (code !== 0) resolve({ problem: problemOf(texts.stderr, code) });
+      else if (code !== 0) resolve({ problem: problemOf(texts.stderr, { script: argv[0], code }) });
       else resolve(resultOf(texts.stdout));
     });
   });
@@ -138,12 +140,9 @@ function resultOf(stdout) {
   }
 }
 
-function problemOf(stderr, code) {
+function problemOf(stderr, { script, code }) {
   if (/out of memory|OutOfMemory/i.test(stderr)) return 'out of memory';
-  const lines = stderr.split('\n').filter((line) => line.trim() !== '');
-  // Tracebacks end with the error; Node's have it in their middle.
-  const line = lines.findLast((text) => /^\w*(\.\w+)*Error\b/.test(text)) ?? lines.at(-1);
-  return line ? line.slice(0, 160) : `ended with code ${code}`;
+  return errorLine(stderr, script)?.slice(0, 160) ?? `ended with code ${code}`;
 }
 
 /** Set by a signal: what has been measured until then is printed. */
@@ -173,7 +172,8 @@ function describeMachine() {
 }
 
 const machine = describeMachine();
-if (!machine) console.error(`gpu: ${args.python} has no torch: the peers are left out.`);
+if (!machine && parts.some((part) => part !== 'ours'))
+  console.error(`gpu: ${args.python} has no torch: the peers are left out.`);
 const wanted = rows.filter(
   ({ name, what }) =>
     (machine || name === 'ours') && args.what.split(',').includes(what.split(',')[0]),
@@ -193,17 +193,29 @@ for (const row of wanted) {
 
 const reference = ({ what, batch }) =>
   measured.find((row) => row.name === 'ours' && row.what === what && row.batch === batch)?.ms;
-function cells(row) {
+function lastCell(row) {
+  if (row.problem) return row.problem.replaceAll('|', '/');
   const base = reference(row);
-  const head = [row.what, row.batch, row.name];
-  if (row.problem) return [...head, '', '', '', row.problem.replaceAll('|', '/')];
-  const speed = Math.round((row.batch / row.ms) * 1e3).toLocaleString('en');
   const ratio = row.name === 'ours' || !base ? '' : `${(row.ms / base).toFixed(2)}x`;
   const note = row.note ? `without a graph: ${row.note.slice(0, 80)}` : '';
-  const last = [ratio, note].filter(Boolean).join('; ').replaceAll('|', '/');
-  const memory = row.peakBytes ? `${(row.peakBytes / 1e9).toFixed(1)} GB` : '';
-  return [...head, row.ms.toFixed(2), speed, memory, last];
+  return [ratio, note].filter(Boolean).join('; ').replaceAll('|', '/');
 }
+const known = (cell) => (row) => (row.problem === undefined ? cell(row) : '');
+const columns = [
+  { title: 'what', cell: ({ what }) => what, left: true },
+  { title: 'batch', cell: ({ batch }) => String(batch) },
+  { title: 'who', cell: ({ name }) => name, left: true },
+  { title: 'ms', cell: known(({ ms }) => ms.toFixed(2)) },
+  {
+    title: 'images/s',
+    cell: known(({ batch, ms }) => Math.round((batch / ms) * 1e3).toLocaleString('en')),
+  },
+  {
+    title: 'most memory',
+    cell: known(({ peakBytes }) => (peakBytes ? `${(peakBytes / 1e9).toFixed(1)} GB` : '')),
+  },
+  { title: 'time / ours', cell: lastCell, left: true },
+];
 const order = [...new Set(measured.map(({ what, batch }) => `${what} ${batch}`))];
 const place = ({ what, batch }) => order.indexOf(`${what} ${batch}`);
 const sorted = measured
@@ -211,10 +223,9 @@ const sorted = measured
   .sort((a, b) => place(a) - place(b) || a.i - b.i);
 
 const versions = new Set(measured.map((row) => row.ours ?? row.peer).filter(Boolean));
+const said = versions.size > 0 ? ` (${[...versions].join(', ')})` : '';
 const date = new Date().toISOString().slice(0, 10);
 const where = machine ? `${machine[1]}, torch ${machine[0]}` : 'GPU not known';
-console.log(`${arch}, bf16: ${where}, ${date} (${[...versions].join(', ')})\n`);
-console.log('| what | batch | who | ms | images/s | most memory | time / ours |');
-console.log('| --- | ---: | --- | ---: | ---: | ---: | --- |');
-for (const row of sorted) console.log(`| ${cells(row).join(' | ')} |`);
+console.log(`${arch}, bf16: ${where}, ${date}${said}.\n`);
+console.log(printedTable(columns, sorted));
 process.exitCode = measured.some(({ ms }) => ms !== undefined) ? 0 : 1;

@@ -9,20 +9,11 @@
 //                                  [--rates 0.3,0.5,0.7] [--images 5000] [--threads 2] [--json]
 import { join } from 'node:path';
 import { setNumThreads } from '@mamba-prune/libtorch';
-import {
-  RunFolder,
-  calibrationOf,
-  evaluateModel,
-  loadModel,
-  openDataset,
-  pruneOneShot,
-  trainRun,
-} from 'mamba-prune';
+import { calibrationOf, evaluateModel, loadModel, openDataset, pruneOneShot } from 'mamba-prune';
 import { defaultKinds } from 'mamba-prune/pruning';
-import { reestimateBatchNorm } from 'mamba-prune/training';
-import { BatchLoader } from 'mamba-prune/data';
-import { quickstartPreset } from 'mamba-prune/workflows';
 import { listOf, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
+import { hasBatchNorms, measureNormsAgain, trained } from './dense-models.mjs';
+import { printedTable } from './printed-table.mjs';
 
 const { values: args } = readFlags({
   out: { type: 'string', default: 'runs/importance' },
@@ -39,21 +30,6 @@ const { values: args } = readFlags({
 });
 setNumThreads(Number(args.threads));
 const rates = args.rates.split(',').map(Number);
-
-const { train } = quickstartPreset;
-const smaller = {
-  ...train,
-  recipe: { ...train.recipe, maxTrainImages: 20_000 },
-};
-const models = {
-  mamba: train,
-  vit: {
-    ...smaller,
-    arch: 'vit_tiny',
-    model: { patchSize: 7, dModel: 96, depth: 4, heads: 6 },
-  },
-  resnet: { ...smaller, arch: 'resnet20', model: { baseWidth: 16, blocks: [2, 2, 2] } },
-};
 
 /** What tells units apart: norms of weights alone, then those that look at images. */
 const ways = [
@@ -89,7 +65,7 @@ for (const name of args.models.split(',')) {
           calibration,
         );
         const after = await accuracy(cut.model);
-        const measured = hasNorms(model) ? await withNorms(cut.model, seed) : after;
+        const measured = hasBatchNorms(model) ? await withNorms(cut.model, seed) : after;
         cut.model.dispose();
         rows.push({ model: name, seed, rate, importance, score, before, after, measured });
       }
@@ -102,29 +78,15 @@ if (args.json) console.log(JSON.stringify(rows, null, 1));
 else print();
 
 async function dense(name, seed) {
-  const out = join(args.out, `${name}-${seed}`);
-  const settings = { ...models[name], recipe: { ...models[name].recipe, seed } };
-  if (!RunFolder.isRun(out)) {
-    console.error(`${name}, seed ${seed}: training ...`);
-    (await trainRun(settings, { out })).model.dispose();
-  } else {
-    // Nothing where it has ended; the rest of it where it was stopped.
-    (await trainRun(settings, { out, resume: true })).model.dispose();
-  }
-  const { model } = loadModel(join(out, 'model.safetensors'));
+  const { model } = loadModel(
+    await trained(name, { seed, out: join(args.out, `${name}-${seed}`) }),
+  );
   return { model, before: await accuracy(model) };
-}
-
-function hasNorms(model) {
-  return [...model.namedBuffers().keys()].some((buffer) => buffer.endsWith('running_mean'));
 }
 
 /** Accuracy when batch normalisation is measured again, as by --bn-batches 8. */
 async function withNorms(model, seed) {
-  const source = new BatchLoader(dataset.train, dataset.info, {
-    ...{ batchSize: 128, shuffle: true, seed },
-  });
-  await reestimateBatchNorm(model, source, dataset.info, { batches: 8 });
+  await measureNormsAgain(model, dataset, { seed, batches: 8 });
   return accuracy(model);
 }
 
@@ -133,32 +95,36 @@ async function accuracy(model) {
   return result.accuracy;
 }
 
-/** One line for each way, one column for each model and rate. */
+/** One row for each way, one column for each model and rate. */
 function print() {
   const names = [...new Set(rows.map(({ model }) => model))];
-  const columns = names.flatMap((model) => rates.map((rate) => ({ model, rate })));
-  const titles = columns.map(({ model, rate }) => `${model} ${100 * rate}%`);
-  console.log(`| importance | score | ${titles.join(' | ')} |`);
-  console.log(`| --- | --- |${titles.map(() => ' ---: |').join('')}`);
-  const cells = (pick) =>
-    columns.map(({ model, rate }) =>
-      rows.filter((row) => row.model === model && row.rate === rate && pick(row)),
-    );
+  const cells = names.flatMap((model) => rates.map((rate) => ({ model, rate })));
   const spread = (values) => {
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    // One seed has no spread.
+    if (values.length === 1) return percent(mean);
     const [low, high] = [Math.min(...values), Math.max(...values)];
     return `${percent(mean)} (${percent(low)} to ${percent(high)})`;
   };
-  const dense = cells(({ importance, score }) => importance === 'l1' && score === 'consumer');
-  console.log(
-    `| not cut | | ${dense.map((found) => spread(found.map(({ before }) => before))).join(' | ')} |`,
-  );
-  for (const [importance, score] of ways) {
-    const found = cells((row) => row.importance === importance && row.score === score);
-    console.log(
-      `| ${importance} | ${score} | ${found.map((list) => spread(list.map(({ measured }) => measured))).join(' | ')} |`,
-    );
-  }
+  const [first] = ways;
+  const lines = [
+    { title: 'not cut', way: first, value: 'before' },
+    ...ways.map((way) => ({ title: way.join(', '), way, value: 'measured' })),
+  ];
+  const columns = [
+    { title: 'importance, score', cell: ({ title }) => title, left: true },
+    ...cells.map(({ model, rate }) => ({
+      title: `${model} ${Math.round(100 * rate)}%`,
+      cell: ({ way: [importance, score], value }) =>
+        spread(
+          rows
+            .filter((row) => row.model === model && row.rate === rate)
+            .filter((row) => row.importance === importance && row.score === score)
+            .map((row) => row[value]),
+        ),
+    })),
+  ];
+  console.log(printedTable(columns, lines));
 }
 
 function percent(share) {

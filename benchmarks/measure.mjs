@@ -1,5 +1,6 @@
 // One measurement of ours, in a process of its own: prints one JSON line with the median milliseconds and the most memory
-// that the process had. `--rate` leaves a model of so much fewer SSM channels and MLP neurons.
+// that the process had. `--rate` leaves a model of so much fewer SSM channels and MLP neurons; a scan (`scan-forward`,
+// `scan-both`) is of the sizes of mamba_small, and has no model.
 // The peer's counterpart is peers/torch_mamba.py; both warm up twice and take the median of --runs.
 //
 //   node benchmarks/measure.mjs --what train --arch mamba_small --batch 32 --threads 2 --runs 5 [--rate 0.7]
@@ -8,7 +9,6 @@ import {
   libtorchVersion,
   manualSeed,
   noGrad,
-  ops,
   optim,
   rand,
   randint,
@@ -16,7 +16,6 @@ import {
   scope,
   setNumThreads,
 } from '@mamba-prune/libtorch';
-import { createModel } from 'mamba-prune';
 import { oneOf, readFlags } from '../scripts/script-flags.mjs';
 import { measurementFlags } from './bench/measurement-flags.mjs';
 import { medianMs } from './bench/timed-runs.mjs';
@@ -26,7 +25,7 @@ const { values: args } = readFlags({
   what: {
     type: 'string',
     default: 'train',
-    value: oneOf('train', 'infer', 'scan-forward', 'scan-both', 'products'),
+    value: oneOf('train', 'infer', 'scan-forward', 'scan-both'),
   },
   ...measurementFlags,
 });
@@ -63,23 +62,6 @@ const steps = {
     return () => {
       for (const input of inputs) input.grad = null;
       F.selectiveScan(...inputs).y.backward(gradient);
-    };
-  },
-  // The matrix products of one forward pass alone: what no other way of writing the model goes below.
-  products() {
-    const shapes = [];
-    const model = createModel(args.arch);
-    for (const [name, { shape }] of model.namedParameters()) {
-      if (shape.length === 2 && !name.endsWith('A_log') && !name.startsWith('head'))
-        shapes.push(shape);
-    }
-    const rows = batch * 64;
-    const pairs = shapes.map(([out, features]) => [
-      randn([rows, features]),
-      randn([out, features]),
-    ]);
-    return () => {
-      for (const [x, weight] of pairs) scope(() => void noGrad(() => ops.linear(x, weight)));
     };
   },
 };

@@ -3,16 +3,16 @@
 // `program alone` are a forward pass of the smallest model. On a GPU it is what libtorch has reserved there.
 //
 //   node benchmarks/memory.mjs [--arch mamba_small] [--rates 0,0.7,0.9] [--train 32] [--infer 1,32] [--threads 2]
-//     [--device cuda] [--python /usr/bin/python3] [--json]
+//     [--device cuda] [--precision bf16] [--python PATH] [--json]
 //
 // On a GPU ours computes in bfloat16, and the peer under autocast, unless --precision fp32 says otherwise.
-import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
-import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { listOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
+import { listOf, oneOf, readFlags, refuse, share, whole } from '../scripts/script-flags.mjs';
+import { printedTable } from './printed-table.mjs';
+import { findPython, measured } from './processes.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url));
+const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const { values: args } = readFlags({
   arch: { type: 'string', default: 'mamba_small' },
   rates: { type: 'string', default: '0,0.7,0.9', value: listOf(share) },
@@ -20,66 +20,49 @@ const { values: args } = readFlags({
   infer: { type: 'string', default: '1,32', value: listOf(whole(), { orNone: true }) },
   threads: { type: 'string', default: '2', value: whole() },
   device: { type: 'string', default: 'cpu' },
-  precision: { type: 'string', default: 'bf16' },
+  precision: { type: 'string', value: oneOf('bf16', 'fp32') },
   python: { type: 'string' },
   json: { type: 'boolean', default: false },
 });
 const onGpu = args.device !== 'cpu';
-const python = args.python ?? (onGpu ? 'python3' : '/usr/bin/python3');
+if (args.precision !== undefined && !onGpu)
+  refuse('--precision is of --device cuda. On the CPU both compute in float32');
+const precision = onGpu ? (args.precision ?? 'bf16') : 'fp32';
 
 const numbers = (text) => (text === '' ? [] : text.split(',').map(Number));
 const rates = numbers(args.rates);
 const batches = { train: numbers(args.train), infer: numbers(args.infer) };
 
-function measured(command, argv) {
-  const output = execFileSync(command, argv, {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, OMP_NUM_THREADS: args.threads, OPENBLAS_NUM_THREADS: args.threads },
-  });
-  return JSON.parse(output.trim().split('\n').at(-1)).peakBytes;
-}
-
 /** Steps after two of warming up: every buffer is there after the first, and a plain loop takes long. */
 const runs = '1';
 
-function ours({ what, batch, rate, arch = args.arch }) {
-  const common = ['--what', what, '--arch', arch, '--batch', String(batch), '--rate', String(rate)];
-  // Of a data set the GPU would have as much as is uploaded, which the peer has not.
-  const own = onGpu
-    ? [
-        '--device',
-        gpu,
-        '--precision',
-        args.precision,
-        '--samples',
-        String(batch),
-        '--round-to',
-        '1',
-      ]
-    : ['--threads', args.threads, '--runs', runs];
-  const script = join(here, onGpu ? 'gpu-measure.mjs' : 'measure.mjs');
-  return measured(process.execPath, [script, ...common, ...own]);
-}
-
 const gpu = args.device === 'cuda' ? 'cuda:0' : args.device;
 
-function peer({ what, batch, rate, arch = args.arch }) {
-  const common = ['--what', what, '--arch', arch, '--batch', String(batch), '--rate', String(rate)];
-  const own = ['--threads', args.threads, '--runs', runs, '--device', args.device];
-  const amp = onGpu && args.precision !== 'fp32' ? ['--amp'] : [];
-  const script = join(here, 'peers', 'torch_mamba.py');
-  return measured(python, [script, 'time', ...common, ...own, ...amp]);
+const peakOf = (who, command, argv) =>
+  measured(who, command, argv, { threads: args.threads }).peakBytes;
+
+const commonFlags = ({ what, batch, rate, arch = args.arch }) =>
+  ['--what', what, '--arch', arch, '--batch', batch, '--rate', rate].map(String);
+
+function ours(one) {
+  // Of a data set the GPU would have as much as is uploaded, which the peer has not.
+  const samples = ['--samples', String(one.batch), '--round-to', '1'];
+  const own = onGpu
+    ? ['--device', gpu, '--precision', precision, ...samples]
+    : ['--threads', args.threads, '--runs', runs];
+  const script = path(onGpu ? 'gpu-measure.mjs' : 'measure.mjs');
+  return peakOf('ours', process.execPath, [script, ...commonFlags(one), ...own]);
 }
 
-let hasPeer = true;
-try {
-  execFileSync(python, ['-c', 'import torch'], { stdio: 'ignore' });
-} catch {
-  hasPeer = false;
-  console.error(
-    `memory: ${python} has no torch: only ours is measured. Give --python for the peer.`,
-  );
+// On a GPU server the one on PATH has torch.
+const { python, missing, remedy } = findPython(args.python ?? (onGpu ? 'python3' : undefined));
+if (python === undefined) console.error(`memory: ${missing} Only ours is measured. ${remedy}`);
+
+function peer(one) {
+  const own = ['--threads', args.threads, '--runs', runs, '--device', args.device];
+  const amp = precision === 'fp32' ? [] : ['--amp'];
+  const argv = [path('peers/torch_mamba.py'), 'time', ...commonFlags(one), ...own, ...amp];
+  return peakOf('PyTorch', python, argv);
 }
 
 const cases = [
@@ -102,30 +85,27 @@ const cases = [
 const mib = (bytes) => (bytes === undefined ? '' : `${Math.round(bytes / 2 ** 20)} MiB`);
 const rows = [];
 for (const wanted of cases) {
-  const row = { name: wanted.name, ours: ours(wanted), ...(hasPeer && { peer: peer(wanted) }) };
+  const row = {
+    name: wanted.name,
+    ours: ours(wanted),
+    ...(python !== undefined && { peer: peer(wanted) }),
+  };
   rows.push(row);
-  console.error(`  ${row.name}: ${mib(row.ours)}, ${mib(row.peer)}`);
+  const known = [row.ours, row.peer].filter((bytes) => bytes !== undefined);
+  console.error(`  ${row.name}: ${known.map(mib).join(', ')}`);
 }
-const part = ({ ours: own, peer: other }) =>
-  other === undefined ? '' : `${Math.round((100 * own) / other)}%`;
 if (args.json) {
-  console.log(JSON.stringify({ cpu: cpus()[0]?.model, ...args, rows }, null, 2));
+  console.log(JSON.stringify({ cpu: cpus()[0]?.model, ...args, precision, rows }, null, 2));
 } else {
-  const table = [
-    [
-      `${args.arch}, ${onGpu ? `${gpu}, ${args.precision}` : `${args.threads} threads`}`,
-      'ours',
-      'PyTorch',
-      'ours / PyTorch',
-    ],
-    ...rows.map((row) => [row.name, mib(row.ours), mib(row.peer), part(row)]),
+  const where = onGpu ? `${gpu}, ${precision}` : `${args.threads} threads`;
+  const columns = [
+    { title: `${args.arch}, ${where}`, cell: ({ name }) => name, left: true },
+    { title: 'ours', cell: (row) => mib(row.ours) },
+    { title: 'PyTorch', cell: (row) => mib(row.peer) },
+    {
+      title: 'ours / PyTorch',
+      cell: (row) => (row.peer === undefined ? '' : `${Math.round((100 * row.ours) / row.peer)}%`),
+    },
   ];
-  const widths = table[0].map((_, i) => Math.max(...table.map((row) => row[i].length)));
-  const line = (row) =>
-    `| ${row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join(' | ')} |`;
-  console.log(line(table[0]));
-  console.log(
-    `| ${widths.map((n, i) => (i === 0 ? '-'.repeat(n) : `${'-'.repeat(n - 1)}:`)).join(' | ')} |`,
-  );
-  for (const row of table.slice(1)) console.log(line(row));
+  console.log(printedTable(columns, rows));
 }

@@ -17,6 +17,15 @@ import * as o from 'mamba-prune/onnx';
 
 const type = 'float32';
 
+/** Positions of a chunk or group; the length must be a multiple of it. */
+export const chunk = 8;
+
+/** In the order in which they are timed. */
+export const formNames = [
+  ...['scan', 'scan-adaptive', 'linear-attention', 'hoisted', 'hoisted-groups', 'chunked'],
+  ...['scan-outer-mul', 'scan-states-last', 'scan-two-steps', 'unrolled', 'associative'],
+];
+
 /**
  * @param A - [channels, states], row by row
  * @returns functions of (graph, inputs, layout) by name; inputs and result are sequences with the length first
@@ -42,8 +51,6 @@ export function scanForms({ length: L, channels: D, states: N, A }) {
     });
   }
 
-  /** Positions of a chunk or group; the length must be a multiple of it. */
-  const chunk = 8;
   const apart = (g, x, parts) => o.split(g, x, 0, Array(parts).fill(x.shape[0] / parts));
 
   const rows = (g, values) => values.map((value) => o.unsqueeze(g, value, 2));
@@ -109,9 +116,10 @@ export function scanForms({ length: L, channels: D, states: N, A }) {
       const [lasts, wholes] = [h, whole].map((x) =>
         apart(g, o.reshape(g, x, [count, layout.batch, N, D]), count),
       );
-      const carries = [o.unsqueeze(g, layout.zeros([N, D]), 0), lasts[0]];
-      for (let at = 1; at < count - 1; at++) {
-        carries.push(o.add(g, o.mul(g, wholes[at], carries[at]), lasts[at]));
+      const carries = [o.unsqueeze(g, layout.zeros([N, D]), 0)];
+      for (let at = 0; at < count - 1; at++) {
+        const passed = at === 0 ? lasts[0] : o.add(g, o.mul(g, wholes[at], carries[at]), lasts[at]);
+        carries.push(passed);
       }
       h = o.reshape(g, o.concat(g, carries, 0), [1, 'rows', N, D]);
       const states = decays.map((_, at) => (h = step(h, at)));

@@ -7,9 +7,11 @@
 import { F, Generator, fromTypedArray, rand, randn, setNumThreads } from '@mamba-prune/libtorch';
 import { benchmarkModels } from 'mamba-prune';
 import { GraphBuilder, Layout, encodeModel, modelOf } from 'mamba-prune/onnx';
-import * as ort from 'onnxruntime-node';
-import { listOf, readFlags, whole } from '../scripts/script-flags.mjs';
-import { scanForms } from './onnx-scan-forms.mjs';
+import { listOf, oneOf, readFlags, refuse, whole } from '../scripts/script-flags.mjs';
+import { inMs } from './bench/table.mjs';
+import { counted, factsOf } from './facts.mjs';
+import { chunk, formNames, scanForms } from './onnx-scan-forms.mjs';
+import { printedTable } from './printed-table.mjs';
 
 const { values: args } = readFlags({
   batches: { type: 'string', default: '1,32', value: listOf(whole()) },
@@ -18,9 +20,14 @@ const { values: args } = readFlags({
   states: { type: 'string', default: '16', value: whole() },
   threads: { type: 'string', default: '2', value: whole() },
   rounds: { type: 'string', default: '9', value: whole() },
-  only: { type: 'string', default: '' },
+  only: { type: 'string', value: listOf(oneOf(...formNames)) },
 });
 const [L, D, N, threads] = [args.length, args.channels, args.states, args.threads].map(Number);
+const names = args.only?.split(',') ?? formNames;
+if (L % chunk !== 0) refuse(`--length: got '${L}', expected a multiple of ${chunk}`);
+const ort = await import('onnxruntime-node').catch(() => {
+  throw new Error('onnxruntime-node is not installed. npm install brings it.');
+});
 setNumThreads(threads);
 
 // A = -(1, ..., N) for every channel, as at the start of a training.
@@ -91,8 +98,8 @@ async function foreign(name) {
   };
 }
 
-const names = args.only === '' ? Object.keys(forms) : args.only.split(',');
 const models = await Promise.all(names.map(foreign));
+const rows = [];
 for (const batch of args.batches.split(',').map(Number)) {
   const given = sequences(batch, 0);
   const kernel = { name: 'our kernel', forward: () => ours(given) };
@@ -101,11 +108,19 @@ for (const batch of args.batches.split(',').map(Number)) {
     inputShape: [1],
     rounds: Number(args.rounds),
   });
-  for (const { model, medianMs, p10Ms, p90Ms, speedup } of results) {
-    const spread = `${speedup.q1.toFixed(2)} to ${speedup.q3.toFixed(2)}`;
-    console.log(
-      `batch ${String(batch).padStart(3)}  ${model.padEnd(18)} ${medianMs.toFixed(2).padStart(8)} ms ` +
-        `(${p10Ms.toFixed(2)} to ${p90Ms.toFixed(2)})  ${speedup.median.toFixed(2)}x (${spread})`,
-    );
-  }
+  rows.push(...results);
+  console.error(`batch ${batch}: done`);
 }
+const more = [`length ${L}, ${D} channels, ${N} states`, counted(args.rounds, 'round')];
+console.log(`${factsOf({ threads, more })}.\n`);
+const columns = [
+  { title: 'what', cell: ({ model, batch }) => `${model}, batch ${batch}`, left: true },
+  { title: 'time', cell: ({ medianMs }) => inMs(medianMs) },
+  { title: '10% to 90%', cell: ({ p10Ms, p90Ms }) => `${inMs(p10Ms)} to ${inMs(p90Ms)}` },
+  {
+    title: `times as fast as ${names[0]} (quartiles)`,
+    cell: ({ speedup: { median, q1, q3 } }) =>
+      `${median.toFixed(2)}x (${q1.toFixed(2)} to ${q3.toFixed(2)})`,
+  },
+];
+console.log(printedTable(columns, rows));

@@ -5,6 +5,7 @@
 //   node benchmarks/regularizer.mjs [--arch mamba_small] [--batch 128] [--pairs 9] [--threads 2] [--json]
 import {
   F,
+  full,
   libtorchVersion,
   manualSeed,
   noGrad,
@@ -17,6 +18,8 @@ import {
 import { createModel } from 'mamba-prune';
 import { doomedUnits, rsstHooks, unitsByNorm } from 'mamba-prune/pruning';
 import { readFlags, whole } from '../scripts/script-flags.mjs';
+import { counted, factsOf } from './facts.mjs';
+import { printedTable } from './printed-table.mjs';
 
 const { values: args } = readFlags({
   arch: { type: 'string', default: 'mamba_small' },
@@ -33,11 +36,17 @@ const model = createModel(args.arch);
 const parameters = model.parameters();
 const groups = model.pruningGroups();
 const optimizer = new optim.AdamW(parameters, { lr: 1e-5 });
-const [images, labels] = [randn([batch, 3, 32, 32]), randint(0, 10, [batch])];
+const { channels, imageSize, numClasses } = model.config;
+const images = randn([batch, channels, imageSize, imageSize]);
+const labels = randint(0, numClasses, [batch]);
+/** Of a step in the middle of a training. */
+const numbers = {
+  ...{ epoch: 5, step: 50, totalSteps: 100, stepsPerEpoch: 10, progress: 5, lr: 1e-5 },
+};
 
 /** One step as the trainer does it: milliseconds in all, and in the regulariser. */
 function step({ extraLosses = [], afterStep } = {}) {
-  const context = { step: 50, totalSteps: 100, lr: 1e-5 };
+  const context = { ...numbers, scalar: (value) => full([], value(numbers)) };
   let own = 0;
   const timed = (body) => {
     const begin = performance.now();
@@ -106,13 +115,23 @@ if (args.json) {
   const { arch } = args;
   console.log(JSON.stringify({ arch, batch, threads, libtorch: libtorchVersion(), results }));
 } else {
-  console.log(`${args.arch}, batch ${batch}, ${threads} threads`);
   const percent = (share) => `${(share * 100).toFixed(1)}%`;
-  for (const { norm, apply, of, ratio, quartiles, ownShare, msWithout } of results) {
-    const [low, high] = quartiles.map((value) => percent(value - 1));
-    console.log(
-      `${norm.padEnd(5)} ${apply.padEnd(8)} ${of.padEnd(6)}  with over without: ${percent(ratio - 1)} more ` +
-        `(${low} to ${high}); its own time over the rest: ${percent(ownShare)} of ${msWithout.toFixed(0)} ms`,
-    );
-  }
+  const columns = [
+    {
+      title: 'regulariser',
+      cell: ({ norm, apply, of }) => `${norm}, ${apply}, ${of}`,
+      left: true,
+    },
+    { title: 'step without it', cell: ({ msWithout }) => `${msWithout.toFixed(0)} ms` },
+    { title: 'its own time over the rest', cell: ({ ownShare }) => percent(ownShare) },
+    {
+      title: 'whole steps longer by (quartiles)',
+      cell: ({ ratio, quartiles }) =>
+        `${percent(ratio - 1)} (${quartiles.map((value) => percent(value - 1)).join(' to ')})`,
+    },
+  ];
+  const more = [`libtorch ${libtorchVersion()}`, `${args.arch}, batch ${batch}`];
+  more.push(`medians of ${counted(pairs, 'pair')} of steps`);
+  console.log(`${factsOf({ threads, more })}.\n`);
+  console.log(printedTable(columns, results));
 }

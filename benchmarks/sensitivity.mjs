@@ -9,8 +9,10 @@ import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setNumThreads } from '@mamba-prune/libtorch';
 import { RunFolder, pruneRun } from 'mamba-prune';
-import { readPruningRecord, sensitivityRun } from 'mamba-prune/workflows';
-import { aboveZero, listOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
+import { readPruningRecord, searchMethods, sensitivityRun } from 'mamba-prune/workflows';
+import { aboveZero, listOf, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
+import { counted } from './facts.mjs';
+import { printedTable } from './printed-table.mjs';
 
 const { values: args, positionals } = readFlags(
   {
@@ -20,7 +22,11 @@ const { values: args, positionals } = readFlags(
     out: { type: 'string', default: 'runs/sensitivity' },
     images: { type: 'string', default: '2000', value: whole() },
     rates: { type: 'string', default: '0.3,0.5,0.7,0.9', value: listOf(share) },
-    search: { type: 'string', default: 'greedy,evolutionary' },
+    search: {
+      type: 'string',
+      default: 'greedy,evolutionary',
+      value: listOf(oneOf(...searchMethods)),
+    },
     minutes: { type: 'string', default: '10', value: aboveZero },
     importance: { type: 'string' },
     'bn-batches': { type: 'string', default: '0', value: whole(0) },
@@ -59,6 +65,10 @@ for (const method of args.search.split(',')) {
     },
     { out, resume: existsSync(out), isOver: () => performance.now() >= end },
   );
+  if (file.search.best === undefined)
+    throw new Error(
+      `the search '${method}' came to no rates within ${args.minutes} minutes. The same command goes on, and --minutes gives it more.`,
+    );
   measured = file;
   for (const candidate of [
     ...file.search.candidates,
@@ -117,21 +127,17 @@ for (const [name, { rates: rateOf, loss, macs }] of found) {
 console.log(
   `${model}: ${args.target} of ${count(dense.macs)} MACs; loss on ${args.images} held-out training images (dense ` +
     `${dense.loss.toFixed(4)}), accuracy on ${args['test-images']} test images (dense ${percent(rows[0].before)}), ` +
-    `${args.epochs} epoch(s) on ${args['train-images']} images after the cut, seed ${seed}`,
+    `${counted(args.epochs, 'epoch')} on ${args['train-images']} images after the cut, seed ${seed}.\n`,
 );
-console.log('| rates | MACs | parameters | held-out loss | after the cut | after training |');
-console.log('| --- | ---: | ---: | ---: | ---: | ---: |');
-for (const { name, loss, macs, parameters, afterCut, after } of rows) {
-  const cells = [
-    name,
-    count(macs),
-    count(parameters),
-    loss.toFixed(4),
-    percent(afterCut),
-    percent(after),
-  ];
-  console.log(`| ${cells.join(' | ')} |`);
-}
+const columns = [
+  { title: 'rates', cell: ({ name }) => name, left: true },
+  { title: 'MACs', cell: ({ macs }) => count(macs) },
+  { title: 'parameters', cell: ({ parameters }) => count(parameters) },
+  { title: 'held-out loss', cell: ({ loss }) => loss.toFixed(4) },
+  { title: 'after the cut', cell: ({ afterCut }) => percent(afterCut) },
+  { title: 'after training', cell: ({ after }) => percent(after) },
+];
+console.log(printedTable(columns, rows));
 
 function isFinished(out) {
   return RunFolder.isRun(out) && readPruningRecord(out)?.rounds.at(-1)?.finished === true;

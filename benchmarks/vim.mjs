@@ -1,21 +1,27 @@
-// Vim on the CPU in float32: ours and plain PyTorch in turn, dense and with channels removed, with the same weights; prints the
-// ratios. The logits are compared first. Every figure comes from fresh processes; the order is reversed each round, so that a
-// drifting machine favours nobody.
+// Vim on the CPU in float32: ours and plain PyTorch in turn, dense and with channels removed, with the same weights. The logits are
+// compared first. Every figure comes from fresh processes; the order is reversed each round, so that a drifting machine favours
+// nobody.
 //
 //   node benchmarks/vim.mjs [--arch vim_tiny] [--what infer] [--batches 1,32] [--rates 0,0.7] [--rounds 3] [--runs 3] [--threads 2]
-//     [--image-size 224] [--python /usr/bin/python3]
-import { execFileSync } from 'node:child_process';
+//     [--image-size 224] [--python PATH]
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { manualSeed, noGrad, randn, saveSafetensors } from '@mamba-prune/libtorch';
-import { createModel } from 'mamba-prune';
 import { listOf, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
+import { roundsOfTwo } from './bench/rounds.mjs';
+import { beside } from './bench/summary.mjs';
+import { faster, inMs } from './bench/table.mjs';
+import { counted, factsOf } from './facts.mjs';
+import { median } from './median.mjs';
+import { narrowModel } from './narrow-model.mjs';
+import { printedTable } from './printed-table.mjs';
+import { measured, requirePython } from './processes.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url));
+const archs = ['vim_nano', 'vim_tiny', 'vim_small', 'vim_base'];
 const { values: args } = readFlags({
-  arch: { type: 'string', default: 'vim_tiny' },
+  arch: { type: 'string', default: 'vim_tiny', value: oneOf(...archs) },
   what: { type: 'string', default: 'infer', value: oneOf('train', 'infer') },
   batches: { type: 'string', default: '1,32', value: listOf(whole()) },
   rates: { type: 'string', default: '0,0.7', value: listOf(share) },
@@ -23,56 +29,66 @@ const { values: args } = readFlags({
   runs: { type: 'string', default: '3', value: whole() },
   threads: { type: 'string', default: '2', value: whole() },
   'image-size': { type: 'string', default: '224', value: whole() },
-  python: { type: 'string', default: '/usr/bin/python3' },
+  python: { type: 'string' },
 });
+const python = requirePython(args.python);
+const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const numbers = (list) => list.split(',').map(Number);
-const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
-const env = { ...process.env, OMP_NUM_THREADS: args.threads, OPENBLAS_NUM_THREADS: args.threads };
-const run = (command, argv) =>
-  JSON.parse(execFileSync(command, argv, { encoding: 'utf8', env }).trim().split('\n').at(-1));
 const folder = mkdtempSync(join(tmpdir(), 'vim-benchmark-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 /** @returns a file with weights, two images and our logits of them */
 function writeCase(rate) {
   const side = Number(args['image-size']);
-  const { config } = createModel(args.arch, { depth: 1 });
-  const expand = Math.round(2 * config.dModel * (1 - rate)) / config.dModel;
   manualSeed(0);
-  const model = createModel(args.arch, { expand, imageSize: side }).eval();
+  const model = narrowModel(args.arch, { rate, imageSize: side }).eval();
   const input = randn([2, 3, side, side]);
   const weights = [...model.stateDict()].map(([name, tensor]) => [`weight.${name}`, tensor]);
   const file = join(folder, `${rate}.safetensors`);
   const logits = noGrad(() => model.forward(input));
   saveSafetensors(file, new Map([...weights, ['input', input], ['logits', logits]]));
+  model.dispose();
   return file;
 }
 
+const rows = [];
+const versions = new Set();
 for (const rate of numbers(args.rates)) {
   const file = writeCase(rate);
   for (const batch of numbers(args.batches)) {
+    const title = `${args.arch} ${args.what}, batch ${batch}, ${Math.round(rate * 100)}% removed`;
     const options = ['--what', args.what, '--arch', args.arch, '--batch', String(batch)];
     options.push('--threads', args.threads, '--runs', args.runs);
-    const measure = join(here, 'measure.mjs');
     const size = ['--image-size', args['image-size'], '--rate', String(rate)];
-    const ours = () => run(process.execPath, [measure, ...options, ...size]);
-    const script = join(here, 'peers', 'torch_vim.py');
-    const peer = () => run(args.python, [script, 'time', ...options, '--case', file]);
-    const rounds = [];
-    for (let round = 0; round < Number(args.rounds); round++) {
-      let a, b;
-      if (round % 2 === 0) [a, b] = [ours(), peer()];
-      else [b, a] = [peer(), ours()];
-      rounds.push({ ours: a, peer: b, ratio: b.ms / a.ms });
-    }
-    const ratios = rounds.map(({ ratio }) => ratio);
+    const own = [path('measure.mjs'), ...options, ...size];
+    const theirs = [path('peers/torch_vim.py'), 'time', ...options, '--case', file];
+    const threads = { threads: args.threads };
+    const rounds = roundsOfTwo(
+      Number(args.rounds),
+      () => measured('ours', process.execPath, own, threads),
+      () => measured('PyTorch', python, theirs, threads),
+    );
     const of = (who, key) => median(rounds.map((round) => round[who][key]));
-    const mb = (bytes) => `${Math.round(bytes / 1e6)} MB`;
-    const title = `${args.arch} ${args.what}, batch ${batch}, ${rate * 100}% removed`;
-    console.log(
-      `${title.padEnd(44)} ${median(ratios).toFixed(1)}x (${Math.min(...ratios).toFixed(1)} to ${Math.max(...ratios).toFixed(1)})  ` +
-        `ours ${of('ours', 'ms').toFixed(1)} ms, ${mb(of('ours', 'peakBytes'))}; PyTorch ${of('peer', 'ms').toFixed(1)} ms, ` +
-        `${mb(of('peer', 'peakBytes'))}; logits differ by ${of('peer', 'difference').toExponential(1)}`,
+    for (const { ours, torch } of rounds) versions.add(`ours on ${ours.ours}`).add(torch.peer);
+    const times = rounds.map(({ ours, torch }) => ({ ours: ours.ms, torch: torch.ms }));
+    rows.push({ title, of, torch: beside(times, 'torch') });
+    console.error(
+      `${title}: ${times.map(({ ours, torch }) => `${inMs(ours)} and ${inMs(torch)}`).join(', ')}`,
     );
   }
 }
+
+const mb = (bytes) => `${Math.round(bytes / 1e6)} MB`;
+const columns = [
+  { title: 'what', cell: ({ title }) => title, left: true },
+  { title: 'ours', cell: ({ of }) => inMs(of('ours', 'ms')) },
+  { title: 'plain PyTorch', cell: ({ torch }) => inMs(torch.ms) },
+  { title: 'times as fast (low to high)', cell: ({ torch }) => faster(torch) },
+  { title: 'memory of ours', cell: ({ of }) => mb(of('ours', 'peakBytes')) },
+  { title: 'of PyTorch', cell: ({ of }) => mb(of('torch', 'peakBytes')) },
+  { title: 'logits differ by', cell: ({ of }) => of('torch', 'difference').toExponential(1) },
+];
+console.log(
+  `${factsOf({ threads: args.threads, more: [...versions, counted(args.rounds, 'round')] })}.\n`,
+);
+console.log(printedTable(columns, rows));

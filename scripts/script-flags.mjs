@@ -13,6 +13,11 @@ export function refuse(message) {
   process.exit(2);
 }
 
+/** Whether an error is of the code, which is found by its stack: others say themselves what was missing or wrong. */
+const isMistake = (error) =>
+  !(error instanceof Error) ||
+  [TypeError, ReferenceError, SyntaxError, RangeError].some((kind) => error instanceof kind);
+
 /** Checks of the values of flags: `accepts` a text or not, and `expected` says what it would. */
 export const whole = (least = 1, most = Infinity) => ({
   accepts: (text) => /^\d+$/.test(text) && Number(text) >= least && Number(text) <= most,
@@ -51,7 +56,8 @@ export const listOf = (check, { orNone = false } = {}) => ({
 });
 
 /**
- * What was typed. An error of the library about an argument, later on, ends the script as a wrong flag does.
+ * What was typed. An error of the library about an argument, later on, ends the script as a wrong flag does, and any other
+ * that says what is wrong by its message and status 1.
  * @param options - as `parseArgs` of Node.js takes them; `value` is a check of the text, `required` says what it is
  * @param arguments_.least, arguments_.most - number of arguments beside the flags. Default 0.
  * @param arguments_.what - what they are, for the refusal
@@ -59,7 +65,7 @@ export const listOf = (check, { orNone = false } = {}) => ({
 export function readFlags(options, { least = 0, most = 0, what = 'no arguments' } = {}) {
   process.on('uncaughtException', (error) => {
     if (error?.name === 'UsageError' || error?.isUsage === true) refuse(error.message);
-    console.error(error);
+    console.error(isMistake(error) ? error : `${name}: ${error.message}`);
     process.exit(1);
   });
   const { values, positionals } = parsed(options);

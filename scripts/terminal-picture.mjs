@@ -4,10 +4,8 @@
 //     npx mamba-prune quickstart --fresh | node scripts/terminal-picture.mjs docs/images/quickstart.png 'npm run quickstart'
 //
 // Needs Chromium (scripts/setup --browser, or CHROMIUM).
-import { existsSync, readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
-import { chromium } from 'playwright-core';
-import sharp from 'sharp';
+import { refuseUnlessPicture, withPage, writePicture } from './picture-file.mjs';
 import { readFlags, refuse } from './script-flags.mjs';
 
 const {
@@ -16,11 +14,7 @@ const {
   {},
   { least: 2, most: 2, what: 'the file to write, and the command whose output stdin has' },
 );
-if (existsSync(out) && readFileSync(out).subarray(1, 4).toString('latin1') !== 'PNG') {
-  refuse(
-    `${out} exists and is no PNG, expected a new file or an earlier picture. Give another name`,
-  );
-}
+refuseUnlessPicture(out);
 const printed = (await text(process.stdin)).trimEnd();
 if (printed === '') refuse('stdin is empty, expected what the command printed');
 
@@ -28,18 +22,9 @@ const escaped = (part) => part.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 const style = `body { margin: 0; background: #0d1117 } pre { margin: 0; padding: 24px 26px; width: max-content; min-width: 768px; background: #0d1117;
   color: #e6edf3; font: 16px/1.26 "DejaVu Sans Mono", monospace } b { color: #7ee787; font-weight: normal }`;
 
-const browser = await chromium.launch({
-  executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
-  args: process.getuid?.() === 0 ? ['--no-sandbox'] : [],
-});
-try {
-  const page = await browser.newPage({ deviceScaleFactor: 2 });
+await withPage({ deviceScaleFactor: 2 }, async (page) => {
   await page.setContent(
     `<style>${style}</style><pre><b>$ ${escaped(command)}</b>\n\n${escaped(printed)}</pre>`,
   );
-  await sharp(await page.locator('pre').screenshot())
-    .png({ palette: true, compressionLevel: 9 })
-    .toFile(out);
-} finally {
-  await browser.close();
-}
+  await writePicture(out, page.locator('pre').screenshot());
+});

@@ -60,9 +60,20 @@ interface Bench {
   median(list: readonly number[]): number;
   rowOf(one: Case, rounds: readonly Round[], counts: Counts, rates?: Rates): Row;
   inMs(ms?: number): string;
-  tableOf(rows: readonly Row[]): string;
+  tableOf(rows: readonly Row[], terminal?: { readonly columns?: number }): string;
   verdictsOf(rows: readonly Row[]): string[];
-  reason(error: { code?: string; stderr?: string; message: string }): string;
+  reason(error: { code?: string; stderr?: string; message: string }, script?: string): string;
+  measured(
+    who: string,
+    command: string,
+    argv: readonly string[],
+    given?: { readonly threads?: string; readonly timeoutMs?: number },
+  ): unknown;
+  roundsOfTwo(
+    count: number,
+    ours: () => number,
+    torch: () => number,
+  ): readonly { readonly ours: number; readonly torch: number }[];
   sidesOf(settings: { threads: string; python: string; folder: string; quick: boolean }): {
     readonly sides: readonly { readonly name: string }[];
     readonly notes: readonly string[];
@@ -78,7 +89,7 @@ beforeAll(async () => {
     (name) => `bench/${name}`,
   );
   const modules: object[] = [];
-  for (const name of [...names, 'narrow-model']) {
+  for (const name of [...names, 'narrow-model', 'median', 'processes']) {
     modules.push((await import(new URL(`${name}.mjs`, benchmarks).href)) as object);
   }
   bench = Object.assign({}, ...modules) as Bench;
@@ -147,6 +158,17 @@ describe('rounds', () => {
     expect(run({ a: 30, b: 1 }, 20)).toEqual(['a0']);
   });
 
+  it('of two sides begin with the other one every other time', () => {
+    const order: string[] = [];
+    const side = (name: string, ms: number) => () => {
+      order.push(name);
+      return ms;
+    };
+    const both = bench.roundsOfTwo(2, side('ours', 1), side('torch', 3));
+    expect(order).toEqual(['ours', 'torch', 'torch', 'ours']);
+    expect(both).toEqual(Array(2).fill({ ours: 1, torch: 3 }));
+  });
+
   it('reverse the order every other time', () => {
     const sides = ['ours', 'torch'];
     expect([0, 1, 2].map((round) => bench.inTurn(sides, round)[0])).toEqual([
@@ -193,7 +215,7 @@ describe('what is printed', () => {
     names.map((name) => bench.rowOf(caseOf(name), rounds[name], counts, rates));
 
   it('is a table whose cells stay empty where nothing was measured', () => {
-    expect(bench.tableOf(rows('train', 'pruned-train')).split('\n')).toEqual([
+    expect(bench.tableOf(rows('train', 'pruned-train'), {}).split('\n')).toEqual([
       '| what                                              |     ours | plain PyTorch | times as fast (low to high) | limit of this machine | share of the limit |',
       '| ------------------------------------------------- | -------: | ------------: | --------------------------: | --------------------: | -----------------: |',
       '| mamba_small: training step, batch 32              | 1,200 ms |      6,000 ms |                        5.0x |    1,920 ms, products |               160% |',
@@ -202,9 +224,30 @@ describe('what is printed', () => {
   });
 
   it('has the columns of onnxruntime where a row has it', () => {
-    expect(bench.tableOf(rows('vim')).split('\n')[2]).toBe(
+    expect(bench.tableOf(rows('vim'), {}).split('\n')[2]).toBe(
       '| vim_tiny, 224 px: inference, batch 1 | 40.0 ms |        440 ms |        11.0x (10.0 to 12.0) |     30.0 ms |   0.8x (0.5 to 1.0) |     20.0 ms, products |                50% |',
     );
+  });
+
+  it('is a block of lines for each row in a terminal that is too narrow for the table', () => {
+    const narrow = bench.tableOf(rows('pruned-train', 'vim'), { columns: 80 });
+    expect(narrow.split('\n')).toEqual([
+      'mamba_small, 70% removed: training step, batch 32',
+      '  ours                         480 ms',
+      '  limit of this machine        1,920 ms, products',
+      '  share of the limit           400%',
+      '',
+      'vim_tiny, 224 px: inference, batch 1',
+      '  ours                         40.0 ms',
+      '  plain PyTorch                440 ms',
+      '  times as fast (low to high)  11.0x (10.0 to 12.0)',
+      '  onnxruntime                  30.0 ms',
+      '  times as fast as it          0.8x (0.5 to 1.0)',
+      '  limit of this machine        20.0 ms, products',
+      '  share of the limit           50%',
+    ]);
+    const wide = bench.tableOf(rows('pruned-train'), { columns: 200 });
+    expect(wide).toBe(bench.tableOf(rows('pruned-train'), {}));
   });
 
   it('says of every group what is known', () => {
@@ -270,8 +313,48 @@ describe('who is measured', () => {
       'failed: ModuleNotFoundError: No module named numpy',
     );
     expect(bench.reason({ stderr: 'torch_vim: no\n', message })).toBe('failed: torch_vim: no');
+    const ours = 'warning\nmeasure: a: got b.\n  given: c\n';
+    expect(bench.reason({ stderr: ours, message }, '/x/measure.mjs')).toBe('failed: a: got b');
     expect(bench.reason({ stderr: '', message })).toBe('failed: Command failed');
     expect(bench.reason({ code: 'ETIMEDOUT', message })).toBe('was ended, since the time was over');
+  });
+});
+
+describe('a measurement', () => {
+  const node = (code: string, given = {}) =>
+    bench.measured('ours', process.execPath, ['-e', code], given);
+
+  it('is the last line that its process prints, with as many threads as it is given', () => {
+    const code =
+      "console.log('hello'); console.log(JSON.stringify([process.env.OMP_NUM_THREADS, process.env.OPENBLAS_NUM_THREADS]))";
+    expect(node(code, { threads: '3' })).toEqual(['3', '3']);
+  });
+
+  it('that fails, or takes longer than there is time, is said by its name', () => {
+    expect(() => node("throw new TypeError('no model')")).toThrow(
+      'ours failed: TypeError: no model',
+    );
+    const late = expect.objectContaining({
+      message: 'ours was ended, since the time was over',
+      code: 'ETIMEDOUT',
+    }) as Error;
+    expect(() => node('setInterval(() => {}, 1000)', { timeoutMs: 50 })).toThrow(late);
+  });
+});
+
+describe.each(['compare.mjs', 'vim.mjs'])('%s', (name) => {
+  it('says in a sentence that there is no PyTorch', () => {
+    const script = fileURLToPath(new URL(name, benchmarks));
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [script, '--python', '/no/python'],
+      { encoding: 'utf8' },
+    );
+    expect([status, stdout]).toEqual([1, '']);
+    expect(stderr).toBe(
+      `${name.replace('.mjs', '')}: /no/python: no Python there, or none with torch. ` +
+        'Debian: apt-get install python3-torch; or give --python PATH.\n',
+    );
   });
 });
 

@@ -1,3 +1,4 @@
+// The campaign of the table of accuracies: its flags, its scheduler and its jobs. Nothing is trained here.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -67,6 +68,7 @@ describe('the flags of the campaign', () => {
       "--methods: got 'refil', expected some of oneshot, refill, rsst, scratch",
     ],
     ['--rates', '50,', "--rates: got '50,', expected whole numbers from 1 to 99"],
+    ['--data', '/nowhere', '--data: /nowhere does not exist, expected the folder of the data sets'],
     ['--seeds', '1,x', "--seeds: got 'x', expected whole numbers from 0"],
     ['--slots', '0', "--slots: got '0', expected a whole number from 1"],
     ['--dense', 'mnist=a', "--dense: got 'mnist=a', expected SET=RUN"],
@@ -82,6 +84,27 @@ describe('the flags of the campaign', () => {
     expect(status).toBe(2);
     expect(existsSync(out)).toBe(false);
   });
+});
+
+describe('a campaign whose jobs fail', () => {
+  it('names their logs, and ends with status 1', () => {
+    const out = join(folder, 'failed');
+    const few = ['--sets', 'cifar10', '--rates', '50', '--methods', 'oneshot', '--seeds', '1'];
+    const { status, stdout } = spawnSync(
+      process.execPath,
+      // The folder has no images.
+      ['benchmarks/campaign.mjs', '--data', folder, '--out', out, ...few],
+      { encoding: 'utf8' },
+    );
+    expect(stdout.split('\n').slice(0, 2)).toEqual([
+      'cifar10/dense: failed (1), see logs/cifar10-dense.txt',
+      'cifar10/50/oneshot-seed-1: waiting',
+    ]);
+    expect(readFileSync(join(out, 'logs/cifar10-dense.txt'), 'utf8')).toContain(
+      'found no CIFAR-10',
+    );
+    expect(status).toBe(1);
+  }, 60_000);
 });
 
 describe('the scheduler of the campaign', () => {

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { type Picture, prepare } from 'mamba-prune/preparation';
 import { afterAll, describe, expect, it } from 'vitest';
 import { withPicture } from '../packages/mamba-prune/src/data/decode-picture.js';
+import { pythonWith, unlessPython as unless } from './support/python.js';
+
 const withPillow = pythonWith('numpy, PIL');
 const withTorchvision = pythonWith('numpy, PIL, torchvision');
 
@@ -55,7 +57,6 @@ for n in range(150):
     cases.append(dict(index=n, width=width, height=height, given=given, channels=wanted, size=size, cropShare=share, interpolation=interpolation))
 print(json.dumps({"version": int(PIL.__version__.split(".")[0]), "cases": cases}))
 `;
-import { pythonWith, unlessPython as unless } from './support/python.js';
 
 const formats = `
 import json, sys

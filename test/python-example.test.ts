@@ -1,5 +1,5 @@
 // The examples in Python compute what the models do; each is skipped where Python lacks what it needs.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -19,6 +19,7 @@ import { createModelFromConfig } from 'mamba-prune/models';
 import { preprocessingOf } from 'mamba-prune/preparation';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pythonWith, unlessPython as unless } from './support/python.js';
 
 const example = (file: string): string =>
   fileURLToPath(new URL(`../examples/python/${file}`, import.meta.url));
@@ -105,7 +106,6 @@ for model, images in json.loads(sys.argv[2]):
     sys.argv = ["load_model.py", model, "--images", images]
     load_model.main()
 `;
-import { pythonWith, unlessPython as unless } from './support/python.js';
 
 describe.skipIf(torchPython === undefined)('load_model.py', () => {
   const expected: number[][] = [];
@@ -161,6 +161,35 @@ describe.skipIf(torchPython === undefined)('load_model.py', () => {
     });
     expect(printed).toMatch(/^resnet20: [\d,]+ parameters, 16 px, 5 classes\n/);
   });
+});
+
+describe('a file that is not there', () => {
+  const said = (python: string | undefined, file: string, ...args: readonly string[]) => {
+    const { status, stderr } = spawnSync(python ?? '', [example(file), ...args], {
+      encoding: 'utf8',
+    });
+    return { status, stderr };
+  };
+
+  it.skipIf(torchPython === undefined)(
+    `is named in a sentence by load_model.py${unless(torchPython, needs.torch)}`,
+    () => {
+      const { status, stderr } = said(torchPython, 'load_model.py', join(folder, 'none'));
+      expect(stderr).toMatch(/^usage: .*\nload_model\.py: error: .*No such file.*none'\n$/s);
+      expect(stderr).not.toContain('Traceback');
+      expect(status).toBe(2);
+    },
+  );
+
+  it.skipIf(onnxPython === undefined)(
+    `is named in a sentence by run_onnx.py${unless(onnxPython, needs.onnxruntime)}`,
+    () => {
+      const { status, stderr } = said(onnxPython, 'run_onnx.py', join(folder, 'none'), 'a.png');
+      expect(stderr).toContain('none does not exist, expected a model and images');
+      expect(stderr).not.toContain('Traceback');
+      expect(status).toBe(2);
+    },
+  );
 });
 
 describe('an exported file', () => {

@@ -1,6 +1,6 @@
 // The scripts of the repository, asked wrongly: one sentence and exit status 2, never a stack trace; and --help says what each
 // takes.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -111,6 +111,29 @@ describe('flags of scripts', () => {
       expect(stdout).toContain(basename(script, '.mjs'));
     },
   );
+
+  it.each([
+    [
+      'scripts/setup',
+      ['--pyton'],
+      "setup: got '--pyton', expected nothing, --browser or --python.\n",
+    ],
+    [
+      '.ci/optional',
+      ['node'],
+      "optional: got 'node', expected node VERSION, python, libtorch or peers.\n",
+    ],
+    [
+      '.ci/optional',
+      ['torch'],
+      "optional: got 'torch', expected node VERSION, python, libtorch or peers.\n",
+    ],
+  ])('of %s are refused in a sentence: %j', (script, args, said) => {
+    const { status, stderr } = spawnSync('bash', [join(root, script), ...args], {
+      encoding: 'utf8',
+    });
+    expect([status, stderr]).toEqual([2, said]);
+  });
 
   it('need their values', async () => {
     const { status, stderr } = await run('benchmarks/bench.mjs', '--threads');

@@ -41,6 +41,19 @@ describe('report-picture', () => {
   });
 });
 
+describe('terminal-picture', () => {
+  it.each(['a model', 'a folder'])('does not replace %s', (what) => {
+    const out = join(folder, `${what}.png`);
+    if (what === 'a folder') mkdirSync(out);
+    else writeFileSync(out, 'weights');
+    const { status, stderr } = node('terminal-picture.mjs', out, 'echo');
+    expect([status, stderr]).toEqual([
+      2,
+      `terminal-picture: ${out} exists and is no PNG, expected a new file or an earlier picture. Give another name.\n`,
+    ]);
+  });
+});
+
 describe('gpu-pack', () => {
   const beyond = 'nowhere-at-all';
 

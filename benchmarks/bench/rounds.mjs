@@ -26,3 +26,19 @@ export function measureInRounds(jobs, measure, { ms, rounds, now = () => perform
 
 /** @returns the sides in the order of a round: reversed in every other one, so that a drifting machine favours nobody */
 export const inTurn = (sides, round) => (round % 2 === 0 ? sides : [...sides].reverse());
+
+/**
+ * Measures two sides in turn, so many times.
+ * @returns what both gave in each round
+ */
+export function roundsOfTwo(count, ours, torch) {
+  return Array.from({ length: count }, (_, round) => {
+    const result = {};
+    const sides = [
+      ['ours', ours],
+      ['torch', torch],
+    ];
+    for (const [name, measure] of inTurn(sides, round)) result[name] = measure();
+    return result;
+  });
+}

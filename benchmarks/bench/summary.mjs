@@ -1,19 +1,11 @@
 // From the rounds of a case to its row: medians, how many times as fast, and the share of what the machine allows.
+import { median } from '../median.mjs';
 import { limitOf } from './limits.mjs';
-
-const sorted = (list) => [...list].sort((a, b) => a - b);
-
-/** With two in the middle, their mean. */
-export function median(list) {
-  const [low, high] = [(list.length - 1) >> 1, list.length >> 1];
-  const inOrder = sorted(list);
-  return (inOrder[low] + inOrder[high]) / 2;
-}
 
 const known = (list) => list.filter((ms) => ms !== undefined);
 
-/** @returns one peer beside ours; undefined where no round has both */
-function beside(rounds, peer) {
+/** @returns one peer beside ours, of milliseconds; undefined where no round has both */
+export function beside(rounds, peer) {
   const both = rounds.filter((round) => round.ours !== undefined && round[peer] !== undefined);
   if (both.length === 0) return undefined;
   const ratios = both.map((round) => round[peer] / round.ours);

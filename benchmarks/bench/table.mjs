@@ -1,5 +1,5 @@
 // The rows of `bench.mjs` as one Markdown table, and one sentence for each group of them.
-import { markdownTable } from '../markdown-table.mjs';
+import { printedTable } from '../printed-table.mjs';
 
 /** Three digits; thousands with a comma. */
 export function inMs(ms) {
@@ -11,7 +11,8 @@ export function inMs(ms) {
 
 const times = (ratio) => ratio.toFixed(1);
 
-function faster(peer) {
+/** How many times as fast ours is, and in which rounds least and most. */
+export function faster(peer) {
   if (peer === undefined) return '';
   const { median, lowest, highest } = peer.timesAsFast;
   // One round has no spread.
@@ -38,9 +39,9 @@ const columns = (rows) => [
   { title: 'share of the limit', cell: ({ share }) => percent(share) },
 ];
 
-/** @returns Markdown; the columns of onnxruntime are there where a row has it */
-export function tableOf(rows) {
-  return markdownTable(columns(rows), rows);
+/** @returns the table for `terminal`; the columns of onnxruntime are there where a row has it */
+export function tableOf(rows, terminal = process.stdout) {
+  return printedTable(columns(rows), rows, terminal);
 }
 
 /** Such as `4.4 (training step, batch 32) to 12.4 (inference, batch 1)`. */

@@ -1,4 +1,5 @@
 // How one measurement is timed, the same whoever computes the model.
+import { median } from '../median.mjs';
 
 /**
  * Warms up twice, then times a step a number of times.
@@ -14,5 +15,5 @@ export async function medianMs(runs, step) {
     if (done instanceof Promise) await done;
     if (run >= 0) times.push(performance.now() - started);
   }
-  return times.sort((a, b) => a - b)[times.length >> 1];
+  return median(times);
 }

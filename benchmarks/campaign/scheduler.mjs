@@ -18,6 +18,9 @@ import { join } from 'node:path';
  * @property {() => void} [done] - Called once it has succeeded.
  */
 
+/** Of the file in `logs` that has what a job prints. */
+export const logName = (job) => `${job.replaceAll('/', '-')}.txt`;
+
 const stopGraceMs = 10_000;
 
 /**
@@ -68,7 +71,7 @@ export function runJobs(jobs, { gpus, slots, out, deadline }) {
       free.set(gpu, free.get(gpu) - taken);
       const state = { status: 'running', gpu, from: seconds() };
       states.set(job.name, state);
-      const log = openSync(join(out, 'logs', `${job.name.replaceAll('/', '-')}.txt`), 'w');
+      const log = openSync(join(out, 'logs', logName(job.name)), 'w');
       const [program, ...args] = job.command;
       const child = spawn(program, args, {
         stdio: ['ignore', log, log],

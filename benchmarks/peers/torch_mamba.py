@@ -7,14 +7,15 @@ python3-torch, run with /usr/bin/python3) and 2.x.
   torch_mamba.py time --arch mamba_small --batch 32 --threads 2 [--what train|infer] [--runs 5]
                       [--device cuda] [--amp] [--scan index|unbind] [--compile] [--rate 0.7]
       one JSON line: median milliseconds, and the most memory that the process, or it on the GPU, had
-  torch_mamba.py golden FILE
-      a parity case of a small width: weights, input, logits, loss, every gradient, and the weights
-      after three AdamW steps, in one safetensors file
+  torch_mamba.py golden FILE [--arch mamba_tiny]
+      a parity case, of a small width unless an architecture is named: weights, input, logits, loss, every
+      gradient, and the weights after three AdamW steps, in one safetensors file
 """
 import argparse
 import json
 import math
 import resource
+import statistics
 import struct
 import time
 
@@ -122,11 +123,12 @@ def save_safetensors(path, tensors):
         f.write(struct.pack("<Q", len(text)) + text + b"".join(blobs))
 
 
-def golden(path):
+def golden(path, arch):
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    model = Mamba(16, 2, 4, num_classes=5, image_size=12)
-    x, y = torch.randn(3, 3, 12, 12), torch.tensor([0, 3, 4])
+    side = 32 if arch else 12
+    model = Mamba(*ARCHS[arch]) if arch else Mamba(16, 2, 4, num_classes=5, image_size=side)
+    x, y = torch.randn(3, 3, side, side), torch.tensor([0, 3, 4])
     case = {f"weight.{k}": v.clone() for k, v in model.state_dict().items()}
     logits = model(x)
     loss = F.cross_entropy(logits, y)
@@ -165,13 +167,13 @@ def median_ms(step, runs, device="cpu"):
             step()
         wait()
         times.append((time.perf_counter() - started) / group)
-    return sorted(times)[runs // 2] * 1e3
+    return statistics.median(times) * 1e3
 
 
 def measure(args):
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
-    d_model, depth, d_state = ARCHS[args.arch]
+    d_model, depth, d_state = ARCHS[args.arch or "mamba_small"]
     if args.what.startswith("scan"):
         step = scan_step(args)
     else:
@@ -244,7 +246,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("command", choices=["time", "golden"])
     parser.add_argument("out", nargs="?")
-    parser.add_argument("--arch", default="mamba_small", choices=ARCHS)
+    parser.add_argument("--arch", choices=ARCHS, help="of time mamba_small, of golden a small width, if none is named")
     parser.add_argument("--what", default="train", choices=["train", "infer", "scan-forward", "scan-both"])
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
@@ -256,7 +258,7 @@ def main():
     parser.add_argument("--compile", action="store_true", help="torch.compile, block by block")
     args = parser.parse_args()
     if args.command == "golden":
-        golden(args.out)
+        golden(args.out, args.arch)
     else:
         measure(args)
 

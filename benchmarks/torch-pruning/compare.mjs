@@ -14,8 +14,8 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import { join } from 'node:path';
 import { setNumThreads } from '@mamba-prune/libtorch';
 import { evaluateModel, inspectModel, loadModel, openDataset, saveModel } from 'mamba-prune';
-import { BatchLoader } from 'mamba-prune/data';
-import { reestimateBatchNorm } from 'mamba-prune/training';
+import { refuse } from '../../scripts/script-flags.mjs';
+import { hasBatchNorms, measureNormsAgain } from '../dense-models.mjs';
 import { compensatedCut, knowsFlag, ourCut, theirCut, theirTraining } from './cuts.mjs';
 import { recipeOf, settings as readSettings } from './settings.mjs';
 import { table } from './table.mjs';
@@ -27,7 +27,10 @@ const resultsFile = join(settings.out, 'results.json');
 const folders = settings.table ? settings.folders : [settings.out];
 const results = folders.flatMap((folder) => {
   const file = join(folder, 'results.json');
-  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : [];
+  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8'));
+  if (settings.table)
+    refuse(`--table: ${folder} has no results.json, expected the --out of an earlier run`);
+  return [];
 });
 
 if (!settings.table) {
@@ -154,12 +157,8 @@ async function accuracy(model, dataset) {
 
 /** The statistics of batch normalisation measured again, as by --bn-batches; then the accuracy. Undefined without any. */
 async function withNorms(model, dataset, seed) {
-  const hasNorms = [...model.namedBuffers().keys()].some((name) => name.endsWith('running_mean'));
-  if (!hasNorms || settings.bnBatches === 0) return undefined;
-  const source = new BatchLoader(dataset.train, dataset.info, {
-    ...{ batchSize: 128, shuffle: true, seed },
-  });
-  await reestimateBatchNorm(model, source, dataset.info, { batches: settings.bnBatches });
+  if (!hasBatchNorms(model) || settings.bnBatches === 0) return undefined;
+  await measureNormsAgain(model, dataset, { seed, batches: settings.bnBatches });
   return accuracy(model, dataset);
 }
 

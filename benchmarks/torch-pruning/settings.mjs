@@ -1,5 +1,13 @@
 // What the comparison runs: models, recipes, rows, and the options of the command line.
-import { aboveZero, listOf, readFlags, refuse, share, whole } from '../../scripts/script-flags.mjs';
+import {
+  aboveZero,
+  listOf,
+  oneOf,
+  readFlags,
+  refuse,
+  share,
+  whole,
+} from '../../scripts/script-flags.mjs';
 
 /** SGD as it is usual for ResNets on CIFAR (He et al. 2016, with a cosine), AdamW for transformers. */
 const sgd = { optimizer: 'sgd', lr: 0.1, weightDecay: 5e-4, batchSize: 128, augment: 'standard' };
@@ -46,6 +54,8 @@ export const rows = [
   { id: 'theirs-l2-stream', by: 'theirs', importance: 'l2', stream: true, loop: 'theirs' },
 ];
 
+const rowIds = rows.map(({ id }) => id);
+
 /** Few images and epochs: shows that everything runs, and nothing else. */
 const quick = { epochs: 1, trainImages: 512, testImages: 500, denseEpochs: 1 };
 
@@ -54,8 +64,8 @@ export function settings() {
     {
       out: { type: 'string', default: 'runs/torch-pruning' },
       data: { type: 'string', default: 'data' },
-      models: { type: 'string' },
-      rows: { type: 'string', default: rows.map(({ id }) => id).join(',') },
+      models: { type: 'string', value: listOf(oneOf(...Object.keys(models))) },
+      rows: { type: 'string', default: rowIds.join(','), value: listOf(oneOf(...rowIds)) },
       rates: { type: 'string', default: '0.5,0.7', value: listOf(share) },
       seeds: { type: 'string', default: '3', value: whole() },
       'first-seed': { type: 'string', default: '0', value: whole(0) },
@@ -103,14 +113,7 @@ export function settings() {
 }
 
 /** The values under the names of a list with commas. */
-function listed(names, known) {
-  return names.split(',').map((name) => {
-    if (known[name] === undefined) {
-      refuse(`got '${name}', expected one of ${Object.keys(known).join(', ')}`);
-    }
-    return { id: name, ...known[name] };
-  });
-}
+const listed = (names, known) => names.split(',').map((id) => ({ id, ...known[id] }));
 
 /** A recipe with what the command line changes of it. */
 export function recipeOf(recipe, { batchSize, trainImages, testImages }, epochs, seed) {

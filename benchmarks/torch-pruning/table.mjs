@@ -1,39 +1,49 @@
 // The rows measured so far as one Markdown table: means over the seeds, with the lowest and highest.
+import { printedTable } from '../printed-table.mjs';
+
+const columns = [
+  { title: 'model', cell: ({ model }) => model, left: true },
+  { title: 'MACs left', cell: ({ left }) => left },
+  { title: 'by', cell: ({ by }) => by, left: true },
+  { title: 'importance', cell: ({ label = '' }) => label, left: true },
+  { title: 'after the cut', cell: ({ after }) => after },
+  { title: 'BatchNorm measured again', cell: ({ measured = '' }) => measured },
+  { title: 'trained', cell: ({ trained = '' }) => trained },
+  { title: 'MACs (theirs)', cell: ({ macs }) => macs },
+  { title: 'parameters', cell: ({ parameters = '' }) => parameters },
+  { title: 'cut', cell: ({ cut = '' }) => cut },
+];
 
 /** @param results - the rows of results.json, of one or several folders */
 export function table(results) {
-  const lines = [
-    '| model | MACs left | by | importance | after the cut | BatchNorm measured again | trained | MACs (theirs) | parameters | cut |',
-    '| --- | ---: | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |',
-  ];
-  const dense = grouped(results, ({ model }) => model);
-  for (const [model, list] of dense) {
-    lines.push(
-      `| ${model} | 100% | not cut | | ${spread(unique(list).map(({ before }) => before))} | | | ${millions(list[0].denseMacs)} | | |`,
-    );
+  const lines = [];
+  for (const [model, list] of grouped(results, (row) => row.model)) {
+    lines.push({
+      ...{ model, left: '100%', by: 'not cut', macs: millions(list[0].denseMacs) },
+      after: spread(unique(list).map(({ before }) => before)),
+    });
     const cuts = grouped(list, ({ row, rate }) => `${rate} ${row}`);
-    for (const rows of cuts.values()) lines.push(line(rows));
+    for (const rows of cuts.values()) lines.push(lineOf(rows));
   }
-  return lines.join('\n');
+  return printedTable(columns, lines);
 }
 
-function line(rows) {
+function lineOf(rows) {
   const [first] = rows;
   const mean = (name) => average(rows.map((row) => row[name]));
   const theirs = first.theirMacs === undefined ? '' : ` (${millions(mean('theirMacs'))})`;
-  const cells = [
-    first.model,
-    `${(100 * (mean('macs') / first.denseMacs)).toFixed(1)}%`,
-    first.by === 'ours' ? 'mamba-prune' : 'Torch-Pruning',
-    first.label,
-    spread(rows.map(({ after }) => after)),
-    spread(rows.map(({ measured }) => measured)),
-    spread(rows.map(({ trained }) => trained)),
-    `${millions(mean('macs'))}${theirs}`,
-    thousands(mean('parameters')),
-    `${mean('seconds').toFixed(2)} s`,
-  ];
-  return `| ${cells.join(' | ')} |`;
+  return {
+    model: first.model,
+    left: `${(100 * (mean('macs') / first.denseMacs)).toFixed(1)}%`,
+    by: first.by === 'ours' ? 'mamba-prune' : 'Torch-Pruning',
+    label: first.label,
+    after: spread(rows.map(({ after }) => after)),
+    measured: spread(rows.map(({ measured }) => measured)),
+    trained: spread(rows.map(({ trained }) => trained)),
+    macs: `${millions(mean('macs'))}${theirs}`,
+    parameters: thousands(mean('parameters')),
+    cut: `${mean('seconds').toFixed(2)} s`,
+  };
 }
 
 /** One row for each seed: the dense model is the same in all rows of a seed. */

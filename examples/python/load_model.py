@@ -75,7 +75,10 @@ def main():
     parser.add_argument("model", help="a .safetensors file, or a folder with model.safetensors")
     parser.add_argument("--images", help="safetensors with `images`, [batch, channels, side, side], 0 to 255")
     args = parser.parse_args()
-    model, info = load_model(args.model)
+    try:
+        model, info = load_model(args.model)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     config = info["model"]
     if args.images is None:
         count = sum(parameter.numel() for parameter in model.parameters())

@@ -40,6 +40,9 @@ def main():
     parser.add_argument("model", help="an .onnx file, or a folder of export --format hf")
     parser.add_argument("images", nargs="+")
     args = parser.parse_args()
+    for path in [args.model, *args.images]:
+        if not Path(path).exists():
+            parser.error(f"{path} does not exist, expected a model and images")
     session, info = open_model(args.model)
     images = np.stack([read_image(path, info) for path in args.images])
     for path, row in zip(args.images, classify(session, info, images)):

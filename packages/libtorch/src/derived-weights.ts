@@ -1,10 +1,10 @@
 // Weights in another form, such as the layout that a kernel reads fastest, kept as long as they are those of the
 // parameters: every change in place counts up a tensor's version, which is compared at each use.
 import { noGrad } from './autograd.js';
-import { callOperator } from './dispatch.js';
 import type { Handle } from './native.js';
 import { scope } from './scope.js';
 import type { Tensor } from './tensor.js';
+import { versionOf } from './weights-version.js';
 
 interface Made {
   readonly tensors: readonly Tensor[];
@@ -35,7 +35,7 @@ export class DerivedWeights {
 
   /** As of the sources' present values. They are freed by the next change or `release()`: do not keep them. */
   get(): readonly Tensor[] {
-    const version = callOperator('mamba_prune::weights_version', this.#sources) as number;
+    const version = versionOf(this.#sources);
     const made = this.#made;
     const current =
       made?.version === version &&

@@ -4,6 +4,7 @@ import {
   LentWeights,
   type ReversibleForm,
   type Tensor,
+  full,
   memoryStats,
   nn,
   noGrad,
@@ -183,6 +184,51 @@ describe('LentWeights', () => {
       one.lent.release();
       use(two);
       expect(weight.flatten().select(0, 0).item()).toBe(1);
+    });
+  });
+
+  it('have a form of their own after they were released, whoever the tensor is lent to then', () => {
+    scope(() => {
+      const { weight } = linear();
+      const [one, two] = [lentTo(weight), lentTo(weight)];
+      use(one);
+      weight.adopt(full([64, 24], 3)); // as it moves to another device or type, without a look at its values
+      one.lent.release();
+      use(two);
+      for (const { lent } of [one, two])
+        expect(lent.get()[0]?.flatten().select(0, 0).item()).toBe(3);
+    });
+  });
+
+  it('have every value and form where one of them could not be made or restored', () => {
+    scope(() => {
+      const sources = [randn([64, 24]), randn([64, 24]), randn([64, 24])];
+      const values = () => sources.map((source) => source.toNumbers());
+      const expected = values();
+      let failing: 'make' | 'restore' | undefined = 'make';
+      const lent = new LentWeights(sources, {
+        make(source) {
+          if (failing === 'make' && source === sources[1]) throw new Error('no memory');
+          return panels.make(source);
+        },
+        restore(form, shape) {
+          if (failing === 'restore') throw new Error('no memory');
+          return panels.restore(form, shape);
+        },
+      });
+      expect(() => lent.get()).toThrow('no memory');
+      expect(sources.map(({ isLent }) => isLent)).toEqual([true, false, false]);
+      failing = undefined;
+      use({ lent });
+      expect(sources.every(({ isLent }) => isLent)).toBe(true);
+      failing = 'restore';
+      expect(values).toThrow('no memory');
+      expect(() => {
+        lent.release();
+      }).toThrow('no memory');
+      failing = undefined;
+      expect(values()).toEqual(expected);
+      use({ lent });
     });
   });
 

@@ -1,9 +1,9 @@
 // Weights in another form that has all of their values, so that they need not be in memory themselves as well.
 import { noGrad } from './autograd.js';
-import { callOperator } from './dispatch.js';
 import type { Handle } from './native.js';
 import { scope } from './scope.js';
 import type { Tensor } from './tensor.js';
+import { versionOf } from './weights-version.js';
 
 /** Another form of a tensor, and the way back from it, bit for bit. */
 export interface ReversibleForm {
@@ -78,6 +78,8 @@ class Slot {
 
   release(): void {
     if (this.isLent) this.source.recall();
+    // The tensor may have been given others' values since, and others may lend it from now on.
+    this.#isLent = false;
     this.form?.dispose();
     this.form = undefined;
     this.handle = undefined;
@@ -103,9 +105,4 @@ function areCurrent(slots: readonly Slot[]): boolean {
   if (!slots.every(({ source, handle }) => source.handle === handle)) return false;
   const version = slots.reduce((sum, slot) => sum + slot.version, 0);
   return slots.length === 0 || versionOf(slots.map(({ source }) => source)) === version;
-}
-
-/** Every change in place counts up a tensor's version. */
-function versionOf(tensors: readonly Tensor[]): number {
-  return callOperator('mamba_prune::weights_version', tensors) as number;
 }

@@ -41,6 +41,7 @@ describe('the message of an error', () => {
     ['DeviceSplit: got an empty split.', 'got an empty split.'],
     ['RunFolder.open: got 3.', 'got 3.'],
     ['the run a failed: BatchLoader: a thread failed.', 'the run a failed: a thread failed.'],
+    ['writeFileAtomic: cannot write "a": the disk is full.', 'cannot write "a": the disk is full.'],
     ['runs/a: in use by process 3.', 'runs/a: in use by process 3.'],
     ['prune: got rates of MyNet: none.', 'prune: got rates of MyNet: none.'],
     ['Resume: it stopped.', 'Resume: it stopped.'],

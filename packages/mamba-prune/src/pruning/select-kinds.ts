@@ -40,7 +40,7 @@ export function checkKindSelection(
   checkChoice('`rankBy`', rankBy, rankMeasures);
   if (rankBy === 'score-per-cost' && options.ranking === 'layer') {
     throw new UsageError(
-      '`rankBy` score-per-cost: got ranking layer, expected global: all units of a group cost the same, so that it ' +
+      '`rankBy` score-per-cost: got `ranking` layer, expected global: all units of a group cost the same, so that it ' +
         'would change nothing.',
     );
   }

@@ -15,6 +15,7 @@ import { DataParallel } from './data-parallel/data-parallel.js';
 import { makeSources, type Sources } from './data-source.js';
 import { withCropsAsBegun } from './earlier-crops.js';
 import { evaluate, type Evaluation } from './evaluate.js';
+import { hearSignals } from './hear-signals.js';
 import type { TrainHooks } from './hooks.js';
 import { learningRateSchedule } from './lr-schedule.js';
 import type { EpochMetrics } from './metrics-lines.js';
@@ -121,6 +122,7 @@ class Trainer {
     const session = this.#session;
     if (session.parallel) beginTogether(session, session.parallel);
     else begin(session);
+    await hearSignals();
     while (!session.isFinished()) {
       const evaluations = (await this.#trainEpoch()) ? await this.#evaluateEpoch() : undefined;
       if (evaluations === undefined) {

@@ -19,6 +19,7 @@ sys.dont_write_bytecode = True
 import timm  # noqa: E402
 import torch  # noqa: E402
 import torch_pruning as tp  # noqa: E402
+import torchvision  # noqa: E402
 import torchvision.models as models  # noqa: E402
 import transformers as hf  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
@@ -205,6 +206,8 @@ dilated = models.resnet50(num_classes=5, replace_stride_with_dilation=[False, Fa
 refuse("tv_resnet_dilated", dilated, "stride 1x1 (layer4.0.conv2.stride)")
 instances = functools.partial(torch.nn.InstanceNorm2d, affine=True, track_running_stats=True)
 refuse("tv_resnet_instances", models.resnet18(num_classes=5, norm_layer=instances), "InstanceNorm2d")
+relu_at_end = lambda model: setattr(model, "fc", torch.nn.Sequential(model.fc, torch.nn.ReLU()))
+refuse("tv_resnet_relu_at_end", changed(relu_at_end), "ReLU (fc.1)")
 refuse("tv_resnet_silu", changed(put("relu", torch.nn.SiLU())), "SiLU (relu)")
 refuse("timm_resnet_silu", timm.create_model("resnet18", act_layer="silu"), "act_layer silu")
 refuse("timm_resnet_output_stride", timm.create_model("resnet18", output_stride=16), "stride 1x1 (layer4.0.conv1.stride)")
@@ -244,6 +247,40 @@ fused = vit(num_heads=6)
 for block in fused.blocks:
     block.attn.fused_attn, block.attn.scale = True, 0.3
 case("timm_scale_unused", fused, config={"headDim": 32})
+
+# What stands between the layers of a ViT, and around a model, without weights.
+unscaled = functools.partial(torch.nn.LayerNorm, elementwise_affine=False)
+
+
+def headed(*modules, make=vit, name="head"):
+    return changed(put(name, torch.nn.Sequential(*modules, torch.nn.Linear(192, 5))), make)
+
+
+torchvision_vit = functools.partial(models.VisionTransformer, 32, 16, 2, 6, 192, 768)
+case("timm_head_dropout", headed(torch.nn.Dropout(0.1), torch.nn.Identity()), config={"headDim": 64})
+refuse("timm_head_tanh", headed(torch.nn.Tanh()), "a module of the class Tanh (head.0)")
+refuse("timm_head_relu", headed(torch.nn.ReLU()), "a module of the class ReLU (head.0)")
+refuse("tv_vit_head_tanh", headed(torch.nn.Tanh(), make=torchvision_vit, name="heads"), "a module of the class Tanh (heads.0)")
+refuse("timm_head_softmax", changed(lambda model: setattr(model, "head", torch.nn.Sequential(model.head, torch.nn.Softmax(1))), vit), "a module of the class Softmax (head.1)")
+refuse("timm_norm_pre", changed(put("norm_pre", unscaled(192)), vit), "LayerNorm (norm_pre)")
+refuse("timm_fc_norm", changed(put("fc_norm", unscaled(192)), vit), "LayerNorm (fc_norm)")
+refuse("timm_patch_norm", changed(lambda model: setattr(model.patch_embed, "norm", unscaled(192)), vit), "LayerNorm (patch_embed.norm)")
+normalize = torchvision.transforms.Normalize([0.5] * 3, [0.25] * 3)
+around = "Left out: 0 (Normalize), 1.1 (Softmax), 2 (Sigmoid), which a Sequential runs"
+case(
+    "sequential_around",
+    vit(),
+    wrap=lambda model: torch.nn.Sequential(normalize, torch.nn.Sequential(model, torch.nn.Softmax(1)), torch.nn.Sigmoid()),
+    config={"headDim": 64},
+    notes=around,
+)
+case(
+    "sequential_around_nothing",
+    vit(),
+    wrap=lambda model: torch.nn.Sequential(torch.nn.Identity(), torch.nn.Sequential(model, torch.nn.Dropout(0.1))),
+    config={"headDim": 64},
+    without="a Sequential runs",
+)
 
 for name, content in [("cases", cases), ("refused", refused)]:
     with open(f"{folder}/{name}.json", "w") as file:

@@ -84,7 +84,7 @@ export function linked(read: readonly ReadRun[]): RunData[] {
   const folders = folderNames(read.flatMap(({ images }) => images ?? []));
   const runs = read.map(({ data, source, images }): RunData => {
     const run = source && (stillThere(source, byModel) ?? movedTo(source, read));
-    const folder = images && folders.get(images.path);
+    const folder = images && folders.get(images);
     return {
       ...data,
       dataset: data.dataset && { ...data.dataset, ...(folder !== undefined && { folder }) },

@@ -10,7 +10,7 @@ import { baselineOf } from './baseline.js';
 import { collect } from './collect.js';
 import { dataName, hasSeveralData } from './data-name.js';
 import { findRuns } from './find-runs.js';
-import { folderNames } from './folder-names.js';
+import { type OwnFolder, folderNames } from './folder-names.js';
 
 let small: SmallRuns;
 let folder: string;
@@ -73,6 +73,25 @@ describe('folders of images', () => {
         { path: '/b/y', classes: 3 },
       ]).values(),
     ]).toEqual(['x', 'x', 'a/y', 'b/y']);
+  });
+
+  it('are named by as many folders above as tell them apart, or by their numbers of classes', () => {
+    const namesOf = (...folders: OwnFolder[]) => [...folderNames(folders).values()];
+    expect(
+      namesOf(
+        { path: '/may/shop/photos', classes: 2 },
+        { path: '/june/shop/photos', classes: 3 },
+        { path: '/elsewhere/home/photos', classes: 2 },
+      ),
+    ).toEqual(['may/shop/photos', 'june/shop/photos', 'home/photos']);
+    // One folder that has got another class since.
+    expect(namesOf({ path: '/photos', classes: 2 }, { path: '/photos', classes: 3 })).toEqual([
+      'photos (2 classes)',
+      'photos (3 classes)',
+    ]);
+    expect(
+      namesOf({ path: '/photos', classes: 1 }, { path: '/photos', classes: undefined }),
+    ).toEqual(['photos (1 class)', 'photos']);
   });
 
   it('are not shown to models that were trained on others, nor are these compared', async () => {

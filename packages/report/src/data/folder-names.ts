@@ -1,5 +1,5 @@
 // Images of folders are all the data set `folder`: what their folders are called tells them apart.
-import { basename, dirname } from 'node:path';
+import { basename, sep } from 'node:path';
 import type { RunConfig } from 'mamba-prune/training';
 
 /** The images of a run that a folder of one's own holds. */
@@ -19,19 +19,28 @@ export function ownFolderOf({ dataset, model }: RunConfig): OwnFolder | undefine
 
 /**
  * What each folder is called: its last name, wherever it lies, for runs come from several machines. Folders of one name with
- * different numbers of classes hold different images, and are called by the folder above too.
+ * different numbers of classes hold different images: they are called by as many of the folders above as tell them apart, and
+ * one that has got other classes since by their number.
  */
-export function folderNames(folders: readonly OwnFolder[]): ReadonlyMap<string, string> {
-  const classes = new Map<string, Set<number | undefined>>();
-  for (const { path, classes: count } of folders) {
-    const counts = classes.get(basename(path)) ?? new Set();
-    classes.set(basename(path), counts.add(count));
-  }
+export function folderNames(folders: readonly OwnFolder[]): ReadonlyMap<OwnFolder, string> {
+  /** Whether folders with these last names all have as many classes. */
+  const isOne = (tail: string): boolean =>
+    new Set(
+      folders.filter(({ path }) => tailsOf(path).includes(tail)).map(({ classes }) => classes),
+    ).size === 1;
   return new Map(
-    folders.map(({ path }) => {
-      const name = basename(path);
-      const isOne = (classes.get(name)?.size ?? 0) <= 1;
-      return [path, isOne ? name : `${basename(dirname(path))}/${name}`];
+    folders.map((folder) => {
+      const { path, classes } = folder;
+      return [folder, tailsOf(path).find(isOne) ?? `${basename(path)}${counted(classes)}`];
     }),
   );
 }
+
+/** The last name of a path, its last two, and so on. */
+function tailsOf(path: string): string[] {
+  const names = path.split(sep).filter((name) => name !== '');
+  return names.map((_, above) => names.slice(-1 - above).join('/'));
+}
+
+const counted = (classes: number | undefined): string =>
+  classes === undefined ? '' : ` (${classes} class${classes === 1 ? '' : 'es'})`;

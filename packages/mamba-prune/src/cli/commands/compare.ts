@@ -187,6 +187,7 @@ function progressOf(context: Context): CompareHooks {
   const { bold, dim } = progress.colours;
   const started = performance.now();
   let last = 0;
+  let width = 0;
   return {
     onPlan: ({ settings, runs, jobs, threads, reason, finished, finishedEpochs }) => {
       const { train, rates } = settings;
@@ -210,6 +211,7 @@ function progressOf(context: Context): CompareHooks {
           ),
         ),
       );
+      width = Math.max(24, ...runs.map(({ name }) => name.length));
       // What was done before took no time of this call.
       progress.begin('compare', epochs, 'epochs', finishedEpochs);
     },
@@ -220,7 +222,7 @@ function progressOf(context: Context): CompareHooks {
     onRunEnd: ({ name, method }, accuracy) => {
       if (method !== undefined) last++;
       const time = clock((performance.now() - started) / 1000);
-      progress.line(`  ${name.padEnd(24)} ${percent(accuracy).padStart(8)} ${time.padStart(9)}`);
+      progress.line(`  ${name.padEnd(width)} ${percent(accuracy).padStart(8)} ${time.padStart(9)}`);
     },
     onNote: (note) => {
       context.note(note);

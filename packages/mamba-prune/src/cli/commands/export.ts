@@ -1,14 +1,15 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { basename, dirname, extname, join, resolve } from 'node:path';
+import { dirname, extname, join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
-import { checkFolder, isWrongName, makeFolder } from '../../files/folder.js';
+import { makeFolder } from '../../files/folder.js';
 import { bytes, count } from '../../format.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { exportFolder } from '../hub-export.js';
 import { type OnnxOutcome, onnxFacts, printAccuracy, writeOnnx } from '../onnx-export.js';
 import type { StoredDtype } from '../../models/stored-weights.js';
 import { openModel } from '../open-model.js';
+import { checkFolderOf } from '../out-folder.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type HubFlags, addHubOptions, checkHubOptions, refuseHubOptions } from '../options/hub.js';
 import { type ImportFlags, addImportOptions, modelArgument } from '../options/import.js';
@@ -126,20 +127,6 @@ function formatOf(out: string, asked: Format | undefined): Format {
     );
   }
   return asked ?? named ?? 'safetensors';
-}
-
-/** Before a model is read and checked. @throws UsageError if there can be no such file */
-function checkFolderOf(out: string): void {
-  const folder = dirname(resolve(out));
-  try {
-    checkFolder(folder);
-  } catch (error) {
-    if (!isWrongName(error)) throw error;
-    throw new UsageError(
-      `--out: ${folder} is no folder and cannot be made one (${(error as Error).message}), expected one for ${basename(out)}.`,
-      { cause: error },
-    );
-  }
 }
 
 async function exportModel(

@@ -221,7 +221,7 @@ describe('export --format hf', () => {
   });
 
   it.each([
-    [['--dtype', 'float16'], '--dtype: belongs to --format onnx, not hf'],
+    [['--dtype', 'float16'], '--dtype: belongs to --format onnx or safetensors, not hf'],
     [['--quantize', 'int8'], '--quantize: belongs to --format onnx, not hf'],
     [['--input', 'uint8'], '--input: belongs to --format onnx, not hf'],
     [['--license', 'MIT License'], "--license: got 'MIT License', expected a license as the hub"],

@@ -59,7 +59,7 @@ describe('flags of compare', () => {
     ],
     [
       ['--quick', '--rank-by', 'score-per-cost', '--ranking', 'layer'],
-      /compare: got --rank-by score-per-cost with ranking layer, expected global/,
+      /compare: got --rank-by score-per-cost with --ranking layer, expected global/,
     ],
     [['--quick', '--only', 'seed-0/*,'], /Expected names of runs/],
     [['--resume', '--rate', '0.5'], /got --rate with --resume, which takes the settings/],

@@ -81,8 +81,9 @@ export function refuseOnnxOptions(given: Partial<OnnxFlags>, format: string): vo
     if (given[key as keyof OnnxFlags] === undefined) continue;
     if (format === 'hf' && !ofOneFile.includes(key)) continue;
     if (format === 'safetensors' && key === 'dtype') continue;
+    const formats = key === 'dtype' ? 'onnx or safetensors' : 'onnx';
     throw new UsageError(
-      `${name}: belongs to --format onnx, not ${format}. Leave it out, or give --format onnx.`,
+      `${name}: belongs to --format ${formats}, not ${format}. Leave it out, or give --format ${formats}.`,
     );
   }
 }

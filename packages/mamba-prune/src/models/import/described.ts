@@ -1,6 +1,7 @@
 // A model from a file of another program, with what is said of it: by the caller, by the file itself, and by what lies beside it.
 import { FormatError } from '@mamba-prune/libtorch';
 import { printableLine } from '../../printable.js';
+import { listed } from '../config-checks.js';
 import { familyNamed } from '../families.js';
 import { withFileName } from '../file-checks.js';
 import type { ImageModel } from '../image-model.js';
@@ -13,6 +14,7 @@ import { fileKind, openWeights } from './file.js';
 import { Source, importWith } from './hinted.js';
 import type { ImportOptions, ImportedModel } from './model.js';
 import { checkHeads, checkModules } from './module-checks.js';
+import { classOf } from './module-place.js';
 import { ownSizes } from './read.js';
 import { ChosenWeights, type TracedModel } from './weights.js';
 
@@ -56,7 +58,8 @@ export async function importDescribed(
         checkObstacles(path, imported.model, beside.obstacles, 'config.json beside it');
         // A setting says more than the module that was made by it.
         checkModules(path, imported.model, words.modules, said, imported.origins);
-        return withTaken(withScores(imported, words), card, hints, said);
+        const noted = withNote(withScores(imported, words), aroundNote(words));
+        return withTaken(noted, card, hints, said);
       } catch (error) {
         imported.model.dispose();
         throw error;
@@ -89,7 +92,7 @@ function withTaken(
 
 /** With attentions that scale their scores as those of the file do. */
 function withScores(imported: TracedModel, { modules }: FileWords): TracedModel {
-  const { model, info, notes } = imported;
+  const { model } = imported;
   const scales = modules?.attention?.scales ?? [];
   const changed =
     familyNamed(model.config).layout?.scaleScores?.(
@@ -101,10 +104,32 @@ function withScores(imported: TracedModel, { modules }: FileWords): TracedModel 
   const note =
     `${changed.length === 1 ? 'An attention scales its scores' : `${changed.length} attentions scale their scores`} otherwise than by 1 over the root of the width of a head ` +
     `(${printableLine(scales[first]?.at ?? '')} ${scales[first]?.value.toPrecision(4)}): their queries were multiplied, which computes the same.`;
-  const history = info.history.map((step) =>
-    step['step'] === 'import' ? { ...step, notes: [...notes, note] } : step,
+  return withNote(imported, note);
+}
+
+/** What is computed before and behind the model, which the model that is read does not compute. */
+function aroundNote({ modules }: FileWords): string | undefined {
+  const around = modules?.around ?? [];
+  if (around.length === 0) return undefined;
+  const names = around.map(({ at, module }) => printableLine(`${at} (${classOf(module)})`));
+  const normalises = around.some(({ module }) => /normali[sz]/i.test(classOf(module)));
+  return (
+    `Left out: ${listed(names)}, which a Sequential runs before or behind the model: the answers are those of the model alone.` +
+    (normalises
+      ? ' Give the mean and the deviation that images are normalised with there as `mean` and `std`.'
+      : '')
   );
-  return { ...imported, info: { ...info, history }, notes: [...notes, note] };
+}
+
+/** The model's history keeps the notes, too. */
+function withNote(imported: TracedModel, note: string | undefined): TracedModel {
+  if (note === undefined) return imported;
+  const { info } = imported;
+  const notes = [...imported.notes, note];
+  const history = info.history.map((step) =>
+    step['step'] === 'import' ? { ...step, notes } : step,
+  );
+  return { ...imported, info: { ...info, history }, notes };
 }
 
 /** Other programs give mean and deviation of pixels from 0 to 255 too; then nothing else would show it. */

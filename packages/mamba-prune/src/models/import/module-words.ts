@@ -38,6 +38,8 @@ export interface ModuleWords {
   readonly activations: readonly Word<string>[];
   /** Modules of the model that have no weights and no modules in them: functions, poolings, what does nothing. */
   readonly functions: readonly PlacedModule[];
+  /** Those without weights that a Sequential around the model runs before or behind it, and that do something in inference. */
+  readonly around: readonly PlacedModule[];
   /** The module that holds a weight, by the name that it has in the model without what wrappers put before. */
   holderOf(weight: string): PlacedModule | undefined;
 }
@@ -74,6 +76,14 @@ export function moduleWords({ dict, names }: Choice<FoundDict>): ModuleWords | u
         ? [{ name: cleanName(path.slice(root.length)), at, module }]
         : [],
     ),
+    around: parts.flatMap(({ path, at, module }) =>
+      !inputs.has(path) &&
+      !outer.has(path) &&
+      isRunWith(root, path, modules) &&
+      !isIdle.test(classOf(module))
+        ? [{ name: path, at, module }]
+        : [],
+    ),
     holderOf(weight) {
       const path = (names.get(weight) ?? root + weight).replace(/\.?[^.]*$/, '');
       const module = modules.get(path);
@@ -106,6 +116,24 @@ function rootOf(names: ReadonlyMap<string, string>): string {
 
 const isInside = (path: string, root: string): boolean =>
   path.startsWith(root) && path !== root.slice(0, -1);
+
+/** Nothing in inference, or what a classifier behind its backbone is given the features by. */
+const isIdle = /^(?:Identity|Dropout\w*|Flatten|AdaptiveAvgPool\w*|Sequential)$/;
+
+/** Whether a module runs with the model because a Sequential holds both, in which nothing is left out. */
+function isRunWith(
+  root: string,
+  path: string,
+  modules: ReadonlyMap<string, PickledModule>,
+): boolean {
+  if (path.startsWith(root)) return false;
+  const holders = modulesAround(path);
+  const shared = holders.findLastIndex((holder) => holder === '' || root.startsWith(`${holder}.`));
+  return holders.slice(shared).every((holder) => {
+    const module = modules.get(holder);
+    return module !== undefined && classOf(module) === 'Sequential';
+  });
+}
 
 /** More modules in modules than any model has; a name may have any number of points. */
 const deepest = 200;

@@ -14,6 +14,9 @@ const afterStem = /^(?:maxpool|max_pool|(?:resnet\.)?embedder\.pooler|3)$/;
 /** In the last blocks of a network; behind them it is the mean over all pixels. */
 const inBlock = /^(?:layer\d|conv\d_x|(?:resnet\.)?encoder|[4-7])\./;
 
+/** What stands around the classifier, as torchvision, timm and scripts, and Hugging Face call it. */
+const inClassifier = /^(?:fc|head|classifier|linear)(?:\.|$)/;
+
 /** Means over all pixels. */
 const means = /^(?:AdaptiveAvgPool2d|FastAdaptiveAvgPool(?:2d)?|SelectAdaptivePool2d)$/;
 
@@ -42,6 +45,8 @@ export function resnetFunctions(
       }
     } else if (kind === 'AvgPool2d') {
       if (inBlock.test(name)) return { got: kindOf(placed), expected: 'no pooling there', at };
+    } else if (kind === 'ReLU' && inClassifier.test(name)) {
+      return { got: kindOf(placed), expected: 'a linear layer alone as its classifier', at };
     } else if (isOfLibrary(module) && !usual.test(kind)) {
       return { got: kindOf(placed), expected: 'ReLU and the usual poolings alone', at };
     }

@@ -16,6 +16,7 @@ import {
 import { type VitTraits, convertVit } from './import-form.js';
 import { ShapeReader } from '../import/shapes.js';
 import { StateDict } from '../import/state-dict.js';
+import { vitFunctions } from './modules.js';
 import { scaleScores } from './scores.js';
 import {
   type VitSizes,
@@ -58,6 +59,8 @@ export const vitLayout: Layout = {
   },
 
   card: vitCard,
+
+  functions: vitFunctions,
 
   scaleScores,
 

@@ -262,7 +262,7 @@ describe('score per cost', () => {
     const options = { rates, rankBy: 'score-per-cost' } as const;
     expect(() => {
       checkKindSelection(groups, { ...options, ranking: 'layer' });
-    }).toThrow('`rankBy` score-per-cost: got ranking layer, expected global');
+    }).toThrow('`rankBy` score-per-cost: got `ranking` layer, expected global');
     const scores = new Map(groups.map(({ name }) => [name, [1, 1, 1, 1]]));
     expect(() => selectKinds(groups, scores, { ...options, ranking: 'global' })).toThrow(
       'got no cost, expected what a model of given widths costs',

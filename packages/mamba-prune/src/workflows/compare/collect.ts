@@ -3,6 +3,7 @@ import { copyFileSync, existsSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UsageError } from '../../errors.js';
 import { makeFolder } from '../../files/folder.js';
+import { shellCommand } from '../../shell.js';
 import { stableJson } from '../../training/options.js';
 import type { Comparison } from './compare.js';
 import { decideFillback } from './fillback.js';
@@ -54,7 +55,7 @@ export async function collectRuns(
     const taken = runs.filter((run) => take(run, path, folders, hooks)).map(({ name }) => name);
     const results = readResults(now, runs, path);
     const finished = runs.every((run) => stateOf(run, path) === 'finished');
-    const command = ['mamba-prune', ...args].join(' ');
+    const command = shellCommand(['mamba-prune', ...args]);
     const note = await writeResults(folder, results, { chart: true, command });
     if (note !== undefined) hooks.onNote?.(note);
     return { finished, settings: now, results, path, taken };

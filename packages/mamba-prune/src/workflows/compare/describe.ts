@@ -1,6 +1,6 @@
 // What was compared, in words, for tables and pictures.
 import { dataLabel } from '../../data/data-label.js';
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { plural } from '../../format.js';
 import { modelLabel } from '../../models/model-label.js';
 import { halvingFillback } from '../../pruning/refill-choices.js';
@@ -57,10 +57,14 @@ export function describe(settings: CompareSettings): string {
   const [only] = dense;
   const given =
     dense.length === 1 && only
-      ? `the given dense model ${basename(only.path)}`
+      ? `the given dense model ${modelName(only.path)}`
       : 'a given dense model for each seed';
   return `${seedsText(settings)}; ${given}, then ${after.replace(' for', ' epochs for')}`;
 }
+
+/** That of its run, as all of them call their models alike. */
+const modelName = (path: string): string =>
+  basename(path) === 'model.safetensors' ? basename(dirname(path)) : basename(path);
 
 /** What a reader of the table has to know besides, each a whole sentence. */
 export function remarks(settings: CompareSettings): string[] {

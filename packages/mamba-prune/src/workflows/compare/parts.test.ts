@@ -281,7 +281,7 @@ describe('given dense models', () => {
     const told = { ...request, methods: ['oneshot', 'refill'] as const, seeds: [0, 1] };
     await run({ ...told, dense: [dense()] }, out);
     const table = readFileSync(join(out, 'results.md'), 'utf8');
-    expect(table).toContain('2 seeds; the given dense model model.safetensors, then 3 epochs');
+    expect(table).toContain('2 seeds; the given dense model base, then 3 epochs');
     expect(table).toContain('All seeds share one dense model');
   });
 

@@ -4,6 +4,7 @@ import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
 import { modelLabel } from '../../models/model-label.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
+import { shellCommand } from '../../shell.js';
 import { StoppedAtStartError } from '../../training/errors.js';
 import { carryOut } from './carry-out.js';
 import { describe, removedText } from './describe.js';
@@ -106,7 +107,7 @@ export async function tuneRates(
     const written = (): TuningResults => {
       const results = tuningResults({ ...settings, seeds: [seed], rates: [rate] }, path);
       writeTuning(control.out, results, settings);
-      const command = ['mamba-prune', ...args].join(' ');
+      const command = shellCommand(['mamba-prune', ...args]);
       writeFileAtomic(folder.file('results.md'), tuningMarkdown(settings, results, command));
       return results;
     };

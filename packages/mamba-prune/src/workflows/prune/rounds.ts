@@ -10,13 +10,13 @@
 // Under lr-through rsst-j and round-j are two parts of one training: round-j begins with what the cut leaves of
 // the last checkpoint of rsst-j. Under several cuts there is no round-j but the last: rsst-(j+1) begins with that.
 import { rmSync, statSync } from 'node:fs';
-import { setImmediate } from 'node:timers/promises';
 import type { ImageModel } from '../../models/image-model.js';
 import { type ModelInfo, saveModel } from '../../models/model-file.js';
 import type { KeptUnits } from '../../models/groups.js';
 import { type RsstHooks, doomedUnits } from '../../pruning/rsst/index.js';
 import { tensorboardHooks } from '../../logging/tensorboard.js';
 import { composeHooks } from '../../training/compose-hooks.js';
+import { hearSignals } from '../../training/hear-signals.js';
 import type { RunFolder } from '../../training/run-folder.js';
 import { train } from '../../training/trainer.js';
 import type { TrainHooks } from '../../training/hooks.js';
@@ -68,8 +68,8 @@ export class Rounds {
       if (finished) rmSync(cutPath(folder.path, round), { force: true });
     }
     while (standing.at !== 'done') {
-      // Without training a round takes no turn of the event loop, and only there does a process learn of its signals.
-      await setImmediate();
+      // Without training a round takes no turn of the event loop.
+      await hearSignals();
       if (job.control.signal?.aborted === true) return false;
       const goesOn = standing.at === 'cut' ? await this.#toTheCut() : await this.#finetune();
       if (!goesOn) return false;

@@ -53,7 +53,7 @@ function checkLimits(settings: ResolvedPruneSettings): void {
   if (rankBy !== undefined) oneOf('rankBy', rankBy, rankMeasures);
   if (rankBy === 'score-per-cost' && ranking === 'layer') {
     throw new UsageError(
-      'prune: got `rankBy` score-per-cost with ranking layer, expected global: all units of a group cost the same. ' +
+      'prune: got `rankBy` score-per-cost with `ranking` layer, expected global: all units of a group cost the same. ' +
         'Leave one of the two out.',
     );
   }

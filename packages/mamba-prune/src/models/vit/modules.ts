@@ -1,0 +1,33 @@
+// What the modules of a pickled ViT compute that have no weights, beside the functions of its MLPs.
+import { printableLine } from '../../printable.js';
+import type { ModuleProblem } from '../import/module-layers.js';
+import { type PlacedModule, classOf, isOfLibrary } from '../import/module-place.js';
+
+/** Norms without weights, and functions between layers. GELU is that of the MLPs, wherever a script has it. */
+const computing =
+  /(?:Norm(?:\dd)?|ReLU6?|(?:^|[CS])ELU|SiLU|Swish|Mish|Tanh|Sigmoid|Soft(?:plus|sign)|(?:Log)?Soft(?:max|min))$/;
+
+/** The functions of MLPs are compared elsewhere, and what a pooler makes of the features is left out with its weights. */
+const elsewhere = /(?:^|\.)(?:mlp|intermediate|pooler)\./;
+
+/** Where every attention has a softmax. */
+const inAttention = /(?:^|\.)\w*(?:attn|attention)\./;
+
+/**
+ * @param modules - those without weights
+ * @returns the first that computes what no ViT here does
+ */
+export function vitFunctions(modules: readonly PlacedModule[]): ModuleProblem | undefined {
+  const placed = modules.find(({ name, module }) => {
+    const kind = classOf(module);
+    if (!isOfLibrary(module) || !computing.test(kind) || elsewhere.test(name)) return false;
+    return !(kind === 'Softmax' && inAttention.test(name));
+  });
+  return (
+    placed && {
+      got: `a module of the class ${printableLine(classOf(placed.module))}`,
+      expected: 'functions in its MLPs alone, and norms that have weights',
+      at: placed.at,
+    }
+  );
+}
