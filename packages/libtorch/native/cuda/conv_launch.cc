@@ -66,7 +66,7 @@ bool rows_come_by_copies(const Conv& c, const Tensor& dy, const Tensor& dx) {
 }  // namespace
 
 bool conv_backward_adds(const Conv& c, const Tensor& dy, const Tensor& dx, int64_t columns) {
-  return !before('c') && rows_come_by_copies(c, dy, dx) && columns % 16 == 0 && columns <= 64;
+  return rows_come_by_copies(c, dy, dx) && columns % 16 == 0 && columns <= 64;
 }
 
 std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const Tensor& dx, bool add,
@@ -106,8 +106,6 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
                                       {"BLOCKS", resident},
                                       {"RING", ring},
                                       {"PROJECTED", projected},
-                                      {"DOWN", !before('o')},
-                                      {"NEW_DERIVATIVES", !before('g')},
                                       {"ADD_DX", add}});
   const Grid grid{u32(across), u32(rows)};
   if (projected > 0) kernel.launch(grid, threads, 0, a);

@@ -38,7 +38,7 @@ int64_t project_blocks(int64_t warps, int64_t columns) {
 bool conv_projects(const Conv& c, const Tensor& y, const Tensor& projection) {
   const int64_t width = y.size(-1), columns = projection.size(0), warps = project_warps(width);
   // Copies into shared memory and products of bfloat16 came with compute capability 8.0.
-  return !before('p') && at::cuda::getCurrentDeviceProperties()->major >= 8 && c.x.element_size() == 2 && !c.reverse &&
+  return at::cuda::getCurrentDeviceProperties()->major >= 8 && c.x.element_size() == 2 && !c.reverse &&
          c.weight.size(1) - 1 <= conv_kernel::kMostReach && vector_of({c.x, y, projection}, width, 8) == 8 &&
          columns % 16 == 0 && columns <= conv_kernel::kTileChannels && warps <= kMostBlockWarps &&
          project_blocks(warps, columns) > 0;

@@ -33,10 +33,9 @@ int64_t dt_resident_blocks(int64_t panels) {
 
 bool dt_gradients_run(const ProjSizes& s, at::ScalarType type) {
   const int64_t panels = dt_panels_for(s.width);
-  return !before('t') && at::cuda::getCurrentDeviceProperties()->major >= 8 &&
-         (type == at::kHalf || type == at::kBFloat16) && s.rank_width == dt_kernel::kRank &&
-         s.states == dt_kernel::kStates && s.columns == dt_kernel::kColumns && s.width % 8 == 0 &&
-         panels <= dt_kernel::kMostPanels && dt_resident_blocks(panels) > 0;
+  return at::cuda::getCurrentDeviceProperties()->major >= 8 && (type == at::kHalf || type == at::kBFloat16) &&
+         s.rank_width == dt_kernel::kRank && s.states == dt_kernel::kStates && s.columns == dt_kernel::kColumns &&
+         s.width % 8 == 0 && panels <= dt_kernel::kMostPanels && dt_resident_blocks(panels) > 0;
 }
 
 Tensor dt_gradients(const Tensor& ddelta, const Tensor& dt_weight, const Tensor& projected, const Tensor& states,

@@ -26,7 +26,6 @@ const Kernel& in_proj_kernel_of(const char* function, const InProjTrain& p, int6
                       {"MODEL", p.weight.size(1)},
                       {"GROUPS", groups},
                       {"CLUSTER", cluster_of(groups)},
-                      {"DOWN", !before('o')},
                       {"STAGES", kInProjTrainStages}});
 }
 

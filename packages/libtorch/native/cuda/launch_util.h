@@ -3,22 +3,11 @@
 #include <ATen/ATen.h>
 #include <ATen/cuda/CUDAContext.h>
 
-#include <cstdlib>
-#include <cstring>
 #include <initializer_list>
 
 #include "gemm.h"
 
 namespace mamba_prune::cuda {
-
-// TEMPORARY, for measuring by turns: whether a change, by its letter in MAMBA_PRUNE_BEFORE, is undone. c: the
-// convolution's backward pass adds what comes through the projections; p: conv_project; o: the order of rows; d: step
-// sizes are made again; s: by one special function; g: derivatives of GELU and SiLU; t:
-// dt_gradients.
-inline bool before(char change) {
-  const char* undone = std::getenv("MAMBA_PRUNE_BEFORE");
-  return undone && std::strchr(undone, change);
-}
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline unsigned u32(int64_t v) { return static_cast<unsigned>(v); }

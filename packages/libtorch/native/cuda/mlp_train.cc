@@ -29,8 +29,6 @@ Defines defines_of_train(const MlpTrain& m, int64_t groups) {
           {"GROUPS", groups},
           {"CLUSTER", cluster_of(groups)},
           {"SCALED", m.scale.defined()},
-          {"DOWN", !before('o')},
-          {"NEW_DERIVATIVES", !before('g')},
           {"STAGES", kTrainStages}};
 }
 

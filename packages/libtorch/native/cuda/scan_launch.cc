@@ -180,7 +180,7 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
 }
 
 bool scan_backward_makes_steps(at::ScalarType type, int64_t states, int64_t rank) {
-  return !before('d') && tiles_fit(type, states) && rank == kTileRank;
+  return tiles_fit(type, states) && rank == kTileRank;
 }
 
 void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const Tensor& checkpoints, bool add_dz,
@@ -216,9 +216,7 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                    {"SAME_ROWS", same_rows(s, dy, out)},
                    {"BACKWARD_THREADS", kBackwardThreads},
                    {"BACKWARD_BLOCKS", resident}};
-    if (tiles)
-      own.push_back({"RANK", s.delta.defined() ? 0 : kTileRank}), own.push_back({"NEW_STEPS", !before('s')}),
-          own.push_back({"DOWN", !before('o')});
+    if (tiles) own.push_back({"RANK", s.delta.defined() ? 0 : kTileRank});
     else own.push_back({"VECTOR", vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width)});
     const Kernel& kernel =
         tiles ? find_kernel("scan_backward_tiles.cu", "scan_backward_tiles", general_defines_of(s, own))

@@ -59,7 +59,6 @@ void scan_tiles(const std::vector<TileScan>& directions, const Tensor& y) {
                                                                   {"TILES", shape.tiles},
                                                                   {"SAVE", first.checkpoints.defined()},
                                                                   {"SAVE_STEPS", first.scan.delta.defined()},
-                                                                  {"DOWN", !before('o')},
                                                                   {"THREADS", shape.threads},
                                                                   {"BLOCKS", shape.blocks}}));
   const Grid grid{u32(across), u32(ceil_div(batch, sequences))};

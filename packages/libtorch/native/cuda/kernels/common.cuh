@@ -2,17 +2,6 @@
 // whose values interface.h names. Arithmetic is float32 throughout; only loads and stores know the element type.
 #include "interface.h"
 
-// TEMPORARY, for measuring by turns.
-#ifndef DOWN
-#define DOWN 1
-#endif
-#ifndef NEW_STEPS
-#define NEW_STEPS 1
-#endif
-#ifndef NEW_DERIVATIVES
-#define NEW_DERIVATIVES 1
-#endif
-
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;

@@ -364,7 +364,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv_backward(cons
   for (int index = blockIdx.y * kRows + warp; index < a.batch * runs; index += gridDim.y * kRows) {
     // The last runs come first: the L2 cache has what was written of them, and leaves the first ones to the next
     // kernel.
-    const int from_end = DOWN ? a.batch * runs - 1 - index : index;
+    const int from_end = a.batch * runs - 1 - index;
     const int batch = from_end / runs, first = from_end % runs * a.run, end = min(first + a.run, a.length);
     Inputs in(a, memory, warp, batch, channel, first, end);
     // Where the gradient of the step before the first by TAPS - 1 would be.
@@ -398,11 +398,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv_backward(cons
           for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * window[k][v];
           // The derivative of silu is gate (1 + sum (1 - gate)).
           const float gate = sigmoid(sum), gated = of_y[v] * gate;
-#if NEW_DERIVATIVES
           const float d = SILU ? gated + gated * (sum - sum * gate) : of_y[v];
-#else
-          const float d = SILU ? gated * (1.0f + sum * (1.0f - gate)) : of_y[v];
-#endif
           dpre[TAPS - 1][v] = d;
           // Steps of the next run are its own as far as the gradients of the weights go.
           if (t < count) {

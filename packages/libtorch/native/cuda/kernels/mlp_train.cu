@@ -76,7 +76,7 @@ __device__ __forceinline__ void forward_tile(const Args& a, Units& ring, const R
                                              const Kept& kept) {
   float acc[4 * kBlocks];
   read_rows(acc, a.x, rows);
-  rows.of_next_tile<DOWN>().announce(a.x);
+  rows.of_next_tile<true>().announce(a.x);
   u32 left[kSteps][4];
   normalized(left, acc, RowScale([&](int i) { return acc[i]; }, a.eps), kept.norm_weight, kept.norm_bias);
   const Scales scales(a, rows);
@@ -112,7 +112,7 @@ extern "C" __global__ void OF_CLUSTER __launch_bounds__(threads_of(GROUPS), 1) m
   __shared__ Kept kept;
   kept.read(a);
   Units ring = start_ring(memory, barriers);
-  run<DOWN>(
+  run<true>(
       a.units, 2 * a.neuron_units, a.rows, ring, [](int u) { return u; },
       [&](int, const Rows& rows, const Turns& turns) { forward_tile(a, ring, rows, turns, kept); });
 }
@@ -212,10 +212,6 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
       const float scale = scales.of[i / 2 % 2];
       before[i] = SCALED ? result * scale : result;
       if (SCALED) dhidden[i] *= scale;
-#if !NEW_DERIVATIVES
-      dhidden[i] *= half + 0.5f * v * (1.0f - t * t) * (kRoot + 3.0f * kCubic * square);
-      continue;
-#endif
       dhidden[i] *= half + (result - result * half) * (2.0f * kRoot + 6.0f * kCubic * square);
     }
     to_left(left, before);

@@ -179,8 +179,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
   const u32 write_rows[2] = {upper ? ddelta_row : du_row, dz_row};
 
   // The last sequences come first: the L2 cache still has what was written of them.
-  const int group = DOWN ? gridDim.y - 1 - blockIdx.y : blockIdx.y,
-            batch_end = min(s.batch, (group + 1) * grads.batches_per_block);
+  const int group = gridDim.y - 1 - blockIdx.y, batch_end = min(s.batch, (group + 1) * grads.batches_per_block);
   for (int batch = group * grads.batches_per_block; batch < batch_end; batch++) {
     // Channels that are not there have no gradient of y, and all that follows from it is zero.
     const float scale_there = s.scale ? s.scale[batch] : 1.0f;
@@ -279,9 +278,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
         float dt[2], x[2], dy[2];
 #pragma unroll
         for (int j = 0; j < 2; j++) {
-          dt[j] = live(2 * t + i)
-                      ? (NEW_STEPS ? tile_step_size(delta.get(j), bias[j]) : step_size(delta.get(j), bias[j]))
-                      : 0.0f;
+          dt[j] = live(2 * t + i) ? tile_step_size(delta.get(j), bias[j]) : 0.0f;
           x[j] = dt[j] * own_u[i].get(j);
           dy[j] = live(2 * t + i) ? dys.get(j) * scale[j] : 0.0f;
           if (HAS_Z) {
