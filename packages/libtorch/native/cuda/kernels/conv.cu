@@ -362,10 +362,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv_backward(cons
     for (int k = 0; k <= TAPS; k++) dw[v][k] = 0.0f;
   const int runs = (a.length + a.run - 1) / a.run;
   for (int index = blockIdx.y * kRows + warp; index < a.batch * runs; index += gridDim.y * kRows) {
-    // The last runs come first: the L2 cache has what was written of them, and leaves the first ones to the next
-    // kernel.
-    const int from_end = a.batch * runs - 1 - index;
-    const int batch = from_end / runs, first = from_end % runs * a.run, end = min(first + a.run, a.length);
+    const int batch = index / runs, first = index % runs * a.run, end = min(first + a.run, a.length);
     Inputs in(a, memory, warp, batch, channel, first, end);
     // Where the gradient of the step before the first by TAPS - 1 would be.
     scalar* dx = a.dx + row_of(a, batch, first - TAPS + 1) * a.dx_row + channel;

@@ -33,7 +33,7 @@ __device__ __forceinline__ void forward_tile(const Args& a, Units& ring, const R
   {
     float x[4 * kBlocks];
     read_rows(x, a.x, rows);
-    rows.of_next_tile<true>().announce(a.x);
+    rows.of_next_tile().announce(a.x);
     normalized(left, x, RowScale([&](int i) { return x[i]; }, a.eps), kept.norm_weight, kept.norm_bias);
   }
   write_normed(a.normed, rows, left);
@@ -124,7 +124,7 @@ extern "C" __global__ void OF_CLUSTER __launch_bounds__(threads_of(GROUPS), 1) i
   __shared__ Kept kept;
   kept.read(a);
   Units ring = start_ring(memory, barriers);
-  run<true>(
+  run(
       a.units, a.unit_count, a.rows, ring, [](int u) { return u; },
       [&](int, const Rows& rows, const Turns&) { forward_tile(a, ring, rows, kept); });
 }

@@ -76,7 +76,7 @@ __device__ __forceinline__ void forward_tile(const Args& a, Units& ring, const R
                                              const Kept& kept) {
   float acc[4 * kBlocks];
   read_rows(acc, a.x, rows);
-  rows.of_next_tile<true>().announce(a.x);
+  rows.of_next_tile().announce(a.x);
   u32 left[kSteps][4];
   normalized(left, acc, RowScale([&](int i) { return acc[i]; }, a.eps), kept.norm_weight, kept.norm_bias);
   const Scales scales(a, rows);
@@ -112,7 +112,7 @@ extern "C" __global__ void OF_CLUSTER __launch_bounds__(threads_of(GROUPS), 1) m
   __shared__ Kept kept;
   kept.read(a);
   Units ring = start_ring(memory, barriers);
-  run<true>(
+  run(
       a.units, 2 * a.neuron_units, a.rows, ring, [](int u) { return u; },
       [&](int, const Rows& rows, const Turns& turns) { forward_tile(a, ring, rows, turns, kept); });
 }

@@ -155,9 +155,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
   const auto numbers_of = [&](int batch) {
     return Walk<const scalar>(side.projected, s.b_row, s, batch, number_row, number, back);
   };
-  // The last sequences come first: the L2 cache still has what was written of them.
-  const int begin = s.batch - 1 - (int)blockIdx.y, blocks = gridDim.y;
-  int copied = begin, left = s.length;  // the sequence of the turn that is copied next, and its steps from there on
+  int copied = blockIdx.y,
+      left = s.length;  // the sequence of the turn that is copied next, and its steps from there on
   Walk<const scalar> rows = rows_of(copied), numbers = numbers_of(copied);
   const auto copy = [&](int place) {
     Turn& to = ring[place % kDepth];
@@ -165,7 +164,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
     if (number_row < kSteps) copy_piece(&to.projected[0][0] + lane * 8, numbers.at, number_row < left);
     rows.go(), numbers.go(), left -= kSteps;
     if (left > 0) return;
-    copied -= blocks, left = copied >= 0 ? s.length : 0;
+    copied += gridDim.y, left = copied < s.batch ? s.length : 0;
     rows = rows_of(copied), numbers = numbers_of(copied);
   };
 #pragma unroll 1
@@ -199,9 +198,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
 #endif
 
   int place = 0;  // of the turn at hand, of all turns of the block
-  float next_scale = s.scale ? s.scale[begin] : 1.0f;
+  float next_scale = s.scale ? s.scale[blockIdx.y] : 1.0f;
 #pragma unroll 1
-  for (int batch = begin; batch >= 0; batch -= blocks) {
+  for (int batch = blockIdx.y; batch < s.batch; batch += gridDim.y) {
 #pragma unroll
     for (int j = 0; j < TILES; j++) {
       // Results of channels that are not there are zero.
@@ -209,7 +208,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
 #pragma unroll
       for (int n = 0; n < 4; n++) h[j][n] = 0.0f;
     }
-    if (s.scale && batch >= blocks) next_scale = s.scale[batch - blocks];
+    if (s.scale && batch + gridDim.y < s.batch) next_scale = s.scale[batch + gridDim.y];
     Walk<scalar> y(s.y, s.y_row, s, batch, t, at, back);
 #if SAVE_STEPS
     Walk<scalar> deltas(side.delta, s.delta_row, s, batch, t, at, back);

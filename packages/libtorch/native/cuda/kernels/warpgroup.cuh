@@ -102,8 +102,8 @@ struct Rows {
     const i64 at = place(which, i, width);
     return at < 0 ? uint4{0, 0, 0, 0} : *reinterpret_cast<const uint4*>(from + at);
   }
-  template <bool Down = false> __device__ __forceinline__ Rows of_next_tile() const {
-    return Rows{first + (Down ? -1 : 1) * (int)gridDim.x * mlp::kTile * GROUPS, rows};
+  __device__ __forceinline__ Rows of_next_tile() const {
+    return Rows{first + (int)gridDim.x * mlp::kTile * GROUPS, rows};
   }
   __device__ __forceinline__ bool has(int which) const { return first + 8 * which < rows; }
   // The row, or the last one in place of one behind it, without a choice between a load and zeros: of that the compiler
@@ -123,7 +123,7 @@ struct Rows {
     if (column >= width) return;
 #pragma unroll
     for (int r = 0; r < 2; r++)
-      if ((u32)(first + 8 * r) < (u32)rows)
+      if (first + 8 * r < rows)
         asm volatile("prefetch.global.L2 [%0];" ::"l"(from + (i64)(first + 8 * r) * width + column));
   }
   // v: results of a product, from the first of the 32 columns on.
@@ -318,11 +318,10 @@ __device__ __forceinline__ Units start_ring(unsigned char* memory, u64* barriers
   return ring;
 }
 
-// What a block is: a warpgroup that copies units, and others that work on tiles. tile_work(tile, rows, turns). Down:
-// the last rows come first, as the L2 cache has them when the kernel before went the other way.
-template <bool Down = false, class UnitAt, class Tile>
-__device__ __forceinline__ void run(const unsigned char* units, int unit_count, int row_count, const Units& ring,
-                                    const UnitAt& unit_at, const Tile& tile_work) {
+// What a block is: a warpgroup that copies units, and others that work on tiles. tile_work(tile, rows, turns).
+template <class UnitAt, class Tile> __device__ __forceinline__ void run(const unsigned char* units, int unit_count,
+                                                                        int row_count, const Units& ring,
+                                                                        const UnitAt& unit_at, const Tile& tile_work) {
   const int tiles = (row_count + mlp::kTile * GROUPS - 1) / (mlp::kTile * GROUPS);
   // So that the compiler knows it for one number of the whole warp.
   const int group = __shfl_sync(kAllLanes, threadIdx.x / mlp::kWarpgroup, 0);
@@ -337,10 +336,7 @@ __device__ __forceinline__ void run(const unsigned char* units, int unit_count, 
 #endif
     const Turns turns(group);
     const int row = threadIdx.x / 32 * 16 + (threadIdx.x & 31) / 4;
-    const int last = (tiles + CLUSTER - 1) / CLUSTER * CLUSTER - 1;
-    for_tiles(tiles, [&](int tile) {
-      tile_work(tile, Rows{(Down ? last - tile : tile) * mlp::kTile * GROUPS + row, row_count}, turns);
-    });
+    for_tiles(tiles, [&](int tile) { tile_work(tile, Rows{tile * mlp::kTile * GROUPS + row, row_count}, turns); });
     turns.end();
   }
   // Nobody's memory goes while another block of the cluster may still copy into it or arrive at its barriers.
