@@ -12,11 +12,9 @@ int64_t scalar_code(at::ScalarType type);
 
 struct Scan {
   at::Tensor u, delta, z, B, C;  // [batch, length, channels or more], [batch, length, states]; z may be undefined
-  // [channels or more, 16], where delta is undefined: it is made of the 16 numbers that lie in front of B.
-  at::Tensor dt_weight;
-  at::Tensor A, D, bias;  // [channels, states], [channels]; D and bias may be undefined
-  at::Tensor initial;     // float32 [batch, channels, states] or undefined
-  at::Tensor scale;       // float32 [batch] or undefined: factor of the result
+  at::Tensor A, D, bias;         // [channels, states], [channels]; D and bias may be undefined
+  at::Tensor initial;            // float32 [batch, channels, states] or undefined
+  at::Tensor scale;              // float32 [batch] or undefined: factor of the result
   bool softplus = false, a_is_log = false, reverse = false;
   int64_t channels = 0;
   int64_t height = 0;  // rows of a grid that is scanned column by column, though it lies row by row; 0: it is not
@@ -26,8 +24,6 @@ struct Scan {
  * float32 where the elements are, bfloat16 otherwise.
  */
 at::Tensor scan_checkpoints(const Scan& s);
-/** Whether `scan_backward` makes step sizes of so many numbers again. */
-bool scan_backward_makes_steps(at::ScalarType type, int64_t states, int64_t rank);
 /**
  * @param y written, or added to; columns from `channels` on become 0
  * @param last float32 [batch, channels, states] or undefined

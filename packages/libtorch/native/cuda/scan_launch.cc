@@ -25,14 +25,13 @@ using ScanGrads = scan_kernel::ScanGrads<void>;
 
 constexpr unsigned kForwardThreads = 64, kBackwardThreads = 128;
 constexpr int64_t kBackwardBlocks = 4, kTileBlocks = 3;  // of a multiprocessor, in lanes and in tiles
-constexpr int64_t kTileRank = 16;                        // numbers of low rank of which tiles make step sizes
 
 // Whether u, delta and what is theirs have one row stride, and z and dz another: the kernels then compute fewer
 // addresses.
 bool same_rows(const Scan& s, const Tensor& dy, const ScanGradients& g) {
   const int first = row(s.u);
   for (const Tensor& t : {s.delta, dy, g.du, g.ddelta})
-    if (t.defined() && row(t) != first) return false;
+    if (row(t) != first) return false;
   return row(s.z) == row(g.dz);
 }
 
@@ -91,16 +90,12 @@ BackwardWork backward_work(int64_t blocks, int64_t batch, bool tiles) {
   return {best, resident};
 }
 
-// Whether the tensor cores' kernel is for such a backward pass: it is meant for multiprocessors whose shared memory
-// holds as many blocks as their registers do.
-bool tiles_fit(at::ScalarType type, int64_t states) {
-  const cudaDeviceProp& device = *at::cuda::getCurrentDeviceProperties();
-  return type == at::kBFloat16 && states == scan_kernel::kTileStates &&
-         device.sharedMemPerMultiprocessor >= kTileBlocks * (kTilesShared + device.reservedSharedMemPerBlock);
-}
-// And whether it takes the tensors: it moves eight numbers of a row at once, and two of B or C.
+// Whether the tensor cores' kernel takes the backward pass: it moves eight numbers of a row at once, and two of B or C,
+// and is meant for multiprocessors whose shared memory holds as many blocks as their registers do.
 bool backward_in_tiles(const Scan& s, const Tensor& dy, const ScanGradients& out) {
-  return tiles_fit(s.u.scalar_type(), s.A.size(1)) &&
+  const cudaDeviceProp& device = *at::cuda::getCurrentDeviceProperties();
+  return s.u.scalar_type() == at::kBFloat16 && s.A.size(1) == scan_kernel::kTileStates &&
+         device.sharedMemPerMultiprocessor >= kTileBlocks * (kTilesShared + device.reservedSharedMemPerBlock) &&
          vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, out.du.size(-1), 8) == 8 &&
          vector_of({s.B, s.C}, scan_kernel::kTileStates) == 2;
 }
@@ -179,10 +174,6 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
   else kernel.launch(grid, kForwardThreads, 0, a);
 }
 
-bool scan_backward_makes_steps(at::ScalarType type, int64_t states, int64_t rank) {
-  return tiles_fit(type, states) && rank == kTileRank;
-}
-
 void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const Tensor& checkpoints, bool add_dz,
                    bool want_dinitial, ScanGradients& out) {
   const int64_t states = s.A.size(1), groups = scan_kernel::groups_of(static_cast<int>(states)), batch = s.u.size(0),
@@ -190,8 +181,6 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
   TORCH_CHECK(states <= kMaxStates, "selective_scan: got ", states, " states, expected at most ", kMaxStates,
               " for gradients on a GPU. Prune the states, or use the CPU.");
   const bool tiles = batch > 0 && backward_in_tiles(s, dy, out);
-  TORCH_CHECK(tiles || batch == 0 || s.delta.defined(),
-              "selective_scan: got no step sizes for a backward pass that does not make them again.");
   const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
   const int64_t blocks = ceil_div(width, channels_per_block);
   const auto [per, resident] = backward_work(blocks, batch, tiles);
@@ -207,7 +196,7 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
     ScanGrads g{};
     g.dy = pointer(dy), g.du = pointer(out.du), g.ddelta = pointer(out.ddelta), g.dz = pointer(out.dz);
     g.dlast = float_pointer(dlast), g.dbc = float_pointer(out.states), g.params = float_pointer(partial);
-    g.dinitial = float_pointer(out.dinitial), g.dt_weight = pointer(s.dt_weight);
+    g.dinitial = float_pointer(out.dinitial);
     g.dy_row = row(dy), g.du_row = row(out.du), g.ddelta_row = row(out.ddelta), g.dz_row = row(out.dz);
     g.batches_per_block = static_cast<int>(per);
     Defines own = {{"WHOLE_SEGMENTS", length % kSegment == 0},
@@ -216,8 +205,7 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                    {"SAME_ROWS", same_rows(s, dy, out)},
                    {"BACKWARD_THREADS", kBackwardThreads},
                    {"BACKWARD_BLOCKS", resident}};
-    if (tiles) own.push_back({"RANK", s.delta.defined() ? 0 : kTileRank});
-    else own.push_back({"VECTOR", vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width)});
+    if (!tiles) own.push_back({"VECTOR", vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width)});
     const Kernel& kernel =
         tiles ? find_kernel("scan_backward_tiles.cu", "scan_backward_tiles", general_defines_of(s, own))
               : find_kernel("scan.cu", "scan_backward", general_defines_of(s, own));

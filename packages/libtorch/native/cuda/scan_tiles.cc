@@ -58,7 +58,6 @@ void scan_tiles(const std::vector<TileScan>& directions, const Tensor& y) {
                                                                   {"RANK", first.dt_weight.size(1)},
                                                                   {"TILES", shape.tiles},
                                                                   {"SAVE", first.checkpoints.defined()},
-                                                                  {"SAVE_STEPS", first.scan.delta.defined()},
                                                                   {"THREADS", shape.threads},
                                                                   {"BLOCKS", shape.blocks}}));
   const Grid grid{u32(across), u32(ceil_div(batch, sequences))};

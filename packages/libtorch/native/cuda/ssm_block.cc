@@ -96,7 +96,6 @@ Scan scan_of(const Block& b, const Direction& d, const Kept& kept, const Kept::S
   s.B = scanned.projected.narrow(2, b.rank_width, b.states),
   s.C = scanned.projected.narrow(2, b.rank_width + b.states, b.states);
   s.A = d.A_log, s.D = d.D, s.bias = d.dt_bias, s.scale = scale;
-  if (!s.delta.defined()) s.dt_weight = d.packed_dt;
   s.softplus = s.a_is_log = true, s.reverse = reverse, s.channels = b.channels;
   return s;
 }
@@ -139,11 +138,9 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
   const bool fused = keep && projections_run({width, rank_width, states, columns}, type);
   std::optional<Aside> beside;
   const bool tiles = scans_in_tiles();
-  // Step sizes that a scan makes, and its backward pass makes again, are nowhere written.
-  const bool writes_steps = !tiles || (keep && !scan_backward_makes_steps(type, states, rank_width));
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
-    all.push_back({like(width), like(columns), writes_steps ? like(width) : Tensor(), Tensor(), Tensor()});
+    all.push_back({like(width), like(columns), keep || !tiles ? like(width) : Tensor(), Tensor(), Tensor()});
     convs.push_back(conv_of(*this, d, xz, i == 1));
     if (!fused) continue;
     all[i].panels = d.panels.defined() ? d.panels : proj_panels(d.packed_x);

@@ -20,12 +20,7 @@
 // The factors exp(dt A) of a segment's last steps, which the way back needs first, stay in registers; the others are
 // computed again.
 //
-// Where the forward pass has made the step sizes (scan_tiles.cu), they are made again here of their numbers of low
-// rank, by the same products: a product of two channels a lane with the steps of the segment leaves them where they are
-// needed. Those numbers come in place of the step sizes, which are as many for a warp, but the same for all warps.
-//
-// Defined by the caller: what scan.cu is given for its backward pass but for VECTOR, which is 2, and N, which is 16;
-// and RANK, 16 where the step sizes are made here, of the numbers that lie in front of B, or 0.
+// Defined by the caller: what scan.cu is given for its backward pass but for VECTOR, which is 2, and N, which is 16.
 #include "pairs.cuh"
 #include "scan.cuh"
 #include "scan_steps.cuh"
@@ -36,7 +31,6 @@ constexpr int kWarps = BACKWARD_THREADS / 32;
 constexpr int kWarpChannels = 16;
 constexpr int kBlockChannels = kWarps * kWarpChannels;
 constexpr int kKeptFactors = 4;  // the steps, at a segment's end, whose factors are kept
-static_assert(RANK == 0 || RANK == kWarpChannels, "numbers of low rank lie where the step sizes would");
 static_assert(BACKWARD_THREADS == kSegment * kTileStates, "a thread has two numbers of a segment's B and C");
 
 // d += a b, the depth as 4 steps of two numbers each: rows are channels, columns states.
@@ -102,10 +96,6 @@ __device__ __forceinline__ void copy_four(void* to, const void* from, bool there
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"((u32)__cvta_generic_to_shared(to)), "l"(from),
                "r"(there ? 4 : 0));
 }
-// Of a pointer that was told the compiler does not know that it is to global memory.
-__device__ __forceinline__ void write_piece(scalar* to, const uint4& v) {
-  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
-}
 // Until this thread's copies are there.
 __device__ __forceinline__ void copies_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 // The same pointer, kept in registers: what comes of a shuffle is not computed anew where it is needed.
@@ -140,13 +130,6 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       dA[n / 2][2 * j + n % 2] = 0.0f;
     }
   }
-#if RANK
-  // Of both channels what a lane has of the left operands of two products.
-  u32(&weights)[4] = memory.weights[warp][lane];
-#pragma unroll
-  for (int r = 0; r < 4; r++)
-    weights[r] = *reinterpret_cast<const u32*>(grads.dt_weight + (i64)c[r % 2] * RANK + r / 2 * 8 + 2 * t);
-#endif
   // The identity as a left operand: of rows g and g + 8 the columns 2t, 2t + 1, and 8 more. Its zeros are told, too: a
   // product's left operand is four neighbouring registers, which constants would be copied to for every product.
   const u32 one = g >> 1 == t ? (g & 1 ? 0x3c000000u : 0x3c00u) : 0u;
@@ -173,9 +156,9 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
   const int piece_channel = of_warp + half * 8,
             saved_channel = min(of_warp + lane / 2 % 8 * 2 + lane / 16, s.channels - 1);
   const bool upper = lane >= 16, piece_there = piece_channel < s.width;
-  const bool reads[2] = {piece_there || (RANK && upper), piece_there && (HAS_Z || upper)};
+  const bool reads[2] = {piece_there, piece_there && (HAS_Z || upper)};
   const bool writes[2] = {piece_there, piece_there && HAS_Z && !upper};
-  const u32 read_rows[2] = {upper ? (RANK ? s.b_row * kSize : delta_row) : u_row, upper ? dy_row : z_row};
+  const u32 read_rows[2] = {upper ? delta_row : u_row, upper ? dy_row : z_row};
   const u32 write_rows[2] = {upper ? ddelta_row : du_row, dz_row};
 
   // The last sequences come first: the L2 cache still has what was written of them.
@@ -187,8 +170,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
     // Where the sequence lies.
     const i64 begin = (i64)batch * s.length;
     const auto of_piece = [&](u32 row) { return begin * (row / kSize) + piece_channel; };
-    const scalar* const of_steps = RANK ? s.B - RANK + begin * s.b_row + 8 * half : s.delta + of_piece(read_rows[0]);
-    const scalar* const read_from[2] = {told(upper ? of_steps : s.u + of_piece(read_rows[0])),
+    const scalar* const read_from[2] = {told((upper ? s.delta : s.u) + of_piece(read_rows[0])),
                                         told((upper || !HAS_Z ? grads.dy : s.z) + of_piece(read_rows[1]))};
     scalar* const write_to[2] = {told((upper ? grads.ddelta : grads.du) + of_piece(write_rows[0])),
                                  told((HAS_Z ? grads.dz : grads.du) + of_piece(write_rows[1]))};
@@ -251,16 +233,6 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       copies_wait();
       __syncwarp();
       const auto& bc = memory.bc[segment & 1];
-#if RANK
-      // Of step g, whose rows lie by turns.
-      const u32* const numbers = reinterpret_cast<const u32*>(rows.inputs[1][g / 2 + g % 2 * 4]) + t;
-      float made[4] = {};  // [channel][step]
-      {
-        const uint4 w = *reinterpret_cast<const uint4*>(memory.weights[warp][lane]);
-        const u32 first[2] = {w.x, w.y}, second[2] = {w.z, w.w};
-        add_outer(made, first, numbers[0]), add_outer(made, second, numbers[4]);
-      }
-#endif
       Raw<2> own_u[2];
       float gate_of[2][2];  // the gradient of z is so many times y
       u32 x_parts[2][2], dy_parts[2][2];
@@ -268,13 +240,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       for (int i = 0; i < 2; i++) {
         const auto raw = [&](int k) { return *reinterpret_cast<const Raw<2>*>(&rows.inputs[k][4 * i + t][2 * g]); };
         own_u[i] = raw(0);
-#if RANK
-        // As rounded as when it was made first.
-        const Raw<2> delta{pair(made[i], made[2 + i])};
-#else
-        const Raw<2> delta = raw(1);
-#endif
-        const Raw<2> zs = raw(2), dys = raw(3);
+        const Raw<2> delta = raw(1), zs = raw(2), dys = raw(3);
         float dt[2], x[2], dy[2];
 #pragma unroll
         for (int j = 0; j < 2; j++) {
@@ -436,8 +402,8 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
 #pragma unroll
       for (int k = 0; k < 2; k++) {
         if (!writes[k] || !live(piece_step)) continue;
-        write_piece(on(write_to[k], r * write_rows[k]),
-                    *reinterpret_cast<const uint4*>(&results[2 * k][0][0] + 4 * lane));
+        *reinterpret_cast<uint4*>(on(write_to[k], r * write_rows[k])) =
+            *reinterpret_cast<const uint4*>(&results[2 * k][0][0] + 4 * lane);
       }
       __syncwarp();
     }

@@ -49,7 +49,7 @@ MAMBA_PRUNE_CHECK_LAYOUT(ColumnScanArgs<void>, sizeof(ScanArgs<void>) + 3 * 4 + 
 template <class T> struct ScanSide {
   const T *u, *projected, *dt_weight;  // projected: the numbers that dt_weight makes step sizes of, then B, then C
   const float *A, *D, *bias;
-  T* delta;  // what it makes is written for a backward pass that does not make it again, checkpoints for any
+  T* delta;  // what it makes, and checkpoints, are written for a backward pass
   void* checkpoints;
 };
 template <class T> struct ScanOneArgs : ScanArgs<T> {
@@ -70,11 +70,10 @@ template <class T> struct ScanGrads {
   // Partial sums: dbc [channel blocks, batch, length, 2 kOwn groups]; params
   // [batch groups, (states + 2) channels] with dA [channels, states], then dD, then dbias.
   float *dbc, *params, *dinitial;
-  const T* dt_weight;  // [width, rank], in tiles where they make the step sizes again
   int dy_row, du_row, ddelta_row, dz_row;
   int batches_per_block;
 };
-MAMBA_PRUNE_CHECK_LAYOUT(ScanGrads<void>, 9 * 8 + 5 * 4 + kPadding);
+MAMBA_PRUNE_CHECK_LAYOUT(ScanGrads<void>, 8 * 8 + 5 * 4 + kPadding);
 
 /** Dynamic shared memory of a block of the backward pass. */
 template <int Groups, int Threads> struct BackwardShared {
@@ -103,8 +102,7 @@ template <int Threads> struct BackwardTilesShared {
   } rows[Threads / 32];
   // The gradients of B and C summed over a warp's channels, of two segments by turns.
   alignas(16) float sums[2][Threads / 32][kSegment][kSumsRow];
-  alignas(16) unsigned bc[2][kSegment][kBcRow];       // B, then C, in pairs; of two segments by turns
-  alignas(16) unsigned weights[Threads / 32][32][4];  // of a lane, in pairs, of which it makes step sizes
+  alignas(16) unsigned bc[2][kSegment][kBcRow];  // B, then C, in pairs; of two segments by turns
 };
 
 }  // namespace mamba_prune::cuda::scan_kernel

@@ -21,12 +21,11 @@
 // A block takes one sequence after the other, as many as there are for it. Their turns are one row of turns, so that
 // rows of the next sequence are on their way when it begins.
 //
-// For a backward pass checkpoints of the states are written, as scan.cu leaves them, and dt before its bias is rounded,
-// as it is when it is read or made again. Where that pass does not make it again, it is written too.
+// For a backward pass dt before its bias is rounded, as it is when it is read again, and written. So are checkpoints of
+// the states, as scan.cu leaves them.
 //
 // Defined by the caller: REVERSE, HAS_Z, HAS_D, HAS_BIAS, SOFTPLUS, A_LOG as for scan.cu, RANK, a multiple of 8 up to
-// 32, TILES (1, 2 or 4), DIRECTIONS, SAVE (leave checkpoints), SAVE_STEPS (and step sizes), THREADS, BLOCKS (of a
-// multiprocessor).
+// 32, TILES (1, 2 or 4), DIRECTIONS, SAVE (leave step sizes and checkpoints), THREADS, BLOCKS (of a multiprocessor).
 #include "pairs.cuh"
 #include "scan_steps.cuh"
 
@@ -210,10 +209,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
     }
     if (s.scale && batch + gridDim.y < s.batch) next_scale = s.scale[batch + gridDim.y];
     Walk<scalar> y(s.y, s.y_row, s, batch, t, at, back);
-#if SAVE_STEPS
-    Walk<scalar> deltas(side.delta, s.delta_row, s, batch, t, at, back);
-#endif
 #if SAVE
+    Walk<scalar> deltas(side.delta, s.delta_row, s, batch, t, at, back);
     scalar* checkpoint = static_cast<scalar*>(side.checkpoints) +
                          ((i64)batch * ((s.length - 1) / kSegment) * s.channels + channel) * kStates + 4 * t;
 #endif
@@ -276,8 +273,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
       const Raw<TILES> kept = rounded(dt);
 #pragma unroll
       for (int j = 0; j < TILES; j++) dt[j] = kept.get(j);
-#endif
-#if SAVE_STEPS
       if (writes) put_aside(deltas.at, kept);
       deltas.go();
 #endif
