@@ -52,13 +52,6 @@ struct Conv {
 void conv_forward(const Conv& c, const at::Tensor& y);
 /** Both directions of one x, in one launch: `back` is reversed, and as `c` in all but its weights; so is its result. */
 void conv_forward_both(const Conv& c, const Conv& back, const at::Tensor& y, const at::Tensor& back_y);
-/** Whether `conv_project` takes such rows and weights. */
-bool conv_projects(const Conv& c, const at::Tensor& y, const at::Tensor& projection);
-/**
- * As conv_forward, and what projections make of y.
- * @param projection [columns, width] @param projected y projection^T [batch, length, columns]; all contiguous
- */
-void conv_project(const Conv& c, const at::Tensor& y, const at::Tensor& projection, const at::Tensor& projected);
 /** The projections' gradient [batch, length, columns] and weight [columns, width], both contiguous. */
 struct Through {
   at::Tensor gradient, weight;

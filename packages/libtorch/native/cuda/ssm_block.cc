@@ -148,12 +148,6 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
     if (!beside) beside.emplace();
     beside->run([&] { proj_pack(d.packed_x, d.packed_dt, all[i].panels); });
   }
-  // Where the scan makes the step sizes, nothing else reads u between the convolution and it.
-  if (convs.size() == 1 && tiles && conv_projects(convs[0], all[0].u, directions[0].packed_x)) {
-    conv_project(convs[0], all[0].u, directions[0].packed_x, all[0].projected);
-    if (beside) beside->join();
-    return all;
-  }
   if (convs.size() == 2 && convs[0].weight.size(1) == convs[1].weight.size(1)) {
     conv_forward_both(convs[0], convs[1], all[0].u, all[1].u);
   } else {

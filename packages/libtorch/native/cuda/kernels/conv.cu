@@ -8,10 +8,31 @@
 // writing it), RING (rows come into shared memory: 16-bit rows that 16 bytes may be copied of, VECTOR 2, up to 5 taps),
 // PROJECTED (columns of the projections' result whose gradient is taken through them into dy, with RING; 0: dy has it
 // already) and BLOCKS (of a multiprocessor). Only the pass that has its own is compiled.
-#include "conv.cuh"
+#include "conv_interface.h"
 #if PROJECTED
 #include "pairs.cuh"
 #endif
+
+using namespace mamba_prune::cuda::conv_kernel;
+using Args = ConvArgs<scalar>;
+
+__device__ __forceinline__ i64 row_of(const Args& a, int batch, int step) {
+  return (i64)batch * a.length + (REVERSE ? a.length - 1 - step : step);
+}
+
+// Of channels that are not there all is zero, and so are their results.
+struct Filter {
+  float w[VECTOR][TAPS], bias[VECTOR];
+  __device__ __forceinline__ void read(const float* weight, const float* bias_, int channel, int channels) {
+#pragma unroll
+    for (int v = 0; v < VECTOR; v++) {
+      const bool inside = channel + v < channels;
+#pragma unroll
+      for (int k = 0; k < TAPS; k++) w[v][k] = inside ? weight[(i64)(channel + v) * TAPS + k] : 0.0f;
+      bias[v] = HAS_BIAS && inside ? bias_[channel + v] : 0.0f;
+    }
+  }
+};
 
 #ifdef DIRECTIONS
 constexpr int kReach = TAPS - 1;

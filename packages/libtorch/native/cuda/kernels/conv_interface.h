@@ -27,20 +27,6 @@ template <class T> struct ConvBothArgs : ConvArgs<T> {
 };
 MAMBA_PRUNE_CHECK_LAYOUT(ConvBothArgs<void>, sizeof(ConvArgs<void>) + 3 * 8);
 
-/** Of a forward pass that also multiplies its result by the projections' weight. */
-template <class T> struct ConvProjectArgs : ConvArgs<T> {
-  const T* projection;  // [columns, width]
-  T* projected;         // [batch, length, columns]; both without gaps
-};
-MAMBA_PRUNE_CHECK_LAYOUT(ConvProjectArgs<void>, sizeof(ConvArgs<void>) + 2 * 8);
-
-/** Steps of a tile of conv_project.cu, at most so many of which come before it, and channels of one of its warps. */
-constexpr int kTileSteps = 16, kMostReach = 3, kTileChannels = 64;
-/** Shared memory of a block of it for each warp: weights, the tile of the result or sums, and that of x. */
-MAMBA_PRUNE_BOTH constexpr int project_warp_bytes(int columns) {
-  return columns * kTileChannels * 2 + columns * kTileSteps * 4 + (kTileSteps + kMostReach) * kTileChannels * 2;
-}
-
 /** Of a backward pass that also adds to dy what reaches y through the projections: dprojected times the weight. */
 template <class T> struct ConvThroughArgs : ConvArgs<T> {
   const T *dprojected, *projection;  // [batch, length, columns], [columns, width]; both without gaps
