@@ -161,9 +161,8 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
   const u32 read_rows[2] = {upper ? delta_row : u_row, upper ? dy_row : z_row};
   const u32 write_rows[2] = {upper ? ddelta_row : du_row, dz_row};
 
-  // The last sequences come first: the L2 cache still has what was written of them.
-  const int group = gridDim.y - 1 - blockIdx.y, batch_end = min(s.batch, (group + 1) * grads.batches_per_block);
-  for (int batch = group * grads.batches_per_block; batch < batch_end; batch++) {
+  const int batch_end = min(s.batch, (int)(blockIdx.y + 1) * grads.batches_per_block);
+  for (int batch = blockIdx.y * grads.batches_per_block; batch < batch_end; batch++) {
     // Channels that are not there have no gradient of y, and all that follows from it is zero.
     const float scale_there = s.scale ? s.scale[batch] : 1.0f;
     const float scale[2] = {inside[0] ? scale_there : 0.0f, inside[1] ? scale_there : 0.0f};
@@ -418,7 +417,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
     }
   }
   // dD and dbias are spread over the lanes that have the same channels.
-  float* out = grads.params + (i64)group * s.channels * (N + 2);
+  float* out = grads.params + (i64)blockIdx.y * s.channels * (N + 2);
 #pragma unroll
   for (int j = 0; j < 2; j++) {
 #pragma unroll
