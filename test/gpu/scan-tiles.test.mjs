@@ -60,14 +60,46 @@ describe('a scan in the tensor cores', { skip }, () => {
     // 115 and 9 channels are 120 and 16 with their padding, which is less than the last warp has.
     'with 70% of the channels removed': { ...tiny, inner: 115, batch: 128, length: 21 },
     'of nine channels': { ...tiny, inner: 9, batch: 2, length: 30 },
+    // In one direction the convolution multiplies by x_proj, 64 channels a warp, and its backward pass does, too: of 115 and 9
+    // channels the last warp has a part, 700 are eleven warps, and 800 more than it takes.
+    'with 70% of the channels removed, in one direction': {
+      ...{ ...tiny, inner: 115, batch: 128, length: 21, directions: 1 },
+    },
+    'of nine channels, in one direction': {
+      ...tiny,
+      inner: 9,
+      batch: 2,
+      length: 30,
+      directions: 1,
+    },
+    'of 700 channels, in one direction': {
+      ...tiny,
+      inner: 700,
+      batch: 2,
+      length: 37,
+      directions: 1,
+    },
+    'of 800 channels, in one direction': {
+      ...tiny,
+      inner: 800,
+      batch: 2,
+      length: 37,
+      directions: 1,
+    },
+    'of rank 24, in one direction': { ...tiny, rank: 24, batch: 2, length: 30, directions: 1 },
     // Three and one eights of numbers make a step size, and so many that another kernel makes them.
     'of rank 24': { ...tiny, rank: 24, batch: 2, length: 30 },
     'of rank 3': { ...tiny, rank: 3, batch: 2, length: 30 },
     'of rank 40': { ...tiny, rank: 40, batch: 2, length: 30 },
   };
   // The halves that the directions begin with are whole turns of four steps for the one that begins at the first token.
-  for (let length = 1; length <= 17; length++)
+  // A tile of the convolution is 16 tokens, of its backward pass eight at a time.
+  for (let length = 1; length <= 17; length++) {
     cases[`of ${length} tokens`] = { ...tiny, inner: 40, batch: 2, length };
+    cases[`of ${length} tokens, in one direction`] = {
+      ...{ ...tiny, inner: 40, batch: 2, length, directions: 1 },
+    };
+  }
   for (const [name, sizes] of Object.entries(cases)) {
     it(`${name} gives what float32 does`, () => {
       scope(() => {

@@ -9,10 +9,11 @@ namespace {
 
 thread_local Aside* innermost = nullptr;
 
-// One for each device in the whole process, so that each has one workspace of cuBLASLt. Two threads that train on one
-// device share it: results stay right, for events order what each gives it, but the work of one waits for the other's.
-// While one of them captures a graph, which draws the stream into the capture, the other must not train: its work would
-// become part of that graph, or end the capture. A process that trains from one thread for each device meets neither.
+// One for each device in the whole process, so that workspaces of cuBLASLt are kept for one. Two threads that train on
+// one device share it: results stay right, for events order what each gives it, but the work of one waits for the
+// other's. While one of them captures a graph, which draws the stream into the capture, the other must not train: its
+// work would become part of that graph, or end the capture. A process that trains from one thread for each device meets
+// neither.
 c10::cuda::CUDAStream second_stream() {
   static std::mutex mutex;
   static auto* all = new std::map<c10::DeviceIndex, c10::cuda::CUDAStream>();

@@ -100,16 +100,34 @@ int64_t images(const Tensor& like, int64_t length, int64_t model, int64_t cluste
   return stack.fits(like.scalar_type()) ? stack.images_at_a_time(like.scalar_type()) : 0;
 }
 
+// weights: of all blocks, one after another.
 Tensor units(at::TensorList weights, int64_t cluster, int64_t groups, const Tensor& like) {
-  const Block block(weights);
-  const c10::DeviceGuard guard(block.fc1.device());
-  block.check("cluster_units");
-  TORCH_CHECK(block.model() % 16 == 0 && block.states() <= cluster_kernel::kStates &&
-                  block.rank() <= cluster_kernel::kRank && block.taps() <= cluster_kernel::kTaps,
-              "cluster_units: got d_model ", block.model(), ", d_state ", block.states(), ", dt_rank ", block.rank(),
-              " and ", block.taps(), " taps, expected a multiple of 16, and at most ", cluster_kernel::kStates, ", ",
-              cluster_kernel::kRank, " and ", cluster_kernel::kTaps, ".");
-  return packed(block, cluster, groups, like.scalar_type());
+  const char* op = "cluster_units";
+  constexpr size_t each = Block::kWeights;
+  TORCH_CHECK(!weights.empty() && weights.size() % each == 0, op, ": got ", weights.size(), " weights, expected ", each,
+              " for each block: four of the normalisations, nine of the SSM with one direction, four of the MLP.");
+  const c10::DeviceGuard guard(weights[0].device());
+  std::vector<Block> blocks;
+  std::vector<int64_t> sizes;
+  for (size_t i = 0; i < weights.size(); i += each) {
+    const Block& block = blocks.emplace_back(weights.slice(i, each));
+    block.check(op);
+    TORCH_CHECK(block.model() % 16 == 0 && block.model() == blocks[0].model() &&
+                    block.states() <= cluster_kernel::kStates && block.rank() <= cluster_kernel::kRank &&
+                    block.taps() <= cluster_kernel::kTaps,
+                op, ": got d_model ", block.model(), ", d_state ", block.states(), ", dt_rank ", block.rank(), " and ",
+                block.taps(), " taps, expected one d_model, a multiple of 16, and at most ", cluster_kernel::kStates,
+                ", ", cluster_kernel::kRank, " and ", cluster_kernel::kTaps, ".");
+    sizes.push_back(block.channels()), sizes.push_back(block.neurons());
+  }
+  // Straight to their place: parts of all blocks to be joined at the end would need the memory twice.
+  const Stack stack(1, blocks[0].model(), cluster, groups, sizes);
+  const Tensor all = at::empty({stack.bytes}, blocks[0].fc1.options().dtype(at::kByte));
+  for (size_t i = 0; i < blocks.size(); i++) {
+    const Tensor part = packed(blocks[i], cluster, groups, like.scalar_type());
+    all.narrow(0, stack.blocks[i].at, part.numel()).copy_(part);
+  }
+  return all;
 }
 
 // orders: how the tokens are reordered before each block, as for reorder_tokens, -1 for not at all.

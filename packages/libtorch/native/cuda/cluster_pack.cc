@@ -40,8 +40,6 @@ Tensor each(const Tensor& t, int64_t cluster) { return t.unsqueeze(0).expand({cl
 }  // namespace
 
 Block::Block(at::TensorList w) {
-  TORCH_CHECK(w.size() == kWeights, "cluster_units: got ", w.size(), " weights of a block, expected ", kWeights,
-              ": four of the normalisations, nine of the SSM with one direction, four of the MLP.");
   Tensor* to[kWeights] = {&norm1_weight, &norm1_bias, &norm2_weight, &norm2_bias, &in_proj, &out_proj, &conv_weight,
                           &conv_bias,    &x_proj,     &dt_weight,    &dt_bias,    &A_log,   &D,        &fc1,
                           &bias1,        &fc2,        &bias2};
@@ -87,12 +85,12 @@ Tensor packed(const Block& b, int64_t cluster, int64_t groups, at::ScalarType ty
   const Tensor ssm = at::cat(
       {fragments(halves(b.in_proj * b.norm1_weight), type), fragments(filled(sliced(projected, 1), 2, k), type),
        fragments(sliced(filled(b.dt_weight, 1, kRank), 0), type), fragments(filled(sliced(b.out_proj, 1), 2, k), type),
-       bytes(halves(at::mv(b.in_proj, b.norm1_bias))), bytes(sliced(filled(taps, 1, kTaps).flip(1), 0).transpose(1, 2)),
+       bytes(halves(times(b.in_proj, b.norm1_bias))), bytes(sliced(filled(taps, 1, kTaps).flip(1), 0).transpose(1, 2)),
        bytes(sliced(b.conv_bias, 0)), bytes(sliced(b.dt_bias, 0)), bytes(sliced(b.D, 0)), bytes(sliced(rate, 0))},
       1);
   const Tensor mlp = at::cat(
       {fragments(slices(b.fc1 * b.norm2_weight, 0, group, wide), type), fragments(slices(b.fc2, 1, group, wide), type),
-       bytes(slices(b.bias1 + at::mv(b.fc1, b.norm2_bias), 0, group, wide)), bytes(each(b.bias2, group))},
+       bytes(slices(b.bias1 + times(b.fc1, b.norm2_bias), 0, group, wide)), bytes(each(b.bias2, group))},
       1);
   return at::cat({ssm.reshape({-1}), mlp.reshape({-1})});
 }

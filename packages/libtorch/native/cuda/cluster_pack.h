@@ -12,6 +12,7 @@ namespace mamba_prune::cuda::cluster_op {
  * mlp_block.
  */
 struct Block {
+  /** @param weights `kWeights` of them */
   explicit Block(at::TensorList weights);
   static constexpr size_t kWeights = 17;
 

@@ -56,17 +56,30 @@ void conv_forward_both(const Conv& c, const Conv& back, const Tensor& y, const T
   launch_conv_forward(c, all, vector_of({c.x, y, back_y}, y.size(-1)), 2);
 }
 
-std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const Tensor& dx, bool add) {
+namespace {
+// Whether rows come into shared memory on their way. Copies into it came with compute capability 8.0.
+bool rows_come_by_copies(const Conv& c, const Tensor& dy, const Tensor& dx) {
+  const int64_t width = dx.size(-1);
+  return at::cuda::getCurrentDeviceProperties()->major >= 8 && c.x.element_size() == 2 && c.weight.size(1) <= 4 &&
+         vector_of({c.x, dy, dx}, width, 2) == 2 && vector_of({c.x, dy}, width, 8) == 8;
+}
+}  // namespace
+
+bool conv_backward_adds(const Conv& c, const Tensor& dy, const Tensor& dx, int64_t columns) {
+  return rows_come_by_copies(c, dy, dx) && columns % 16 == 0 && columns <= 64;
+}
+
+std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const Tensor& dx, bool add,
+                                        const Through& through) {
   const int64_t width = dx.size(-1), batch = dx.size(0), length = dx.size(1),
                 vector = vector_of({c.x, dy, dx}, width, 2);
   const int64_t channels = c.weight.size(0), taps = c.weight.size(1);
+  const int64_t projected = through.gradient.defined() ? through.gradient.size(-1) : 0;
   const unsigned threads = 128;
-  // Copies into shared memory came with compute capability 8.0.
-  const bool copies = at::cuda::getCurrentDeviceProperties()->major >= 8;
-  const bool ring =
-      copies && c.x.element_size() == 2 && taps <= 4 && vector == 2 && vector_of({c.x, dy}, width, 8) == 8;
+  const bool ring = rows_come_by_copies(c, dy, dx);
   const int64_t across = ceil_div(width / vector, conv_kernel::kBackwardGroups), warps = threads / 32;
-  const int64_t resident = taps <= 4 ? 6 : 1;  // blocks of a multiprocessor
+  // Blocks of a multiprocessor. With the projections' rows and weights its shared memory has room for five.
+  const int64_t resident = projected > 0 ? 5 : taps <= 4 ? 6 : 1;
   // The longer the runs, the less is computed at both of two neighbours' ends; but every multiprocessor wants some
   // warps.
   const bool enough = across * batch * ceil_div(length, 64) >= int64_t{16} * multiprocessors();
@@ -76,9 +89,9 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
   const int64_t per = std::max<int64_t>(1, ceil_div(batch * runs, most * warps));
   const int64_t rows = std::max<int64_t>(1, ceil_div(batch * runs, per * warps));
   const Tensor partial = at::empty({rows, (taps + 1) * channels}, floats(c.x));
-  ConvArgs a{};
+  conv_kernel::ConvThroughArgs<void> a{};
   a.x = pointer(c.x), a.dy = pointer(dy), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias),
-  a.dx = pointer(dx);
+  a.dx = pointer(dx), a.dprojected = pointer(through.gradient), a.projection = pointer(through.weight);
   a.partial = float_pointer(partial), a.x_row = row(c.x), a.dy_row = row(dy), a.dx_row = row(dx);
   a.batch = static_cast<int>(batch), a.length = static_cast<int>(length), a.channels = static_cast<int>(channels);
   a.width = static_cast<int>(width), a.run = static_cast<int>(run);
@@ -92,8 +105,11 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
                                       {"THREADS", threads},
                                       {"BLOCKS", resident},
                                       {"RING", ring},
+                                      {"PROJECTED", projected},
                                       {"ADD_DX", add}});
-  kernel.launch({u32(across), u32(rows)}, threads, 0, a);
+  const Grid grid{u32(across), u32(rows)};
+  if (projected > 0) kernel.launch(grid, threads, 0, a);
+  else kernel.launch(grid, threads, 0, static_cast<const ConvArgs&>(a));
   const Tensor sums = reduce_rows(partial);
   return {sums.narrow(0, 0, channels * taps).view({channels, taps}), sums.narrow(0, channels * taps, channels)};
 }

@@ -6,6 +6,7 @@
 #include "kernels/fused_mlp_interface.h"
 #include "launch.h"
 #include "launch_util.h"
+#include "layer_util.h"
 
 namespace mamba_prune::cuda {
 
@@ -104,7 +105,7 @@ Tensor fused_mlp_units(const Tensor& norm_weight, const Tensor& norm_bias, const
                        const Tensor& next_in_proj, at::ScalarType type) {
   const int64_t neurons = fc1.size(0), all = padded(neurons, kTile);
   const Tensor first =
-      tall_units(with_rows(fc1 * norm_weight, all), with_rows(bias1 + at::mv(fc1, norm_bias), all), type);
+      tall_units(with_rows(fc1 * norm_weight, all), with_rows(bias1 + times(fc1, norm_bias), all), type);
   const Tensor second = wide_units(with_rows(fc2.t(), all).t().contiguous(), type);
   // One of fc1, one of fc2, and so on.
   const Tensor units = at::stack({first, second}, 1).flatten(0, 1);
@@ -113,7 +114,7 @@ Tensor fused_mlp_units(const Tensor& norm_weight, const Tensor& norm_bias, const
   const Tensor halves = at::cat({with_rows(next_in_proj.narrow(0, 0, channels), width),
                                  with_rows(next_in_proj.narrow(0, channels, channels), width)});
   const Tensor in_proj = with_rows(halves, padded(2 * width, kTile));
-  return at::cat({units, tall_units(in_proj * next_weight, at::mv(in_proj, next_bias), type)});
+  return at::cat({units, tall_units(in_proj * next_weight, times(in_proj, next_bias), type)});
 }
 
 void fused_mlp(const Tensor& x, const Tensor& units, const Tensor& bias2, int64_t neurons, double eps,

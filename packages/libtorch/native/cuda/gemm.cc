@@ -1,18 +1,22 @@
 #include "gemm.h"
 
-#include <ATen/cuda/CUDAContext.h>
+#include <ATen/Context.h>
+#include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAStream.h>
 #include <cublasLt.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <mutex>
+#include <vector>
 
 namespace mamba_prune::cuda {
 
 namespace {
 
-constexpr size_t kWorkspace = 32 << 20;
+// The most that an algorithm may want. Few want any.
+constexpr size_t kMostWorkspace = 32 << 20;
 
 void check(cublasStatus_t status, const char* what) {
   TORCH_CHECK(status == CUBLAS_STATUS_SUCCESS, "CUDA: cuBLASLt: ", what, " failed with status ",
@@ -45,16 +49,43 @@ template <class V> void set(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes
   check(cublasLtMatmulDescSetAttribute(d, attribute, &value, sizeof value), "setting an attribute");
 }
 
-// One block of scratch memory per device and stream, kept: a captured graph refers to it.
-void* workspace() {
+// One for each thread and device, ours: libtorch's is its handle of cuBLAS, for which it takes 32 MiB on each stream of
+// a Hopper for good.
+cublasLtHandle_t handle() {
+  // Never destroyed: at the end of the process the driver may be gone before we are.
+  thread_local auto* const all = new std::map<int, cublasLtHandle_t>();
+  cublasLtHandle_t& made = (*all)[static_cast<int>(c10::cuda::current_device())];
+  if (!made) {
+    // Whatever this asks of the driver belongs to no graph that is being captured.
+    cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+    C10_CUDA_CHECK(cudaThreadExchangeStreamCaptureMode(&mode));
+    const cublasStatus_t status = cublasLtCreate(&made);
+    C10_CUDA_CHECK(cudaThreadExchangeStreamCaptureMode(&mode));
+    check(status, "a handle");
+  }
+  return made;
+}
+
+struct Workspace {
+  void* data;
+  size_t bytes;
+};
+
+// Scratch memory of the current device and stream, at least so many bytes. All of it is kept: captured graphs refer to
+// it. Whoever needs more than there is takes at least twice as much, so that all together are less than twice the last.
+Workspace workspace(size_t bytes) {
+  if (bytes == 0) return {nullptr, 0};
   static std::mutex mutex;
-  static std::map<std::pair<int, void*>, at::Tensor> kept;
+  static auto* kept = new std::map<std::pair<int, void*>, std::vector<at::Tensor>>();
   const auto stream = c10::cuda::getCurrentCUDAStream();
   const std::lock_guard<std::mutex> lock(mutex);
-  at::Tensor& t = kept[{static_cast<int>(stream.device_index()), static_cast<void*>(stream.stream())}];
-  if (!t.defined())
-    t = at::empty({static_cast<int64_t>(kWorkspace)}, at::TensorOptions().dtype(at::kByte).device(at::kCUDA));
-  return t.data_ptr();
+  auto& all = (*kept)[{static_cast<int>(stream.device_index()), static_cast<void*>(stream.stream())}];
+  const size_t last = all.empty() ? 0 : static_cast<size_t>(all.back().numel());
+  if (last < bytes) {
+    const auto count = static_cast<int64_t>(std::max(bytes, std::min(2 * last, kMostWorkspace)));
+    all.push_back(at::empty({count}, at::TensorOptions().dtype(at::kByte).device(at::kCUDA)));
+  }
+  return {all.back().data_ptr(), static_cast<size_t>(all.back().numel())};
 }
 
 cublasLtEpilogue_t epilogue_of(Epilogue e) {
@@ -164,37 +195,42 @@ void gemm(const Mat& a, bool transpose_a, const Mat& b, bool transpose_b, const 
                                        aligned[3],
                                        extra.aux_stride};
   static std::mutex mutex;
-  static std::map<std::array<int64_t, 20>, cublasLtMatmulAlgo_t> algorithms;
-  cublasLtMatmulAlgo_t algorithm;
-  const cublasLtHandle_t handle = at::cuda::getCurrentCUDABlasLtHandle();
+  struct Choice {
+    cublasLtMatmulAlgo_t algorithm;
+    size_t workspace;
+  };
+  static std::map<std::array<int64_t, 20>, Choice> choices;
+  Choice choice{};
+  const cublasLtHandle_t lt = handle();
   {
     const std::lock_guard<std::mutex> lock(mutex);
-    auto known = algorithms.find(key);
-    if (known == algorithms.end()) {
+    auto known = choices.find(key);
+    if (known == choices.end()) {
       Preference p;
       check(cublasLtMatmulPreferenceCreate(&p.value), "a preference");
       const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
         check(cublasLtMatmulPreferenceSetAttribute(p.value, attribute, &value, sizeof value), "a preference");
       };
-      prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspace);
+      prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kMostWorkspace);
       prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, aligned[0]);
       prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, aligned[1]);
       prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, aligned[2]);
       prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, aligned[3]);
       cublasLtMatmulHeuristicResult_t result{};
       int count = 0;
-      const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle, d.value, la.value, lb.value, lc.value,
-                                                                   ld.value, p.value, 1, &result, &count);
+      const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(lt, d.value, la.value, lb.value, lc.value, ld.value,
+                                                                   p.value, 1, &result, &count);
       TORCH_CHECK(status == CUBLAS_STATUS_SUCCESS && count > 0, "CUDA: cuBLASLt has no algorithm for a product of [", m,
                   ", ", k, "] and [", k, ", ", n, "] of ", in, " into ", out_type, " with row strides ", a.stride, ", ",
                   b.stride, ", ", out.stride, " and epilogue ", static_cast<int>(extra.epilogue), ".");
-      known = algorithms.emplace(key, result.algo).first;
+      known = choices.emplace(key, Choice{result.algo, result.workspaceSize}).first;
     }
-    algorithm = known->second;
+    choice = known->second;
   }
+  const Workspace scratch = workspace(choice.workspace);
   const float one = 1.0f, beta = extra.add ? 1.0f : 0.0f;
-  check(cublasLtMatmul(handle, d.value, &one, b.data, la.value, a.data, lb.value, &beta, c.data, lc.value,
-                       const_cast<void*>(out.data), ld.value, &algorithm, workspace(), kWorkspace,
+  check(cublasLtMatmul(lt, d.value, &one, b.data, la.value, a.data, lb.value, &beta, c.data, lc.value,
+                       const_cast<void*>(out.data), ld.value, &choice.algorithm, scratch.data, scratch.bytes,
                        c10::cuda::getCurrentCUDAStream().stream()),
         "a product");
 }

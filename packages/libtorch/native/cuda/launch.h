@@ -52,8 +52,18 @@ struct Conv {
 void conv_forward(const Conv& c, const at::Tensor& y);
 /** Both directions of one x, in one launch: `back` is reversed, and as `c` in all but its weights; so is its result. */
 void conv_forward_both(const Conv& c, const Conv& back, const at::Tensor& y, const at::Tensor& back_y);
-/** @return the gradients of weight [channels, taps] and bias [channels] */
-std::pair<at::Tensor, at::Tensor> conv_backward(const Conv& c, const at::Tensor& dy, const at::Tensor& dx, bool add);
+/** The projections' gradient [batch, length, columns] and weight [columns, width], both contiguous. */
+struct Through {
+  at::Tensor gradient, weight;
+};
+/** Whether `conv_backward` can add to dy what reaches y through projections to so many columns. */
+bool conv_backward_adds(const Conv& c, const at::Tensor& dy, const at::Tensor& dx, int64_t columns);
+/**
+ * @param through what reaches y beside dy, or undefined; see `conv_backward_adds`
+ * @return the gradients of weight [channels, taps] and bias [channels]
+ */
+std::pair<at::Tensor, at::Tensor> conv_backward(const Conv& c, const at::Tensor& dy, const at::Tensor& dx, bool add,
+                                                const Through& through = {});
 
 void norm_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps,
                   const at::Tensor& y);

@@ -30,6 +30,12 @@ inline void check_scale(const char* op, const OptionalTensor& scale, const at::T
 }
 
 /**
+ * weight [out, in] times a vector [in], for weights that are packed once. Not by cuBLAS, for which libtorch takes 32
+ * MiB on each stream for good.
+ */
+inline at::Tensor times(const at::Tensor& weight, const at::Tensor& vector) { return (weight * vector).sum(1); }
+
+/**
  * The tensor, contiguous, beginning where kernels may move 16 bytes at once. libtorch's memory begins at multiples of
  * 512 bytes, but a view of it anywhere: of such a view it is a copy.
  */

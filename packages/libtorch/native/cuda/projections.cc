@@ -20,10 +20,15 @@ constexpr int64_t kMostPanels = 13;
 
 int64_t panels_for(int64_t width) { return ceil_div(width, proj_kernel::kTile); }
 
-const Kernel& proj_kernel_of(const char* function, at::ScalarType type) {
+const Kernel& proj_kernel_of(const char* function, at::ScalarType type, bool uses_x = true) {
   // The width of the rows that warpgroup.cuh has kernels for does not matter here.
   return find_kernel("projections.cu", function,
-                     {{"SCALAR", scalar_code(type)}, {"MODEL", 192}, {"GROUPS", 1}, {"CLUSTER", 1}, {"STAGES", 1}});
+                     {{"SCALAR", scalar_code(type)},
+                      {"MODEL", 192},
+                      {"GROUPS", 1},
+                      {"CLUSTER", 1},
+                      {"STAGES", 1},
+                      {"USES_X", uses_x}});
 }
 
 ProjArgs proj_args_of(const Tensor& panels, const Tensor& u, const Tensor& projected) {
@@ -34,12 +39,13 @@ ProjArgs proj_args_of(const Tensor& panels, const Tensor& u, const Tensor& proje
   return a;
 }
 
-void run_proj(const char* function, at::ScalarType type, const ProjArgs& a) {
+void run_proj(const char* function, at::ScalarType type, const ProjArgs& a, bool uses_x = true) {
   if (a.rows == 0) return;
   const int64_t blocks = std::min<int64_t>(int64_t{proj_kernel::kResident} * multiprocessors(),
                                            ceil_div(a.rows, proj_kernel::kTile * proj_kernel::kGroups));
-  const int shared = proj_kernel::panel_bytes(a.panel_count) + proj_kernel::kAlignment;
-  proj_kernel_of(function, type).launch({u32(blocks)}, proj_kernel::kThreads, u32(shared), a);
+  const int skipped = uses_x ? 0 : a.panel_count * proj_kernel::kColumns * proj_kernel::kRowBytes;
+  const int shared = proj_kernel::panel_bytes(a.panel_count) - skipped + proj_kernel::kAlignment;
+  proj_kernel_of(function, type, uses_x).launch({u32(blocks)}, proj_kernel::kThreads, u32(shared), a);
 }
 
 }  // namespace
@@ -70,10 +76,10 @@ void proj_forward(const Tensor& panels, const Tensor& u, const Tensor& projected
 
 void proj_backward(const Tensor& panels, const Tensor& ddelta, const Tensor& states, const Tensor& dprojected,
                    const Tensor& du) {
-  ProjArgs a = proj_args_of(panels, du, dprojected);
+  ProjArgs a = proj_args_of(panels, ddelta, dprojected);
   a.delta = pointer(ddelta), a.du = pointer(du), a.states = float_pointer(states);
   a.blocks = static_cast<int>(states.size(0));
-  run_proj("proj_backward", du.scalar_type(), a);
+  run_proj("proj_backward", ddelta.scalar_type(), a, du.defined());
 }
 
 }  // namespace mamba_prune::cuda

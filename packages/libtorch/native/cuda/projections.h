@@ -1,4 +1,4 @@
-// x_proj and dt_proj of an SSM in one kernel each way for training (Hopper, 16 bits).
+// x_proj and dt_proj of an SSM in one kernel each way for training (16 bits; proj_forward and proj_backward on Hopper).
 #pragma once
 #include <ATen/ATen.h>
 
@@ -18,10 +18,20 @@ void proj_pack(const at::Tensor& x_proj, const at::Tensor& dt_proj, const at::Te
 /** projected = u x_proj^T, delta = (its first columns) dt_proj^T. @param u contiguous [batch, length, width] */
 void proj_forward(const at::Tensor& panels, const at::Tensor& u, const at::Tensor& projected, const at::Tensor& delta);
 /**
- * The gradient of `projected`, and what u gets of it, which du is added. @param states partial sums of the gradients of
- * B and C, [blocks, batch, length, 2 states]
+ * The gradient of `projected`.
+ * @param states partial sums of the gradients of B and C, [blocks, batch, length, 2 states]
+ * @param du gets added what u gets of it; undefined where another kernel does that
  */
 void proj_backward(const at::Tensor& panels, const at::Tensor& ddelta, const at::Tensor& states,
                    const at::Tensor& dprojected, const at::Tensor& du);
+
+/** Whether dt_gradients takes such sizes in a type on the current device. */
+bool dt_gradients_run(const ProjSizes& s, at::ScalarType type);
+/**
+ * As proj_backward without du, which reads ddelta alone, and the gradient of dt_proj's weight.
+ * @param dt_weight [width, rank_width] @param projected of the forward pass @return float32 [width, rank_width]
+ */
+at::Tensor dt_gradients(const at::Tensor& ddelta, const at::Tensor& dt_weight, const at::Tensor& projected,
+                        const at::Tensor& states, const at::Tensor& dprojected);
 
 }  // namespace mamba_prune::cuda

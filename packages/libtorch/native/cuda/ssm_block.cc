@@ -233,9 +233,18 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     ScanGradients g;
     g.du = like(width), g.ddelta = like(width), g.dz = dxz.narrow(2, width, width);
     scan_backward(scan_of(*this, d, kept, scanned, scale, i == 1), dy, Tensor(), scanned.checkpoints, i == 1, false, g);
-    const Tensor dprojected = like(columns);
-    if (scanned.panels.defined()) {
-      proj_backward(scanned.panels, g.ddelta, g.states, dprojected, g.du);
+    const Tensor dprojected = like(columns), dx_conv = dxz.narrow(2, 0, width);
+    const Conv conv = conv_of(*this, d, kept.xz, i == 1);
+    // What u gets through the projections is added to du where du is read, if it can be. Of two directions that was
+    // measured as a little slower.
+    Through through;
+    if (directions.size() == 1 && scanned.panels.defined() && conv_backward_adds(conv, g.du, dx_conv, columns))
+      through = {dprojected, d.packed_x};
+    Tensor d_dt;  // where it is made beside what goes back to the numbers of low rank
+    if (through.gradient.defined() && !batch && dt_gradients_run({width, rank_width, states, columns}, type)) {
+      d_dt = dt_gradients(g.ddelta, d.packed_dt, scanned.projected, g.states, dprojected);
+    } else if (scanned.panels.defined()) {
+      proj_backward(scanned.panels, g.ddelta, g.states, dprojected, through.gradient.defined() ? Tensor() : g.du);
     } else {
       aside([&] { reduce_states(g, states, dprojected, rank_width); });
       gemm(mat(g.ddelta), false, mat(d.packed_dt), false, mat(dprojected.narrow(2, 0, rank_width)), type, type);
@@ -248,8 +257,11 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
       to[2] = batch->product(scanned.u, dprojected, first_of(channels),
                              around(rank, rank_width - rank, rank + 2 * states), true);
     } else {
-      const Tensor d_dt = gradient(width, rank_width), d_x_proj = gradient(columns, width);
-      aside([&] { gemm(mat(g.ddelta), true, mat(step_sizes), false, mat(d_dt), type, at::kFloat); });
+      const Tensor d_x_proj = gradient(columns, width);
+      if (!d_dt.defined()) {
+        d_dt = gradient(width, rank_width);
+        aside([&] { gemm(mat(g.ddelta), true, mat(step_sizes), false, mat(d_dt), type, at::kFloat); });
+      }
       aside([&] { gemm(mat(dprojected), true, mat(scanned.u), false, mat(d_x_proj), type, at::kFloat); });
       for (const Tensor& t : {g.ddelta, dprojected}) beside->keep(t);
       to[2] = d_x_proj, to[3] = d_dt;
@@ -260,8 +272,7 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
       add.add = &du;
       gemm(mat(dprojected), false, mat(d.packed_x), false, du, type, type, add);
     }
-    const auto [d_conv, d_conv_bias] =
-        conv_backward(conv_of(*this, d, kept.xz, i == 1), g.du, dxz.narrow(2, 0, width), i == 1);
+    const auto [d_conv, d_conv_bias] = conv_backward(conv, g.du, dx_conv, i == 1, through);
     to[0] = d_conv.view_as(d.conv_weight), to[1] = d_conv_bias;
     to[4] = g.dbias, to[5] = g.dA, to[6] = g.dD;
   }

@@ -1,8 +1,6 @@
 // All blocks of a vision Mamba as one launch of a GPU, for inference on few images: a cluster of multiprocessors shares
 // an image, from the first block to the last.
 import { callOperator, hasOperator } from '../dispatch.js';
-import { cat } from '../factories.js';
-import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
 import { sideOf } from '../nn/token-order.js';
 import type { FusedBlock } from './fused-blocks.js';
@@ -62,9 +60,8 @@ export function packCluster(
   like: Tensor,
 ): ClusterStack {
   const { cluster, groups } = layout;
-  const unitsOf = (block: FusedBlock) =>
-    callOperator('mamba_prune::cluster_units', weightsOf(block), cluster, groups, like) as Tensor;
-  const weights = scope(() => cat(blocks.map(unitsOf)));
+  const given = [blocks.flatMap(weightsOf), cluster, groups, like];
+  const weights = callOperator('mamba_prune::cluster_units', ...given) as Tensor;
   return { weights, layout, sizes: sizesOf(blocks), blocks };
 }
 

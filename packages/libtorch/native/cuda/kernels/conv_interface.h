@@ -27,4 +27,10 @@ template <class T> struct ConvBothArgs : ConvArgs<T> {
 };
 MAMBA_PRUNE_CHECK_LAYOUT(ConvBothArgs<void>, sizeof(ConvArgs<void>) + 3 * 8);
 
+/** Of a backward pass that also adds to dy what reaches y through the projections: dprojected times the weight. */
+template <class T> struct ConvThroughArgs : ConvArgs<T> {
+  const T *dprojected, *projection;  // [batch, length, columns], [columns, width]; both without gaps
+};
+MAMBA_PRUNE_CHECK_LAYOUT(ConvThroughArgs<void>, sizeof(ConvArgs<void>) + 2 * 8);
+
 }  // namespace mamba_prune::cuda::conv_kernel

@@ -202,16 +202,17 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
     add_bias(before, first);
 #pragma unroll
     for (int i = 0; i < 32; i++) {
-      // GELU in its tanh form, and its derivative.
+      // GELU in its tanh form, g = v half with half = (1 + t) / 2, and its derivative: that of half is
+      // 2 half (1 - half) (kRoot + 3 kCubic v^2).
       constexpr float kRoot = 0.7978845608f, kCubic = 0.0356774081f;
       const float v = before[i], square = v * v;
       float t;
       asm("tanh.approx.f32 %0, %1;" : "=f"(t) : "f"(v * (kRoot + kCubic * square)));
-      const float half = 0.5f * t + 0.5f;
+      const float half = 0.5f * t + 0.5f, result = v * half;
       const float scale = scales.of[i / 2 % 2];
-      before[i] = SCALED ? v * half * scale : v * half;
+      before[i] = SCALED ? result * scale : result;
       if (SCALED) dhidden[i] *= scale;
-      dhidden[i] *= half + 0.5f * v * (1.0f - t * t) * (kRoot + 3.0f * kCubic * square);
+      dhidden[i] *= half + (result - result * half) * (2.0f * kRoot + 6.0f * kCubic * square);
     }
     to_left(left, before);
     wide.write(a.hidden, left);

@@ -1,12 +1,13 @@
 // The two narrow products in front of the selective scan in one kernel each way: x_proj gives step sizes of low rank, B
 // and C of every token, and dt_proj the step sizes of all channels. Backward the gradients of B and C come as partial
-// sums, and the gradient of u is added to.
+// sums, and the gradient of u is added to, unless the convolution's backward pass does that (conv.cu).
 //
 // A warpgroup owns 64 tokens. All weights lie in shared memory, in panels of 64 channels: rows of 128 bytes, one for
 // each column of x_proj's result, or for each of dt_proj's rank. Products over channels read a panel as it is, products
 // into channels read it transposed. Channels are permuted as warpgroup.cuh says.
 //
-// Defined by the caller: what warpgroup.cuh says, though there is no ring.
+// Defined by the caller: what warpgroup.cuh says, though there is no ring, and USES_X (whether x_proj is multiplied by:
+// forward, and backward where the gradient of u is added to).
 #include "projections_interface.h"
 #include "norm_tile.cuh"
 
@@ -117,11 +118,13 @@ struct Weights {
   u32 x, dt;
   bool there;
   __device__ __forceinline__ Weights(const Args& a, unsigned char* memory) : there(false) {
+    // Those of x_proj come first.
+    const int before_dt = a.panel_count * kColumns * kRowBytes, skipped = USES_X ? 0 : before_dt;
     x = (address_of(memory) + kAlignment - 1) & ~(kAlignment - 1u);
-    dt = x + a.panel_count * kColumns * kRowBytes;
-    const int bytes = panel_bytes(a.panel_count);
+    dt = x + before_dt - skipped;
+    const int bytes = panel_bytes(a.panel_count) - skipped;
     for (int i = threadIdx.x * 16; i < bytes; i += kThreads * 16)
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(x + i), "l"(a.panels + i) : "memory");
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(x + i), "l"(a.panels + skipped + i) : "memory");
   }
   // Every thread of the block calls it, before its first product or at the end.
   __device__ __forceinline__ void wait() {
@@ -207,7 +210,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_backward(
     // What is announced is read next: all blocks together announce as much as the L2 cache holds, and rows that wait
     // for others there are driven out and read twice.
     multiply_channels(p, a.delta, a, rows, w.dt, kRank * kRowBytes, [&] { w.wait(); });
-    announce(a.du, rows, a.width);
+    if (USES_X) announce(a.du, rows, a.width);
     sum_states(bc, a, rows);
     u32 left[3][4];
 #pragma unroll
@@ -219,6 +222,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_backward(
         left[j / 2][j % 2 * 2 + r] = v;
         write_pair(a.projected, rows, r, j, v);
       }
+    if (!USES_X) return;
     keep(left);
     const Reader reader(a.du, rows, a.width);
     uint4 next[2][2];

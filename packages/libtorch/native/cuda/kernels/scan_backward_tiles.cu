@@ -23,6 +23,7 @@
 // Defined by the caller: what scan.cu is given for its backward pass but for VECTOR, which is 2, and N, which is 16.
 #include "pairs.cuh"
 #include "scan.cuh"
+#include "scan_steps.cuh"
 
 static_assert(N == kTileStates && SCALAR == MAMBA_PRUNE_BFLOAT16, "tiles have 16 states, and B and C are bfloat16");
 
@@ -242,7 +243,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
         float dt[2], x[2], dy[2];
 #pragma unroll
         for (int j = 0; j < 2; j++) {
-          dt[j] = live(2 * t + i) ? step_size(delta.get(j), bias[j]) : 0.0f;
+          dt[j] = live(2 * t + i) ? tile_step_size(delta.get(j), bias[j]) : 0.0f;
           x[j] = dt[j] * own_u[i].get(j);
           dy[j] = live(2 * t + i) ? dys.get(j) * scale[j] : 0.0f;
           if (HAS_Z) {

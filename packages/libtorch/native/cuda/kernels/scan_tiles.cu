@@ -27,7 +27,7 @@
 // Defined by the caller: REVERSE, HAS_Z, HAS_D, HAS_BIAS, SOFTPLUS, A_LOG as for scan.cu, RANK, a multiple of 8 up to
 // 32, TILES (1, 2 or 4), DIRECTIONS, SAVE (leave step sizes and checkpoints), THREADS, BLOCKS (of a multiprocessor).
 #include "pairs.cuh"
-#include "scan_interface.h"
+#include "scan_steps.cuh"
 
 using namespace mamba_prune::cuda::scan_kernel;
 #if DIRECTIONS == 2
@@ -94,17 +94,6 @@ __device__ __forceinline__ void add_inner(float (&y)[4], const float (&h)[4], u3
 __device__ __forceinline__ void parts_of(u32 (&parts)[4], float x) {
   const u32 upper = __float_as_uint(x) & 0xffff0000u, rest = __float_as_uint(x - __uint_as_float(upper));
   parts[0] = upper >> 16, parts[1] = upper, parts[2] = rest >> 16, parts[3] = rest & 0xffff0000u;
-}
-// Softplus with one instruction of the special function units in place of two: log(1 + e) / e is a polynomial in
-// e = 2^(-|x| log2(e)), at most 8.4e-6 of itself from it.
-__device__ __forceinline__ float step_size(float delta, float bias) {
-  const float x = HAS_BIAS ? delta + bias : delta;
-  if (!SOFTPLUS) return x;
-  const float e = ex2(-kLog2e * fabsf(x));
-  float of_e = -0.02386916f;
-  of_e = of_e * e + 0.10122234f, of_e = of_e * e - 0.21004877f, of_e = of_e * e + 0.32520673f;
-  of_e = of_e * e - 0.49936137f, of_e = of_e * e + 0.99999160f;
-  return of_e * e + fmaxf(x, 0.0f);
 }
 __device__ __forceinline__ float silu(float x) {
   const float half = 0.5f * x;
@@ -290,7 +279,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
 #pragma unroll
       for (int j = 0; j < TILES; j++) {
         const float v = us.get(j);
-        dt[j] = step_size(dt[j], bias[j]), skipped[j] = skip[j] * v;
+        dt[j] = tile_step_size(dt[j], bias[j]), skipped[j] = skip[j] * v;
         parts_of(x[j], dt[j] * v);
       }
 #pragma unroll
