@@ -4,6 +4,7 @@
 //
 // Defined by the caller: nothing.
 #include "adamw_interface.h"
+#include "elements.cuh"
 #include "items.cuh"
 
 using namespace mamba_prune::cuda::adamw_kernel;
@@ -26,45 +27,30 @@ __device__ __forceinline__ Step step_of(const AdamWArgs& a, const Parameter& p) 
           a.eps,          (float)(rate * a.decay), (float)(rate / bias1), (float)sqrt(bias2)};
 }
 
-__device__ __forceinline__ bool in_fours(const Parameter& p) {
-  return ((u64)p.param | (u64)p.average | (u64)p.square | (u64)p.grad) % 16 == 0;
-}
-
 extern "C" __global__ void __launch_bounds__(kThreads) adamw(const __grid_constant__ AdamWArgs a) {
   __shared__ Step shared;
   if (a.skip && *a.skip != 0.0f) return;
   const Parameter& p = item_of(a);
-  const int first = (blockIdx.x - p.first_block) * kPerBlock, end = min(first + kPerBlock, p.size);
-  constexpr int kFours = kPerThread / 4;
-  const bool fours = in_fours(p);
-  const auto place = [&](int j) { return first + 4 * (j * kThreads + (int)threadIdx.x); };
-  const auto whole = [&](int j) { return fours && place(j) + 4 <= end; };
+  const Elements<kThreads, kPerThread> own(p, (u64)p.param | (u64)p.average | (u64)p.square | (u64)p.grad);
   // On their way before what one thread computes for all.
-  float4 param[kFours], average[kFours], square[kFours], grad[kFours];
+  float4 param[own.kFours], average[own.kFours], square[own.kFours], grad[own.kFours];
 #pragma unroll
-  for (int j = 0; j < kFours; j++) {
-    if (!whole(j)) continue;
-    param[j] = *reinterpret_cast<const float4*>(p.param + place(j));
-    grad[j] = *reinterpret_cast<const float4*>(p.grad + place(j));
-    average[j] = *reinterpret_cast<const float4*>(p.average + place(j));
-    square[j] = *reinterpret_cast<const float4*>(p.square + place(j));
+  for (int j = 0; j < own.kFours; j++) {
+    if (!own.whole(j)) continue;
+    param[j] = four_at(p.param, own.place(j)), grad[j] = four_at(p.grad, own.place(j));
+    average[j] = four_at(p.average, own.place(j)), square[j] = four_at(p.square, own.place(j));
   }
   if (threadIdx.x == 0) shared = step_of(a, p);
   __syncthreads();
   const Step step = shared;
 #pragma unroll
-  for (int j = 0; j < kFours; j++) {
-    if (!whole(j)) {
-      for (int i = place(j); i < min(place(j) + 4, end); i++)
-        step.apply(p.param[i], p.average[i], p.square[i], p.grad[i]);
+  for (int j = 0; j < own.kFours; j++) {
+    if (!own.whole(j)) {
+      own.rest(j, [&](int i) { step.apply(p.param[i], p.average[i], p.square[i], p.grad[i]); });
       continue;
     }
-    step.apply(param[j].x, average[j].x, square[j].x, grad[j].x);
-    step.apply(param[j].y, average[j].y, square[j].y, grad[j].y);
-    step.apply(param[j].z, average[j].z, square[j].z, grad[j].z);
-    step.apply(param[j].w, average[j].w, square[j].w, grad[j].w);
-    *reinterpret_cast<float4*>(p.param + place(j)) = param[j];
-    *reinterpret_cast<float4*>(p.average + place(j)) = average[j];
-    *reinterpret_cast<float4*>(p.square + place(j)) = square[j];
+    apply_to_four(step, param[j], average[j], square[j], grad[j]);
+    four_at(p.param, own.place(j)) = param[j];
+    four_at(p.average, own.place(j)) = average[j], four_at(p.square, own.place(j)) = square[j];
   }
 }

@@ -2,6 +2,7 @@
 // The running sums begin as zeros, so that the first step needs no case of its own.
 //
 // Defined by the caller: nothing.
+#include "elements.cuh"
 #include "items.cuh"
 #include "sgd_interface.h"
 
@@ -18,44 +19,32 @@ struct Step {
   }
 };
 
-__device__ __forceinline__ bool in_fours(const Parameter& p) {
-  return ((u64)p.param | (u64)p.velocity | (u64)p.grad) % 16 == 0;
-}
-
 extern "C" __global__ void __launch_bounds__(kThreads) sgd(const __grid_constant__ SgdArgs a) {
   if (a.skip && *a.skip != 0.0f) return;
   const Parameter& p = item_of(a);
-  const int first = (blockIdx.x - p.first_block) * kPerBlock, end = min(first + kPerBlock, p.size);
-  constexpr int kFours = kPerThread / 4;
-  const bool fours = in_fours(p);
-  const auto place = [&](int j) { return first + 4 * (j * kThreads + (int)threadIdx.x); };
-  const auto whole = [&](int j) { return fours && place(j) + 4 <= end; };
+  const Elements<kThreads, kPerThread> own(p, (u64)p.param | (u64)p.velocity | (u64)p.grad);
   // All loads are on their way before the first store.
-  float4 param[kFours], velocity[kFours], grad[kFours];
+  float4 param[own.kFours], velocity[own.kFours], grad[own.kFours];
 #pragma unroll
-  for (int j = 0; j < kFours; j++) {
+  for (int j = 0; j < own.kFours; j++) {
     velocity[j] = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (!whole(j)) continue;
-    param[j] = *reinterpret_cast<const float4*>(p.param + place(j));
-    grad[j] = *reinterpret_cast<const float4*>(p.grad + place(j));
-    if (p.velocity) velocity[j] = *reinterpret_cast<const float4*>(p.velocity + place(j));
+    if (!own.whole(j)) continue;
+    param[j] = four_at(p.param, own.place(j)), grad[j] = four_at(p.grad, own.place(j));
+    if (p.velocity) velocity[j] = four_at(p.velocity, own.place(j));
   }
   const Step step{*a.rate, a.momentum, a.decay, a.nesterov != 0};
 #pragma unroll
-  for (int j = 0; j < kFours; j++) {
-    if (!whole(j)) {
-      for (int i = place(j); i < min(place(j) + 4, end); i++) {
+  for (int j = 0; j < own.kFours; j++) {
+    if (!own.whole(j)) {
+      own.rest(j, [&](int i) {
         float sum = p.velocity ? p.velocity[i] : 0.0f;
         step.apply(p.param[i], sum, p.grad[i]);
         if (p.velocity) p.velocity[i] = sum;
-      }
+      });
       continue;
     }
-    step.apply(param[j].x, velocity[j].x, grad[j].x);
-    step.apply(param[j].y, velocity[j].y, grad[j].y);
-    step.apply(param[j].z, velocity[j].z, grad[j].z);
-    step.apply(param[j].w, velocity[j].w, grad[j].w);
-    *reinterpret_cast<float4*>(p.param + place(j)) = param[j];
-    if (p.velocity) *reinterpret_cast<float4*>(p.velocity + place(j)) = velocity[j];
+    apply_to_four(step, param[j], velocity[j], grad[j]);
+    four_at(p.param, own.place(j)) = param[j];
+    if (p.velocity) four_at(p.velocity, own.place(j)) = velocity[j];
   }
 }
