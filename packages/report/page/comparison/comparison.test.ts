@@ -103,11 +103,26 @@ describe('the picture of a comparison', () => {
 
   it('joins the sizes of a method, but no two dense models', () => {
     const another: Result = ['dense', 0, 7.95e6, [0.9]];
-    const svg = comparisonSvg(compared([dense, another, ...atRates([0.5, 0.9])]), heading);
-    const joined = elementsIn(svg, 'class="sizes-of-method"');
-    const sizesOf = ({ attributes }: { readonly attributes: Readonly<Record<string, string>> }) =>
-      attributes['d']?.match(/[\d.]+,[\d.]+/g)?.length;
-    expect(joined.map(sizesOf)).toEqual([2, 2, 2]);
+    const svg = comparisonSvg(compared([dense, another, ...atRates([0.5, 0.7, 0.9])]), heading);
+    expect(elementsIn(svg, 'class="sizes-of-method"')).toHaveLength(3 * 2);
+  });
+
+  it('joins equal methods by the same lines, from band to band', () => {
+    const equal = atRates([0.5, 0.9]).map(([method, rate, macs]): Result => [
+      method,
+      rate,
+      macs,
+      [1 - rate],
+    ]);
+    const lines = elementsIn(
+      comparisonSvg(compared(equal), heading),
+      'class="sizes-of-method"',
+    ).map(({ attributes }) => attributes['d']);
+    expect(lines).toHaveLength(3);
+    expect(new Set(lines).size).toBe(1);
+    const { sizes, joins } = layOut(compared(equal), 700);
+    expect(joins[0]?.from[0]).toBe(sizes[0]?.right);
+    expect(joins[0]?.to[0]).toBe(sizes[1]?.left);
   });
 
   it('stands on white, in colours that every viewer knows', () => {

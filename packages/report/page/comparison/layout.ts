@@ -30,10 +30,20 @@ export interface Size {
   readonly right: number;
 }
 
+/** From one size of a method to its next: between their bands, so that all methods' begin and end alike. */
+export interface Join {
+  readonly method: string;
+  /** The right edge of the smaller size's band, from the left edge of the plot, and its accuracy. */
+  readonly from: readonly [x: number, accuracy: number];
+  /** The left edge of the larger one's. */
+  readonly to: readonly [x: number, accuracy: number];
+}
+
 export interface Layout {
   readonly columns: readonly Column[];
   /** The smallest first. */
   readonly sizes: readonly Size[];
+  readonly joins: readonly Join[];
   readonly axis: MacsAxis;
   /** Between the columns of one size. */
   readonly spread: number;
@@ -85,7 +95,24 @@ export function layOut({ methods, runs }: PicturedComparison, width: number): La
       right: Math.min(width, middle + half),
     };
   });
-  return { columns, sizes, axis, spread };
+  return { columns, sizes, joins: joinsOf(columns, sizes), axis, spread };
+}
+
+/** Two dense models are no two sizes of one, so they are not joined. */
+function joinsOf(columns: readonly Column[], sizes: readonly Size[]): Join[] {
+  const pruned = columns.filter(({ rate }) => rate > 0);
+  const edges = new Map(sizes.map(({ rate, left, right }) => [rate, { left, right }]));
+  return [...new Set(pruned.map(({ method }) => method))].flatMap((method) => {
+    const own = pruned.filter((column) => column.method === method);
+    return own.slice(1).map((larger, i): Join => {
+      const smaller = own[i] ?? larger;
+      return {
+        method,
+        from: [edges.get(smaller.rate)?.right ?? smaller.x, smaller.accuracy],
+        to: [edges.get(larger.rate)?.left ?? larger.x, larger.accuracy],
+      };
+    });
+  });
 }
 
 interface SizeGroup {

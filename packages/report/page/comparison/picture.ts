@@ -11,6 +11,7 @@ import { methodSymbol } from '../run-mark.js';
 import { methodName, rateName } from '../words.js';
 import {
   type Column,
+  type Join,
   type Measure,
   type NamedSize,
   layOut,
@@ -49,7 +50,7 @@ const margin = { left: 56, right: 14, top: 28, axis: 44 };
 export function drawComparison(compared: PicturedComparison, options: PictureOptions): Element {
   const { width, plotHeight, t, measure, document, heading, hasTips = false } = options;
   const inner = width - margin.left - margin.right;
-  const { columns, sizes, axis, spread } = layOut(compared, inner);
+  const { columns, sizes, joins, axis, spread } = layOut(compared, inner);
   const methods = [...new Set(compared.methods.map(({ method }) => method))];
   const legend = layOutLegend(
     methods.map((method) => ({ method, name: methodName(method, t) })),
@@ -139,19 +140,17 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
           strokeDasharray: '2 4',
         },
       ),
-      // Joins the sizes of a method; two dense models are no two sizes of one.
-      Plot.line(
-        columns.filter(({ rate }) => rate > 0),
-        {
-          className: 'sizes-of-method',
-          x,
-          y: 'accuracy',
-          z: 'method',
-          stroke: colour,
-          strokeWidth: 1.5,
-          strokeOpacity: 0.5,
-        },
-      ),
+      // From band to band: joined from mean to mean, methods of one accuracy would be lines of their own, the left one on top.
+      Plot.link(joins, {
+        className: 'sizes-of-method',
+        x1: ({ from }: Join) => macsAt(from[0]),
+        y1: ({ from }: Join) => from[1],
+        x2: ({ to }: Join) => macsAt(to[0]),
+        y2: ({ to }: Join) => to[1],
+        stroke: ({ method }: Join) => methodColour(method),
+        strokeWidth: 1.5,
+        strokeOpacity: 0.5,
+      }),
       Plot.ruleX(withBar, {
         className: 'deviations',
         x,
