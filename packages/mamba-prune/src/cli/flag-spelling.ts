@@ -15,6 +15,7 @@ const otherNames: Readonly<Record<string, readonly string[]>> = {
   out: ['expName'],
   batches: ['batch'],
   rates: ['rate'],
+  targets: ['target'],
   loadPlugin: ['plugin'],
   'rsst.exponent': ['exponents'],
   'compensate.target': ['compensate'],
