@@ -11,36 +11,49 @@ import { rateOfShare } from '../../workflows/compare/budget.js';
 import type { CommonOptions } from './common.js';
 import { type ComparePartFlags, methodOptions, seedOptions } from './compare-parts.js';
 import type { CacheOptions, DataOptions, PreparationOptions } from './data.js';
-import { minWidthOption } from './groups.js';
-import { rankByOption, scoreOptions, selectionOptions } from './importance.js';
+import { compensationOptions } from './compensation.js';
+import { groupOptions } from './groups.js';
+import { rankByOption, scoreBatchesOption, scoreOptions, selectionOptions } from './importance.js';
 import type { ModelFlags } from './model.js';
 import { addOptions, checkOnce, choiceOption, integerOption, numberOption } from './parse.js';
-import type { PruningFlags } from './pruning.js';
+import { type PruningFlags, bnBatchesOption } from './pruning.js';
 import { targetOption } from './rates.js';
 import type { RecipeOptions } from './recipe.js';
-import { regUnitsOptions } from './rsst.js';
+import { cutTimeOptions, regUnitsOptions } from './rsst.js';
+import { type RunOptions, dataThreadsOption, tensorboardOption } from './run.js';
 
-export interface CompareFlags extends Pick<
-  PruningFlags,
-  | 'importance'
-  | 'score'
-  | 'scoreBatches'
-  | 'ranking'
-  | 'normalize'
-  | 'roundTo'
-  | 'maxRate'
-  | 'minWidth'
-  | 'rankBy'
-  | 'fillback'
-  | 'refillScore'
-  | 'regSchedule'
-  | 'regStrength'
-  | 'exponents'
-  | 'regNorm'
-  | 'regUnits'
-  | 'regApply'
-  | 'regEpochs'
-> {
+export interface CompareFlags
+  extends
+    Partial<Pick<RunOptions, 'out' | 'overwrite' | 'tensorboard' | 'dataThreads'>>,
+    Pick<
+      PruningFlags,
+      | 'importance'
+      | 'score'
+      | 'scoreBatches'
+      | 'ranking'
+      | 'normalize'
+      | 'roundTo'
+      | 'maxRate'
+      | 'exclude'
+      | 'rateOf'
+      | 'minWidth'
+      | 'rankBy'
+      | 'fillback'
+      | 'refillScore'
+      | 'regSchedule'
+      | 'regStrength'
+      | 'exponents'
+      | 'regNorm'
+      | 'regUnits'
+      | 'regApply'
+      | 'regEpochs'
+      | 'rechoose'
+      | 'cutAtZero'
+      | 'cuts'
+      | 'compensate'
+      | 'compensateImages'
+      | 'bnBatches'
+    > {
   readonly quick?: true;
   readonly seeds?: number;
   readonly rate?: readonly number[];
@@ -52,8 +65,6 @@ export interface CompareFlags extends Pick<
   readonly finetuneEpochs?: number;
   readonly finetuneLr?: number;
   readonly jobs?: number;
-  readonly out?: string;
-  readonly overwrite?: true;
 }
 
 export type CompareOptions = CommonOptions &
@@ -127,6 +138,8 @@ export function addComparisonOptions(command: Command): void {
         },
       ),
     )
+    .addOption(dataThreadsOption('number of threads of each run that prepare images'))
+    .addOption(tensorboardOption('the folder of every run'))
     .option('--overwrite', 'delete the comparison in --out and begin a new one');
   addOptions(command, seedOptions());
 }
@@ -136,17 +149,12 @@ export function addMethodOptions(command: Command): void {
   addOptions(command, [
     ...methodOptions(),
     ...scoreOptions(`${defaultWithImages(families())}; --quick l1`),
-    integerOption(
-      '--score-batches <n>',
-      'batches of 64 images for scores that need images (default: 8)',
-      {
-        min: 1,
-        max: pruneLimits.batches,
-      },
-    ),
+    scoreBatchesOption(),
     ...selectionOptions(),
-    minWidthOption(),
+    ...groupOptions(),
     rankByOption(),
+    ...compensationOptions(),
+    bnBatchesOption(),
     numberOption(
       '--fillback <x>',
       'Refill: share of the removed units that is given back (default: 0.1, and less above 81% removed, where the first cut has to choose half of what stays: 0.052 at 90%, 0.025 at 95%)',
@@ -192,6 +200,7 @@ export function addMethodOptions(command: Command): void {
       regApplications,
       'proximal; all: loss',
     ),
+    ...cutTimeOptions('RSST: '),
   ]);
 }
 

@@ -1,7 +1,11 @@
 // The flags of groups by patterns of their names: which to leave whole, and which to cut at a rate of their own.
 import { InvalidArgumentError, Option } from 'commander';
 import type { MinWidth } from '../../pruning/group-limits.js';
-import { type GroupPatterns, type PatternRate, ownRateRange } from '../../pruning/group-patterns.js';
+import {
+  type GroupPatterns,
+  type PatternRate,
+  ownRateRange,
+} from '../../pruning/group-patterns.js';
 import { inRange, rangeWords } from '../../checks.js';
 import { largestSize } from '../../limits.js';
 

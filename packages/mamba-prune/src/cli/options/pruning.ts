@@ -22,7 +22,7 @@ import type { RecipeSettings } from '../../workflows/settings.js';
 import { budgetOptions } from './amounts.js';
 import { type CompensationFlags, compensateOf, compensationOptions } from './compensation.js';
 import { type GroupFlags, groupOptions } from './groups.js';
-import { rankByOption, scoreOptions, selectionOptions } from './importance.js';
+import { rankByOption, scoreBatchesOption, scoreOptions, selectionOptions } from './importance.js';
 import { addOptions, choiceOption, integerOption, numberOption } from './parse.js';
 import { type RateFlags, addRateOptions } from './rates.js';
 import { type RefillFlags, refillOf, refillOptions } from './refill.js';
@@ -53,8 +53,6 @@ export interface PruningFlags
   readonly bnBatches?: number;
 }
 
-const share = { min: 0, max: 1 };
-
 export function addPruningOptions(command: Command): void {
   command.optionsGroup('Pruning:');
   command.addOption(
@@ -79,11 +77,7 @@ export function addPruningOptions(command: Command): void {
   command.optionsGroup('Importance of units:');
   addOptions(command, [
     ...scoreOptions(defaultInWords(families())),
-    integerOption(
-      '--score-batches <n>',
-      'batches of 64 images to measure with, where images are looked at (default: 8)',
-      { min: 1, max: pruneLimits.batches },
-    ),
+    scoreBatchesOption(),
     ...selectionOptions(),
     rankByOption(),
   ]);
@@ -95,30 +89,31 @@ export function addPruningOptions(command: Command): void {
 
 /** Of the training after a cut. */
 export function addTeacherOptions(command: Command): void {
-  addOptions(command, [
-    numberOption(
-      '--distill <x>',
-      'weight of the unpruned model, as a teacher, in the loss after a cut (default: 0)',
-      share,
-    ),
-    numberOption('--temperature <t>', 'softmax temperature of teacher and student (default: 1)', {
-      above: 0,
-      max: pruneLimits.temperature,
-    }),
-    distillThroughOption(),
-    integerOption(
-      '--bn-batches <n>',
-      'batches to measure batch normalisation with again after a cut, where there is any (default: 16; without images 0)',
-      { min: 0, max: pruneLimits.batches },
-    ),
-  ]);
+  addOptions(command, [...distillOptions('the unpruned model'), bnBatchesOption()]);
 }
 
-/** Of `prune` and `compare`. */
-export const distillThroughOption = (): Option =>
+/** @param teacher - as descriptions call it */
+export const distillOptions = (teacher: string): Option[] => [
+  numberOption(
+    '--distill <x>',
+    `weight of ${teacher}, as a teacher, in the loss after a cut (default: 0)`,
+    { min: 0, max: 1 },
+  ),
+  numberOption('--temperature <t>', 'softmax temperature of teacher and student (default: 1)', {
+    above: 0,
+    max: pruneLimits.temperature,
+  }),
   new Option(
     '--distill-through',
     'RSST: let the teacher of --distill teach in the regularised epochs too, which learn from the labels otherwise',
+  ),
+];
+
+export const bnBatchesOption = (): Option =>
+  integerOption(
+    '--bn-batches <n>',
+    'batches to measure batch normalisation with again after a cut, where there is any (default: 16; without images 0)',
+    { min: 0, max: pruneLimits.batches },
   );
 
 function rewindOption(): Option {

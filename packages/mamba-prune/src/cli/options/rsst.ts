@@ -66,9 +66,17 @@ export const rsstOptions = (): Option[] => [
     `use one learning rate schedule for --reg-epochs and --epochs, and keep the optimizer state of kept units (default: ${throughInWords()})`,
   ),
   new Option('--no-lr-through', 'give the training before and after a cut a schedule each'),
+  ...cutTimeOptions(),
+];
+
+/**
+ * When units are chosen and cut.
+ * @param whose - what descriptions begin with where flags of other methods stand beside these
+ */
+export const cutTimeOptions = (whose = ''): Option[] => [
   integerOption(
     '--rechoose <n>',
-    'choose the doomed units again after every n regularised epochs',
+    `${whose}choose the doomed units again after every n regularised epochs`,
     {
       min: 1,
       max: trainLimits.epochs,
@@ -76,11 +84,11 @@ export const rsstOptions = (): Option[] => [
   ),
   new Option(
     '--cut-at-zero',
-    'cut after the first regularised epoch that leaves all doomed units at zero; needs --lr-through',
+    `${whose}cut after the first regularised epoch that leaves all doomed units at zero; needs --lr-through`,
   ),
   integerOption(
     '--cuts <n>',
-    'divide the regularised epochs and the doomed units among n cuts; needs --lr-through (default: 1)',
+    `${whose}divide the regularised epochs and the doomed units among n cuts; needs --lr-through (default: 1)`,
     { min: 1, max: pruneLimits.rounds },
   ),
 ];

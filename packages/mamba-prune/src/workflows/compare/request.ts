@@ -24,9 +24,7 @@ import { tuningFolder } from './tuning-file.js';
 
 /** As `CompareSettings`, with what can be worked out left out. */
 export interface CompareRequest
-  extends
-    GroupPatterns,
-    Omit<CompareSettings, 'targets' | 'threads' | 'dense' | 'lrs' | 'refill'> {
+  extends GroupPatterns, Omit<CompareSettings, 'targets' | 'threads' | 'dense' | 'lrs' | 'refill'> {
   readonly refill: RefillRequest;
   /** Kinds of groups to cut, or all. By default those that are not optional. */
   readonly targets?: readonly string[] | 'all' | undefined;

@@ -34,7 +34,8 @@ export function stateOf(run: CompareRun, folder: string, widthsFrom = folder): R
   // Where a pruned model lies changes where the whole folder is moved.
   const places = run.command === 'prune' ? ['data', 'model'] : ['data'];
   const undecided = decidedByRun.filter((name) => !(name in settings));
-  if (!isSame(stored, settings, [...places, ...undecided]) || isOfOtherDense(run, config)) return 'replaced';
+  if (!isSame(stored, settings, [...places, ...undecided]) || isOfOtherDense(run, config))
+    return 'replaced';
   if (isWhole(run, path)) return 'finished';
   // What has not ended is checked against the path of its model when it goes on.
   return isSame(stored, settings, ['data', ...undecided]) ? 'unfinished' : 'replaced';
