@@ -56,7 +56,10 @@ const alternative = /, (?:or )?[^,.:;()`]+ \(`([\w.]+)`\)(?=, |\.)/g;
  * As checks.ts refuses values: `TrainOptions: warmupEpochs: got 9`. Those of a comparison's trainings and of its cuts stand
  * within what all of its options are: `train.recipe.lr`, `cut.minWidth`.
  */
-const checked = new RegExp(`(?<=^|[:;] )(?:train\\.recipe\\.|cut\\.)?${within}[a-z]\\w*(?=: got )`, 'g');
+const checked = new RegExp(
+  `(?<=^|[:;] )(?:train\\.recipe\\.|cut\\.)?${within}[a-z]\\w*(?=: got )`,
+  'g',
+);
 
 /**
  * The message of an error with the names of options as the command spells them. Where it lists several, those

@@ -34,7 +34,8 @@ export const compareLeftOut = (): LeftOutFlags => ({
   '--refill-budget': `${sameSize}, and Refill cuts deeper for the units that it gives back.`,
   '--near-zero': `it removes as many units as there are, and ${sameSize}. --rate says how many go.`,
   '--auto-batch': 'all runs have the same batch size. Give one that fits: --batch-size.',
-  '--checkpoint-every': 'every run has a checkpoint after each epoch, and every 10 minutes within it.',
+  '--checkpoint-every':
+    'every run has a checkpoint after each epoch, and every 10 minutes within it.',
   '--restart':
     'the same command again does what is missing. To do a run anew, delete its folder before.',
   '--keep-epochs': 'no method goes back to earlier weights.',

@@ -24,7 +24,5 @@ export type CompareCut = Pick<
  * @param rate - 0 for the dense model
  */
 export function cutAt(cut: CompareCut, rate: number): CompareCut {
-  if (rate > 0) return cut;
-  const { rateOf: _rates, compensate: _compensate, ...rest } = cut;
-  return rest;
+  return rate > 0 ? cut : { ...cut, rateOf: undefined, compensate: undefined };
 }

@@ -19,7 +19,12 @@ import { CompareFolder } from './folder.js';
 import { checkPatterns, withGroupRates } from './group-rates.js';
 import type { StartRun } from './processes.js';
 import type { Division } from './resources.js';
-import { type CompareRun, type CompareSettings, planRuns } from './settings.js';
+import {
+  type CompareRun,
+  type CompareSettings,
+  checkCompareSettings,
+  planRuns,
+} from './settings.js';
 import { tuningFolder } from './tuning-file.js';
 
 /** As `CompareSettings`, with what can be worked out left out. */
@@ -163,6 +168,7 @@ export async function prepare(
   const examined = await examine(request, control.data);
   try {
     const settings = settingsOf(request, control, examined);
+    checkCompareSettings(settings);
     checkPrunings(settings, examined);
     // Runs that do not wait for each other.
     const side = planRuns(settings, '').filter(({ method }) => method !== undefined).length;
