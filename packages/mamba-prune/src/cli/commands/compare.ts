@@ -65,6 +65,11 @@ export function addCompareCommand(program: Command, cli: Cli): void {
         '    --rate 0.5,0.7,0.9 --seeds 5 --epochs 60 --finetune-epochs 30 --out runs/c',
     ],
     [
+      'Half of the multiply-accumulates of a trained model, its first block left whole',
+      'mamba-prune compare --dense runs/a --dataset cifar10 --data data \\\n' +
+        "    --target-macs 0.5x --exclude 'blocks.0.*' --out runs/c",
+    ],
+    [
       'A learning rate for every method first: the same command with',
       'mamba-prune compare ... --tune-lr 5e-4,1e-3,2e-3 --tune-rate 0.9 --out runs/c',
     ],

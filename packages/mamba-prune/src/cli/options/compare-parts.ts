@@ -7,7 +7,6 @@ import type { CompareRequest } from '../../workflows/compare/compare.js';
 import { compareMethods, usualMethods } from '../../workflows/compare/methods.js';
 import { type CompareMethod } from '../../workflows/compare/methods.js';
 import type { TuneRequest } from '../../workflows/compare/tune.js';
-import { throughInWords } from '../../workflows/prune/lr-through.js';
 import { flagOf } from './flag-name.js';
 import { classesOption } from './import.js';
 import { addOptions, checkOnce, integerOption, numberOption, numbersOption } from './parse.js';
@@ -57,11 +56,6 @@ export const methodOptions = (): Option[] => [
     'highest learning rate of one method; may be repeated (default: --finetune-lr; scratch --lr)',
   ).argParser(lrOf),
   ...distillOptions('the dense model'),
-  new Option(
-    '--lr-through',
-    `RSST: use one learning rate schedule for all its epochs, and keep the optimizer state of kept units (default: ${throughInWords()})`,
-  ),
-  new Option('--no-lr-through', 'RSST: give the training before and after the cut a schedule each'),
 ];
 
 export function addPartOptions(command: Command): void {

@@ -26,7 +26,7 @@ import { rankByOption, scoreBatchesOption, scoreOptions, selectionOptions } from
 import { addOptions, choiceOption, integerOption, numberOption } from './parse.js';
 import { type RateFlags, addRateOptions } from './rates.js';
 import { type RefillFlags, refillOf, refillOptions } from './refill.js';
-import { type RsstFlags, rsstOf, rsstOptions } from './rsst.js';
+import { type RsstFlags, nearZeroOption, rsstOf, rsstOptions } from './rsst.js';
 
 export interface PruningFlags
   extends RateFlags, GroupFlags, CompensationFlags, RefillFlags, RsstFlags {
@@ -84,7 +84,17 @@ export function addPruningOptions(command: Command): void {
   command.optionsGroup('Method refill:');
   addOptions(command, refillOptions());
   command.optionsGroup('Method rsst:');
-  addOptions(command, rsstOptions());
+  addOptions(command, [
+    ...rsstOptions({
+      epochs: 'regularised epochs before a cut (default: --epochs)',
+      strength: '1e-4; doomed: 1000, l1 100, in the loss 1',
+      norm: 'l1; doomed: group',
+      units: 'all',
+      apply: 'loss; doomed: proximal',
+      through: '--reg-epochs and --epochs',
+    }),
+    nearZeroOption(),
+  ]);
 }
 
 /** Of the training after a cut. */

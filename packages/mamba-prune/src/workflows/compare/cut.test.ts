@@ -255,6 +255,7 @@ describe('a run that found for itself how many batches of batch normalisation to
 describe('planRuns', () => {
   const settings: CompareSettings = {
     ...smallRequest('images'),
+    dense: undefined,
     refill: { fillback: 0.1 },
     targets: ['ssm', 'mlp'],
     threads: 1,
