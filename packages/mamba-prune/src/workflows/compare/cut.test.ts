@@ -262,6 +262,8 @@ describe('planRuns', () => {
     cut: {
       ...smallRequest('images').cut,
       rateOf: { 'blocks.0.ssm': 0 },
+      minWidth: '10%',
+      rankBy: 'score-per-cost',
       compensate: {},
       bnBatches: 3,
     },
@@ -283,12 +285,15 @@ describe('planRuns', () => {
     const rsst = { ...settings.rsst, rechoose: 2, cutAtZero: true };
     expect(remarks({ ...settings, rsst })).toEqual([
       'Every method leaves these groups whole: blocks.0.ssm.',
+      'Every group keeps 10% of its units at least.',
+      'Units are ranked by their score per what their removal saves.',
       'At the cut the weights that read removed units make up for them (compensation stream, up to 2,048 images).',
       'Batch normalisation is measured again after the cut, over 3 batches.',
       'RSST chooses the doomed units anew after every 2 regularised epochs.',
       'RSST cuts after the first regularised epoch that leaves all doomed units at zero.',
     ]);
-    const cut = { ...settings.cut, rateOf: { a: 0.3 }, compensate: undefined, bnBatches: 0 };
+    const { cut: plain } = smallRequest('images');
+    const cut = { ...plain, rateOf: { a: 0.3 }, bnBatches: 0, minWidth: 4 };
     const budgeted = {
       ...settings,
       cut,
@@ -297,11 +302,12 @@ describe('planRuns', () => {
     } as const;
     expect(remarks(budgeted)).toEqual([
       'Whatever the budget, every method removes 30% of these groups: a.',
+      'Every group keeps 4 units at least.',
       'Batch normalisation keeps its statistics at the cut.',
       'RSST cuts 3 times within its regularised epochs; its accuracies at the cut are those before the first and after the last.',
     ]);
     // What no method does is not told.
-    expect(remarks({ ...budgeted, methods: ['oneshot'] })).toHaveLength(2);
+    expect(remarks({ ...budgeted, methods: ['oneshot'] })).toHaveLength(3);
     expect(() => {
       checkCompareSettings(settings);
     }).not.toThrow();

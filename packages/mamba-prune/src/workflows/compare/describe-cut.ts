@@ -11,6 +11,7 @@ import { type CompareSettings, percentName } from './settings.js';
 /** For tables. */
 export const cutRemarks = (settings: CompareSettings): string[] => [
   ...groupsText(settings),
+  ...limitsText(settings),
   ...afterTheCut(settings),
   ...rsstText(settings),
 ];
@@ -26,6 +27,18 @@ function groupsText({ cut, budget }: CompareSettings): string[] {
     const whatever = budget === undefined ? 'rate' : 'budget';
     return `Whatever the ${whatever}, every method removes ${percentName(rate)}% of these groups: ${groups}.`;
   });
+}
+
+function limitsText({ cut }: CompareSettings): string[] {
+  const { minWidth, rankBy } = cut;
+  const least =
+    typeof minWidth === 'number' ? plural(minWidth, 'unit') : `${minWidth ?? ''} of its units`;
+  return [
+    ...(minWidth === undefined ? [] : [`Every group keeps ${least} at least.`]),
+    ...(rankBy === 'score-per-cost'
+      ? ['Units are ranked by their score per what their removal saves.']
+      : []),
+  ];
 }
 
 function afterTheCut({ cut }: CompareSettings): string[] {
