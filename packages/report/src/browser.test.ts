@@ -215,6 +215,13 @@ browserSuite(`a report${because}`, () => {
       'no difference shown',
       'RSST is better',
     ]);
+    expect(await methods.locator('p.help').allInnerTexts()).toEqual(
+      expect.arrayContaining([
+        'Every method leaves these groups whole: blocks.0.ssm, blocks.0.mlp.',
+        'Whatever the rate, every method removes 25% of these groups: blocks.1.ssm.',
+        'At the cut the weights that read removed units make up for them.',
+      ]),
+    );
     expect(await methods.getByText('21 of 24 runs of the methods are done.').count()).toBe(1);
     expect(await methods.locator('pre').innerText()).toBe(
       "npx mamba-prune compare --quick --out 'a b'",

@@ -39,6 +39,12 @@ describe('options in messages', () => {
       'prune: --compensate-images: got 9; prune: --compensate: got x',
       ['--images', '--compensate', '--compensate-images'],
     ],
+    [
+      'cut.minWidth: got 4; cut.compensate.images: got 9; cut.rateOf: got nothing',
+      '--min-width: got 4; --compensate-images: got 9; --rate-of: got nothing',
+      ['--min-width', '--compensate', '--compensate-images', '--rate-of'],
+    ],
+    ['Add the kind to `targets`, or', 'Add the kind to --target, or', ['--target']],
     ['scoreBatches: got 0', '--score-batches: got 0', ['--score-batches']],
     [
       'got `rsst.apply` shrink with `rsst.units` all',

@@ -15,6 +15,7 @@ const otherNames: Readonly<Record<string, readonly string[]>> = {
   out: ['expName'],
   batches: ['batch'],
   rates: ['rate'],
+  targets: ['target'],
   loadPlugin: ['plugin'],
   'rsst.exponent': ['exponents'],
   'compensate.target': ['compensate'],
@@ -52,10 +53,13 @@ const quotedNames = new RegExp(`${oneName}(?:, ${oneName})*`, 'g');
 const alternative = /, (?:or )?[^,.:;()`]+ \(`([\w.]+)`\)(?=, |\.)/g;
 
 /**
- * As checks.ts refuses values: `TrainOptions: warmupEpochs: got 9`. Those of a comparison's trainings stand within
- * what all of its options are: `train.recipe.lr`.
+ * As checks.ts refuses values: `TrainOptions: warmupEpochs: got 9`. Those of a comparison's trainings and of its cuts stand
+ * within what all of its options are: `train.recipe.lr`, `cut.minWidth`.
  */
-const checked = new RegExp(`(?<=^|[:;] )(?:train\\.recipe\\.)?${within}[a-z]\\w*(?=: got )`, 'g');
+const checked = new RegExp(
+  `(?<=^|[:;] )(?:train\\.recipe\\.|cut\\.)?${within}[a-z]\\w*(?=: got )`,
+  'g',
+);
 
 /**
  * The message of an error with the names of options as the command spells them. Where it lists several, those
@@ -81,7 +85,7 @@ export function inFlags(
       return known.length > 0 ? known.join(', ') : names.join(', ');
     });
   if (!isUsage) return shown;
-  return shown.replaceAll(checked, (name) => flagOf(name.replace(/^train\./, '')) ?? name);
+  return shown.replaceAll(checked, (name) => flagOf(name.replace(/^(?:train|cut)\./, '')) ?? name);
 }
 
 /** Finds the flag of an option of the library, among those of a command. */

@@ -7,6 +7,7 @@ import { withoutClassName } from './class-names.js';
 import { inFlags } from './flag-spelling.js';
 import { WorkersEndedError } from './launch.js';
 import { memorySentence } from '../memory.js';
+import { withLeftOut } from './options/left-out.js';
 import { loadPlugins } from './plugin-flags.js';
 import { checkCurrentFolder } from './surroundings.js';
 import { guardedIo } from './terminal/guarded-io.js';
@@ -124,7 +125,10 @@ function decorate(command: Command, cli: Cli): void {
   const name = fullName(command);
   const colours = coloursOf(io.stdout, io.env);
   command
-    .exitOverride()
+    .exitOverride((error) => {
+      error.message = withLeftOut(command, error.message);
+      throw error;
+    })
     .configureHelp({
       subcommandTerm: (sub) => sub.name(),
       styleTitle: (text) => colours.bold(text),
@@ -140,7 +144,8 @@ function decorate(command: Command, cli: Cli): void {
       getOutHasColors: () => wantsColour(io.stdout, io.env),
       getErrHasColors: () => wantsColour(io.stderr, io.env),
       outputError: (text, write) => {
-        write(errorText(cli, name, text.trim().replace(/^error: /, '')));
+        const message = withLeftOut(command, text.trim().replace(/^error: /, ''));
+        write(errorText(cli, name, message));
         write(`Run '${name} --help' for what it takes.\n`);
       },
     })

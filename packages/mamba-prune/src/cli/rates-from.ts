@@ -11,7 +11,7 @@ import type { Context } from './context.js';
 import type { CommonOptions } from './options/common.js';
 import type { PruningFlags } from './options/pruning.js';
 import { flagOf } from './options/flag-name.js';
-import { rateOfGroups } from './options/groups.js';
+import { rateOfGroups } from '../pruning/group-patterns.js';
 import { type ModelKind, hasRates, ratesOf } from './options/rates.js';
 
 type ScoredBy = Pick<PruneSettings, 'importance' | 'score'>;

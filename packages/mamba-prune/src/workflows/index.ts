@@ -42,6 +42,7 @@ export {
 } from './compare/compare.js';
 export type { CompareResults } from './compare/results.js';
 export type { MethodResult, MethodTest, RunResult } from './compare/outcomes.js';
+export type { GroupPatterns, PatternRate } from '../pruning/group-patterns.js';
 export type { CompareMethod } from './compare/methods.js';
 export type { RateSeeds } from './compare/seeds.js';
 export type { CompareSettings } from './compare/settings.js';

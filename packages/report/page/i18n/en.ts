@@ -172,6 +172,9 @@ export const en = {
   methodsHelpGiven:
     '{arch} on {dataset}: from given dense models {finetune} for every method, at equal size. {seeds}.',
   denseShared: 'All seeds share one dense model: spread and tests are of the training after it.',
+  groupsWhole: 'Every method leaves these groups whole: {groups}.',
+  groupsOwnRate: 'Whatever the rate, every method removes {rate} of these groups: {groups}.',
+  cutsCompensated: 'At the cut the weights that read removed units make up for them.',
   scratchHelp:
     'scratch: a fresh model of the same size, trained from random weights for the epochs before the cut and after it.',
   methodsUnfinished: '{done} of {planned} runs of the methods are done.',

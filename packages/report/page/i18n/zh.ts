@@ -166,6 +166,9 @@ export const zh: Readonly<Record<TextKey, string>> = {
   methodsHelpGiven:
     '{dataset} 上的 {arch}：从给定的稠密模型出发，每种方法训练 {finetune}，大小相同。{seeds}。',
   denseShared: '所有种子共用一个稠密模型：离散程度和检验只反映其后的训练。',
+  groupsWhole: '每种方法都让这些组保持完整：{groups}。',
+  groupsOwnRate: '无论剪枝率是多少，每种方法都移除这些组的 {rate}：{groups}。',
+  cutsCompensated: '剪枝时，读取被移除单元的权重会弥补它们。',
   scratchHelp: '从头训练：同样大小的新模型，从随机权重开始，训练剪枝前后轮数之和。',
   methodsUnfinished: '各方法的 {planned} 个运行中已完成 {done} 个。',
   seedsHelp:

@@ -47,6 +47,7 @@ export function Methods() {
       }
     >
       {givenDense === 1 && seeds.length > 1 && <p class="note">{t('denseShared')}</p>}
+      <CutNotes comparison={comparison} />
       {methods.some(({ method }) => method === 'scratch') && <p class="help">{t('scratchHelp')}</p>}
       {done < planned && <p class="note">{t('methodsUnfinished', { done, planned })}</p>}
       <MethodTable comparison={comparison} />
@@ -54,6 +55,27 @@ export function Methods() {
       {comparison.tests.length > 0 && <Tests tests={comparison.tests} />}
       {repeat && <Command command={repeat} />}
     </Section>
+  );
+}
+
+/** What the cuts of all methods have that is not usual. */
+function CutNotes({ comparison }: { readonly comparison: ComparisonData }) {
+  const { t } = usePage();
+  const own = Object.entries(comparison.ownRates);
+  const rates = [...new Set(own.map(([, rate]) => rate))].sort((a, b) => a - b);
+  const groupsAt = (wanted: number): string =>
+    own.flatMap(([name, rate]) => (rate === wanted ? [name] : [])).join(', ');
+  return (
+    <>
+      {rates.map((rate) => (
+        <p class="help" key={rate}>
+          {rate === 0
+            ? t('groupsWhole', { groups: groupsAt(rate) })
+            : t('groupsOwnRate', { rate: percent(rate, 0), groups: groupsAt(rate) })}
+        </p>
+      ))}
+      {comparison.isCompensated && <p class="help">{t('cutsCompensated')}</p>}
+    </>
   );
 }
 

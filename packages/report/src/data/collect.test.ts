@@ -240,7 +240,12 @@ describe('a comparison with training from scratch', () => {
       ...results,
       methods: [...methods, scratch],
       scratchTests: [test],
-      settings: { ...settings, dense, seedsAt: [{ rate: 0.7, seeds: [0, 1, 2, 3, 4] }] },
+      settings: {
+        ...settings,
+        dense,
+        seedsAt: [{ rate: 0.7, seeds: [0, 1, 2, 3, 4] }],
+        cut: { rateOf: { 'blocks.0.ssm': 0 }, compensate: {} },
+      },
     };
     writeFileSync(path, JSON.stringify(changed));
     const [comparison] = collect(findRuns([folder])).comparisons;
@@ -251,7 +256,11 @@ describe('a comparison with training from scratch', () => {
     expect(
       comparison?.tests.find(({ methods: [, other] }) => other === 'refill')?.pHolm,
     ).toBeNull();
-    expect(comparison?.givenDense).toBe(1);
+    expect(comparison).toMatchObject({
+      givenDense: 1,
+      ownRates: { 'blocks.0.ssm': 0 },
+      isCompensated: true,
+    });
     expect(comparison?.seeds).toEqual([0, 1, 2, 3, 4]);
   });
 });

@@ -65,6 +65,12 @@ const resultsSchema = z.object({
     seeds: z.array(z.number()),
     seedsAt: z.array(z.object({ seeds: z.array(z.number()) })).default([]),
     dense: z.array(z.unknown()).default([]),
+    cut: z
+      .object({
+        rateOf: z.record(z.string(), z.number()).default({}),
+        compensate: z.unknown().optional(),
+      })
+      .default({ rateOf: {} }),
   }),
 });
 
@@ -81,7 +87,7 @@ export function readComparison(path: string, id: string): ComparisonData {
     resultsSchema,
   );
   const { args, cwd } = readJson(join(path, 'compare.json'), folderSchema);
-  const { train, finetune, rsst, targets, budget, seedsAt, dense } = settings;
+  const { train, finetune, rsst, targets, budget, seedsAt, dense, cut } = settings;
   const seeds = [...new Set([...settings.seeds, ...seedsAt.flatMap((at) => at.seeds)])];
   return {
     id,
@@ -94,6 +100,8 @@ export function readComparison(path: string, id: string): ComparisonData {
     finetuneEpochs: finetune.epochs,
     regularizedEpochs: rsst.epochs,
     givenDense: dense.length,
+    ownRates: cut.rateOf,
+    isCompensated: cut.compensate !== undefined,
     repeat: repeatCommand(args.at(-1) ?? [], cwd),
     ...results,
     // What belongs to one rate stands together, as the methods do.

@@ -15,6 +15,10 @@ export interface ComparisonData {
   readonly regularizedEpochs: number;
   /** Dense models that were not trained for the comparison; one is shared by all seeds. */
   readonly givenDense: number;
+  /** Rates of single groups by name, whatever the rate that is compared; 0 for those that stay whole. */
+  readonly ownRates: Readonly<Record<string, number>>;
+  /** Whether the weights that read removed units make up for them at the cut. */
+  readonly isCompensated: boolean;
   readonly done: number;
   readonly planned: number;
   readonly repeat: RepeatCommand | undefined;

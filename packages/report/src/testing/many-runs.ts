@@ -136,6 +136,8 @@ export function manyRuns(count: number): ReportData {
         finetuneEpochs: 30,
         regularizedEpochs: 10,
         givenDense: 0,
+        ownRates: {},
+        isCompensated: false,
         done: 39,
         planned: 39,
         repeat,

@@ -63,6 +63,10 @@ export function writeSmallComparison(folder: string): void {
     tests: rates.map((rate) => test(['refill', 'rsst'], rate, 0.4)),
     baselineTests: rates.map((rate) => test(['oneshot', 'rsst'], rate, 0.01)),
     settings: {
+      cut: {
+        rateOf: { 'blocks.1.ssm': 0.25, 'blocks.0.ssm': 0, 'blocks.0.mlp': 0 },
+        compensate: {},
+      },
       train: { arch: 'mamba_nano', dataset: 'folder', recipe: { epochs: 3 } },
       finetune: { epochs: 2 },
       rsst: { epochs: 1 },

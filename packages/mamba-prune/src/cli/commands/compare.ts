@@ -16,8 +16,10 @@ import {
   compareDefaults,
 } from '../options/compare.js';
 import { addPartOptions, checkParts, tuneOf } from '../options/compare-parts.js';
+import { compareLeftOut } from '../options/compare-left-out.js';
 import { requestOf } from '../options/compare-request.js';
 import { addCacheOption, addDataOptions, addPreparationOptions } from '../options/data.js';
+import { leaveOut } from '../options/left-out.js';
 import { addModelOptions } from '../options/model.js';
 import { addRecipeOptions } from '../options/recipe.js';
 import { shellCommand } from '../../shell.js';
@@ -63,6 +65,11 @@ export function addCompareCommand(program: Command, cli: Cli): void {
         '    --rate 0.5,0.7,0.9 --seeds 5 --epochs 60 --finetune-epochs 30 --out runs/c',
     ],
     [
+      'Half of the multiply-accumulates of a trained model, its first block left whole',
+      'mamba-prune compare --dense runs/a --dataset cifar10 --data data \\\n' +
+        "    --target-macs 0.5x --exclude 'blocks.0.*' --out runs/c",
+    ],
+    [
       'A learning rate for every method first: the same command with',
       'mamba-prune compare ... --tune-lr 5e-4,1e-3,2e-3 --tune-rate 0.9 --out runs/c',
     ],
@@ -71,6 +78,7 @@ export function addCompareCommand(program: Command, cli: Cli): void {
       'mamba-prune compare --collect from-a from-b --out runs/c',
     ],
   ]);
+  leaveOut(command, compareLeftOut());
   action<CompareOptions>(cli, command, async (context) => {
     const { options } = context;
     if (options.out === undefined) {
@@ -94,9 +102,10 @@ export function addCompareCommand(program: Command, cli: Cli): void {
     const { checkNewModel } = await import('../../workflows/check-need.js');
     const { printComparison } = await import('../compare-table.js');
     if (!request.dense) checkNewModel(request.train, device);
-    const { jobs, overwrite, only, tuneLr } = options;
+    const { jobs, dataThreads, tensorboard, overwrite, only, tuneLr } = options;
     const { argv: args } = context;
-    const control = { out, device, jobs, overwrite, only, args, data: { onNote } };
+    const work = { device, jobs, dataThreads, tensorboard };
+    const control = { out, ...work, overwrite, only, args, data: { onNote } };
     if (tuneLr) {
       await tune(context, request, control);
       return;

@@ -15,7 +15,7 @@ import { findModel } from '../model-argument.js';
 import { type ModelFacts, sayAssumptions } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { describeDataset } from '../options/data.js';
-import { type NamedGroup, rateOfGroups } from '../options/groups.js';
+import { type NamedGroup, rateOfGroups } from '../../pruning/group-patterns.js';
 import { type ImpFlags, addImpOptions } from '../options/imp.js';
 import { pretrainedFlag, pretrainedOf, scriptArchitectures } from '../options/imp-script.js';
 import { budgetWords } from '../budget-table.js';
@@ -119,7 +119,12 @@ async function withGroups(
   if (exclude === undefined && rateOf === undefined) return plan;
   const groups = await groupsOf(plan);
   const kinds = Object.keys(plan.prune.rates);
-  const own = rateOfGroups(defined({ exclude, rateOf }), groups, kinds, '_');
+  const own = rateOfGroups(
+    { exclude, rateOf },
+    groups,
+    kinds,
+    '--mamba_prune_target or --vit_prune_target',
+  );
   return { ...plan, prune: { ...plan.prune, ...defined({ rateOf: own }) } };
 }
 

@@ -21,7 +21,7 @@ import {
   addCacheOption,
   addDataOptions,
 } from '../options/data.js';
-import { rateOfGroups } from '../options/groups.js';
+import { rateOfGroups } from '../../pruning/group-patterns.js';
 import {
   type ImportFlags,
   addImportOptions,

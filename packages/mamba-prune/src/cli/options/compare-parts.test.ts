@@ -59,8 +59,74 @@ describe('flags of compare', () => {
     ],
     [
       ['--quick', '--rank-by', 'score-per-cost', '--ranking', 'layer'],
-      /compare: got --rank-by score-per-cost with --ranking layer, expected global/,
+      /got --rank-by, which belongs to --ranking global/,
     ],
+    [
+      ['--quick', '--exclude', 'layer1.*'],
+      /--exclude: got 'layer1\.\*', which is the name of no group\. Name some of blocks\.0\.ssm/,
+    ],
+    [
+      ['--quick', '--rate-of', '*.state=0.5'],
+      /--rate-of: got '\*\.state', which names groups of the kind state only.* Add the kind to --target/,
+    ],
+    [
+      ['--quick', '--exclude', '*.ssm', '--rate-of', '*.mlp=0.5'],
+      /rates of their own for all groups of ssm and mlp \(--rate-of\), expected some left/,
+    ],
+    [
+      ['--quick', '--exclude', '*'],
+      /--exclude: got patterns that leave all groups of ssm and mlp whole/,
+    ],
+    [
+      ['--quick', '--target-macs', '0.1x', '--exclude', 'blocks.0.*'],
+      /the least that these groups can be cut to is .* MACs .*excluded groups \(--exclude/,
+    ],
+    [
+      ['--quick', '--bn-batches', '4'],
+      /got 4 batches .* mamba_quick has none\. Leave --bn-batches out/,
+    ],
+    [
+      ['--quick', '--compensate-images', '99'],
+      /no compensation\. Give --compensate, or leave it out/,
+    ],
+    [
+      ['--quick', '--compensate', '--target', 'state'],
+      /got --compensate, but groups of the kind state are read by no weights of their own/,
+    ],
+    [
+      ['--quick', '--compensate', '--train-images', '9'],
+      /got 9 training images to compensate with/,
+    ],
+    [['--quick', '--cuts', '2'], /got 2 cuts without --lr-through, expected both/],
+    [['--quick', '--cut-at-zero'], /got --cut-at-zero without --lr-through, expected both/],
+    [
+      ['--quick', '--rechoose', '9'],
+      /--rechoose: got 9, expected fewer than the 2 regularised epochs/,
+    ],
+    [
+      ['--quick', '--methods', 'oneshot', '--rechoose', '1'],
+      /got --rechoose, which belongs to the method rsst/,
+    ],
+    [
+      ['--quick', '--reg-schedule', 'cosine', '--exponents', '3'],
+      /got --exponents, which has no effect under --reg-schedule cosine/,
+    ],
+    [
+      ['--quick', '--methods', 'oneshot', '--importance', 'l1', '--score-batches', '3'],
+      /got --score-batches, which belongs to --importance taylor/,
+    ],
+    [
+      ['--quick', '--ranking', 'layer', '--max-rate', '0.9'],
+      /got --max-rate, which belongs to --ranking global/,
+    ],
+    [['--resume', '--compensate'], /got --compensate with --resume, which takes the settings/],
+    [['--quick', '--rounds', '3'], /unknown option '--rounds': every method cuts once.* --cuts/],
+    [['--quick', '--target-latency=2ms'], /unknown option '--target-latency': .* --target-macs/],
+    [
+      ['--quick', '--ssm-rate', '0.5'],
+      /unknown option '--ssm-rate': .* --rate-of gives groups a rate/,
+    ],
+    [['--quick', '--excludes', 'x'], /unknown option '--excludes' \(Did you mean --exclude\?\)/],
     [['--quick', '--only', 'seed-0/*,'], /Expected names of runs/],
     [['--resume', '--rate', '0.5'], /got --rate with --resume, which takes the settings/],
     [['--resume'], /holds no comparison to go on with/],

@@ -2,16 +2,15 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
-import { compareLimits, pruneLimits, trainLimits } from '../../limits.js';
+import { compareLimits, trainLimits } from '../../limits.js';
 import type { CompareRequest } from '../../workflows/compare/compare.js';
 import { compareMethods, usualMethods } from '../../workflows/compare/methods.js';
 import { type CompareMethod } from '../../workflows/compare/methods.js';
 import type { TuneRequest } from '../../workflows/compare/tune.js';
-import { throughInWords } from '../../workflows/prune/lr-through.js';
 import { flagOf } from './flag-name.js';
 import { classesOption } from './import.js';
 import { addOptions, checkOnce, integerOption, numberOption, numbersOption } from './parse.js';
-import { distillThroughOption } from './pruning.js';
+import { distillOptions } from './pruning.js';
 
 export interface ComparePartFlags {
   readonly methods?: readonly CompareMethod[];
@@ -56,21 +55,7 @@ export const methodOptions = (): Option[] => [
     '--lr-of <method=x>',
     'highest learning rate of one method; may be repeated (default: --finetune-lr; scratch --lr)',
   ).argParser(lrOf),
-  numberOption(
-    '--distill <x>',
-    'weight of the dense model, as a teacher, in the loss after the cut (default: 0)',
-    { min: 0, max: 1 },
-  ),
-  numberOption('--temperature <t>', 'softmax temperature of teacher and student (default: 1)', {
-    above: 0,
-    max: pruneLimits.temperature,
-  }),
-  distillThroughOption(),
-  new Option(
-    '--lr-through',
-    `RSST: use one learning rate schedule for all its epochs, and keep the optimizer state of kept units (default: ${throughInWords()})`,
-  ),
-  new Option('--no-lr-through', 'RSST: give the training before and after the cut a schedule each'),
+  ...distillOptions('the dense model'),
 ];
 
 export function addPartOptions(command: Command): void {
@@ -215,7 +200,10 @@ export function checkParts(given: ComparePartFlags & Readonly<Record<string, unk
   if (given.resume) {
     refuseOthers(
       given,
-      ['resume', 'only', 'jobs', 'device', 'data', 'dense', ...ofFolder],
+      [
+        ...(['resume', 'only', 'jobs', 'device', 'data', 'dense'] as const),
+        ...(['dataThreads', 'tensorboard', ...ofFolder] as const),
+      ],
       '--resume, which takes the settings of the folder',
     );
   }

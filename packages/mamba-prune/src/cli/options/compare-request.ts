@@ -1,6 +1,7 @@
 // What the flags of compare ask for.
 import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
+import { defaultImportance } from '../../pruning/importances.js';
 import { rsstDefaults } from '../../pruning/rsst/choices.js';
 import { presetInterpolation } from '../../training/presets.js';
 import type { CompareBudget } from '../../workflows/compare/budget.js';
@@ -11,10 +12,12 @@ import type { RecipeSettings } from '../../workflows/settings.js';
 import type { Context } from '../context.js';
 import { partsOf } from './compare-parts.js';
 import { type CompareFlags, type CompareOptions, compareDefaults } from './compare.js';
+import { compensateOf } from './compensation.js';
 import { flagOf } from './flag-name.js';
 import { classNames } from './import.js';
-import { methodFlags, ofFillback } from './method-flags.js';
+import { methodFlags } from './method-flags.js';
 import { typedModelOptions } from './model.js';
+import { checkCutFlags } from './pruning-checks.js';
 import { targetKinds } from './rates.js';
 import { type RecipeOptions, checkMomentum, recipeOf, typedRecipe } from './recipe.js';
 
@@ -58,14 +61,13 @@ export async function requestOf({
   const interpolation = given.interpolation ?? (await interpolationOf(given, dataset));
   // What --quick stands for was measured with its own; otherwise the inputs decide.
   const { importance = quick?.cut.importance, ranking = 'global', normalize = 'mean' } = given;
-  const { roundTo = 1, maxRate = 1, minWidth, rankBy, score, scoreBatches } = given;
+  const { roundTo = 1, maxRate = 1, minWidth, rankBy, score, scoreBatches, bnBatches } = given;
   const { regUnits: units = 'doomed', regNorm: norm = 'group', regApply } = given;
   const { apply, strength } = rsstDefaults(units === 'doomed', norm, regApply);
   const { dense, classes } = given;
   if (dense) checkDenseFlags(given);
-  if (!(await hasBegun(given))) checkIgnored(given);
   const seeds = given.seeds ?? quick?.seeds.length ?? compareDefaults.seeds;
-  return {
+  const request: CompareRequest = {
     train: {
       ...defined({ data, imageSize, interpolation, cropShare, cachedSize }),
       dataset,
@@ -83,8 +85,10 @@ export async function requestOf({
       normalize,
       roundTo,
       maxRate,
-      ...defined({ importance, score, scoreBatches, minWidth, rankBy }),
+      ...defined({ importance, score, scoreBatches, minWidth, rankBy, bnBatches }),
+      ...compensateOf(given),
     },
+    ...defined({ exclude: given.exclude, rateOf: given.rateOf }),
     // What works at all does not depend on the model: the preset's methods are everyone's defaults.
     refill: {
       ...quickComparison.refill,
@@ -96,13 +100,16 @@ export async function requestOf({
       apply,
       strength: given.regStrength ?? strength,
       ...defined({ schedule: given.regSchedule, exponent: given.exponents }),
-      ...defined({ lrThrough: given.lrThrough }),
+      ...defined({ lrThrough: given.lrThrough, rechoose: given.rechoose }),
+      ...defined({ cutAtZero: given.cutAtZero, cuts: given.cuts }),
       epochs: given.regEpochs ?? Math.floor(finetune.epochs / 2),
     },
     threads,
     ...defined({ dense, classes: classes === undefined ? undefined : await classNames(classes) }),
     ...partsOf(given, options.seed),
   };
+  if (!(await hasBegun(given))) checkIgnored(given, request);
+  return request;
 }
 
 /**
@@ -168,7 +175,7 @@ async function hasBegun({ out, overwrite }: Partial<CompareOptions>): Promise<bo
 }
 
 /** @throws UsageError for a flag that would change nothing */
-function checkIgnored(given: Partial<CompareOptions>): void {
+function checkIgnored(given: Partial<CompareOptions>, request: CompareRequest): void {
   const { methods = usualMethods, dense, finetuneEpochs } = given;
   const typedFlags: Readonly<Record<string, unknown>> = given;
   for (const [method, flags] of Object.entries(methodFlags)) {
@@ -179,9 +186,13 @@ function checkIgnored(given: Partial<CompareOptions>): void {
         `${method} to --methods.`,
     );
   }
-  if (given.fillback === 0 && given.refillScore !== undefined) {
-    throw new UsageError(`got --refill-score, which ${ofFillback}. Leave it out.`);
-  }
+  const { cut, refill, rsst } = request;
+  checkCutFlags(given, {
+    ...cut,
+    importance: cut.importance ?? defaultImportance(true, cut.score),
+    refill: methods.includes('refill') ? refill : undefined,
+    rsst: methods.includes('rsst') ? rsst : undefined,
+  });
   if (!dense || (methods.includes('scratch') && !dense.every(isRun))) return;
   const ofDense = (['lr', 'warmupEpochs', 'epochs'] as const).find(
     (flag) =>

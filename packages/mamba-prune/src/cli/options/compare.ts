@@ -1,46 +1,57 @@
 // What to compare: the flags of compare; compare-request.ts is what they ask for.
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { compareLimits, mostProcesses, pruneLimits, trainLimits } from '../../limits.js';
+import { compareLimits, mostProcesses, trainLimits } from '../../limits.js';
 import { families } from '../../models/families.js';
 import { shareOf } from '../../pruning/budget/amounts.js';
 import { defaultWithImages } from '../../pruning/importances.js';
-import { refillScores } from '../../pruning/refill-choices.js';
-import { regApplications, regNorms } from '../../pruning/rsst/choices.js';
-import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import { rateOfShare } from '../../workflows/compare/budget.js';
 import type { CommonOptions } from './common.js';
 import { type ComparePartFlags, methodOptions, seedOptions } from './compare-parts.js';
 import type { CacheOptions, DataOptions, PreparationOptions } from './data.js';
-import { minWidthOption } from './groups.js';
-import { rankByOption, scoreOptions, selectionOptions } from './importance.js';
+import { compensationOptions } from './compensation.js';
+import { groupOptions } from './groups.js';
+import { rankByOption, scoreBatchesOption, scoreOptions, selectionOptions } from './importance.js';
 import type { ModelFlags } from './model.js';
-import { addOptions, checkOnce, choiceOption, integerOption, numberOption } from './parse.js';
-import type { PruningFlags } from './pruning.js';
+import { addOptions, checkOnce, integerOption, numberOption } from './parse.js';
+import { type PruningFlags, bnBatchesOption } from './pruning.js';
 import { targetOption } from './rates.js';
 import type { RecipeOptions } from './recipe.js';
-import { regUnitsOptions } from './rsst.js';
+import { refillScoreOption } from './refill.js';
+import { rsstOptions } from './rsst.js';
+import { type RunOptions, dataThreadsOption, tensorboardOption } from './run.js';
 
-export interface CompareFlags extends Pick<
-  PruningFlags,
-  | 'importance'
-  | 'score'
-  | 'scoreBatches'
-  | 'ranking'
-  | 'normalize'
-  | 'roundTo'
-  | 'maxRate'
-  | 'minWidth'
-  | 'rankBy'
-  | 'fillback'
-  | 'refillScore'
-  | 'regSchedule'
-  | 'regStrength'
-  | 'exponents'
-  | 'regNorm'
-  | 'regUnits'
-  | 'regApply'
-  | 'regEpochs'
-> {
+export interface CompareFlags
+  extends
+    Partial<Pick<RunOptions, 'out' | 'overwrite' | 'tensorboard' | 'dataThreads'>>,
+    Pick<
+      PruningFlags,
+      | 'importance'
+      | 'score'
+      | 'scoreBatches'
+      | 'ranking'
+      | 'normalize'
+      | 'roundTo'
+      | 'maxRate'
+      | 'exclude'
+      | 'rateOf'
+      | 'minWidth'
+      | 'rankBy'
+      | 'fillback'
+      | 'refillScore'
+      | 'regSchedule'
+      | 'regStrength'
+      | 'exponents'
+      | 'regNorm'
+      | 'regUnits'
+      | 'regApply'
+      | 'regEpochs'
+      | 'rechoose'
+      | 'cutAtZero'
+      | 'cuts'
+      | 'compensate'
+      | 'compensateImages'
+      | 'bnBatches'
+    > {
   readonly quick?: true;
   readonly seeds?: number;
   readonly rate?: readonly number[];
@@ -52,8 +63,6 @@ export interface CompareFlags extends Pick<
   readonly finetuneEpochs?: number;
   readonly finetuneLr?: number;
   readonly jobs?: number;
-  readonly out?: string;
-  readonly overwrite?: true;
 }
 
 export type CompareOptions = CommonOptions &
@@ -127,72 +136,49 @@ export function addComparisonOptions(command: Command): void {
         },
       ),
     )
+    .addOption(dataThreadsOption('number of threads of each run that prepare images'))
+    .addOption(tensorboardOption('the folder of every run'))
     .option('--overwrite', 'delete the comparison in --out and begin a new one');
   addOptions(command, seedOptions());
 }
 
 export function addMethodOptions(command: Command): void {
   command.optionsGroup('Methods:');
+  addOptions(command, methodOptions());
+  command.optionsGroup('Cuts, alike for every method:');
   addOptions(command, [
-    ...methodOptions(),
     ...scoreOptions(`${defaultWithImages(families())}; --quick l1`),
-    integerOption(
-      '--score-batches <n>',
-      'batches of 64 images for scores that need images (default: 8)',
-      {
-        min: 1,
-        max: pruneLimits.batches,
-      },
-    ),
+    scoreBatchesOption(),
     ...selectionOptions(),
-    minWidthOption(),
+    ...groupOptions(),
     rankByOption(),
+    ...compensationOptions(),
+    bnBatchesOption(),
+  ]);
+  command.optionsGroup('Method refill:');
+  addOptions(command, [
     numberOption(
       '--fillback <x>',
-      'Refill: share of the removed units that is given back (default: 0.1, and less above 81% removed, where the first cut has to choose half of what stays: 0.052 at 90%, 0.025 at 95%)',
+      'share of the removed units that is given back (default: 0.1, and less above 81% removed, where the first cut has to choose half of what stays: 0.052 at 90%, 0.025 at 95%)',
       {
         min: 0,
         below: 1,
       },
     ),
-    choiceOption(
-      '--refill-score <name>',
-      'Refill: how the units to give back are chosen',
-      refillScores,
-      'gradient',
-    ),
-    integerOption(
-      '--reg-epochs <n>',
-      'RSST: regularised epochs, out of --finetune-epochs (default: half)',
-      {
-        min: 1,
-        max: trainLimits.epochs,
-      },
-    ),
-    choiceOption(
-      '--reg-schedule <name>',
-      'RSST: how the penalty grows',
-      rsstSchedules,
-      'exp_custom_exponents; shrink: cosine',
-    ),
-    numberOption(
-      '--reg-strength <x>',
-      'RSST: strength of the penalty at the end (default: 1000; l1 100; loss 1; all 1e-4)',
-      { min: 0, max: trainLimits.strength },
-    ),
-    numberOption('--exponents <p>', 'RSST: exponent of the exp schedules (default: 4)', {
-      above: 0,
-      max: pruneLimits.exponent,
-    }),
-    choiceOption('--reg-norm <name>', 'RSST: norm of a unit that is penalised', regNorms, 'group'),
-    ...regUnitsOptions('RSST: penalise all units, or those that will be removed', 'doomed'),
-    choiceOption(
-      '--reg-apply <how>',
-      'RSST: add the penalty to the loss, pull the weights to zero after each step, or shrink them along the schedule',
-      regApplications,
-      'proximal; all: loss',
-    ),
+    refillScoreOption('gradient'),
   ]);
+  command.optionsGroup('Method rsst:');
+  addOptions(
+    command,
+    rsstOptions({
+      epochs: 'regularised epochs, out of --finetune-epochs (default: half)',
+      strength: '1000; l1 100; loss 1; all 1e-4',
+      norm: 'group',
+      units: 'doomed',
+      apply: 'proximal; all: loss',
+      through: 'all epochs',
+    }),
+  );
 }
 
 /** An option whose value is a list of shares: 0.5,0.7 */

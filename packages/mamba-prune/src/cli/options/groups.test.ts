@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { describe, expect, it } from 'vitest';
-import { type GroupFlags, groupOptions, rateOfGroups } from './groups.js';
+import { rateOfGroups } from '../../pruning/group-patterns.js';
+import { type GroupFlags, groupOptions } from './groups.js';
 
 function parsed(...argv: string[]): GroupFlags {
   const command = new Command().exitOverride().configureOutput({ writeErr: () => undefined });
@@ -33,17 +34,17 @@ describe('patterns of groups', () => {
 
   it('that fit nothing are refused with the names there are', () => {
     expect(() => rates('--exclude', 'layer1.*')).toThrow(
-      "--exclude: got 'layer1.*', which is the name of no group. Name some of blocks.0.ssm, blocks.0.mlp, blocks.1.ssm, blocks.1.mlp.",
+      "`exclude`: got 'layer1.*', which is the name of no group. Name some of blocks.0.ssm, blocks.0.mlp, blocks.1.ssm, blocks.1.mlp.",
     );
     expect(() => rates('--rate-of', '*.state=0.5')).toThrow(
-      "--rate-of: got '*.state', which names groups of the kind state only, and these are not cut. Add the kind to --target",
+      "`rateOf`: got '*.state', which names groups of the kind state only, and these are not cut. Add the kind to `targets`",
     );
     expect(() => rates('--exclude', '*')).toThrow(
-      '--exclude: got patterns that leave all groups of ssm and mlp whole, expected some left to cut.',
+      '`exclude`: got patterns that leave all groups of ssm and mlp whole, expected some left to cut.',
     );
-    expect(() => rates('--rate-of', '*=0')).toThrow('--rate-of: got patterns that leave all');
+    expect(() => rates('--rate-of', '*=0')).toThrow('`rateOf`: got patterns that leave all');
     expect(() => rates('--exclude', '*.ssm', '--rate-of', '*.mlp=0')).toThrow(
-      '--exclude and --rate-of: got patterns that leave all',
+      '`exclude` and `rateOf`: got patterns that leave all',
     );
   });
 });

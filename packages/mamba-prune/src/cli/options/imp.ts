@@ -14,7 +14,8 @@ import type { LatencyBudget } from '../../workflows/prune/cost-budget-settings.j
 import { budgetOptions } from './amounts.js';
 import { type CompensationFlags, compensationOptions } from './compensation.js';
 import { cacheOption, datasetOption } from './data.js';
-import { type PatternRate, groupOptions } from './groups.js';
+import type { PatternRate } from '../../pruning/group-patterns.js';
+import { groupOptions } from './groups.js';
 import { criteria, refusedCriteria, refusedFlags, scriptDefaults } from './imp-script.js';
 import { pixelOptions, weightsOption } from './import.js';
 import { rankByOption } from './importance.js';

@@ -30,6 +30,13 @@ export const scoreOptions = (fallback: string): Option[] => [
   ),
 ];
 
+export const scoreBatchesOption = (): Option =>
+  integerOption(
+    '--score-batches <n>',
+    'batches of 64 images to measure with, where images are looked at (default: 8)',
+    { min: 1, max: pruneLimits.batches },
+  );
+
 /** From scores to the units that stay. */
 export const selectionOptions = (): Option[] => [
   withEarlierWords(

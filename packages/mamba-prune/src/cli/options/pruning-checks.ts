@@ -3,6 +3,7 @@ import { UsageError } from '../../errors.js';
 import { importanceNames, needForImages, unitScores } from '../../pruning/importances.js';
 import { refillScores } from '../../pruning/refill-choices.js';
 import { defaultSchedule } from '../../pruning/rsst/schedule.js';
+import type { RefillRequest } from '../../workflows/compare/fillback.js';
 import type { PruneSettings } from '../../workflows/prune/settings.js';
 import { flagOf } from './flag-name.js';
 import { methodFlags, ofFillback } from './method-flags.js';
@@ -12,6 +13,8 @@ import { rateFlagNames } from './rates.js';
 
 type Flags = PruningFlags & RecipeOptions;
 type Flag = keyof Flags;
+/** Flags of one name may have values of another kind in another command. */
+type Typed = Readonly<Partial<Record<Flag, unknown>>>;
 
 /** What only a training uses; batch size and numbers of images are those of other work too. */
 const ofTraining: readonly Flag[] = [
@@ -27,15 +30,11 @@ const ofTraining: readonly Flag[] = [
  * @throws UsageError naming the flag, and where it belongs
  */
 export function checkPruningFlags(given: Flags, settings: PruneSettings): void {
-  const { method, rsst, refill } = settings;
+  const { method, rsst } = settings;
   for (const [owner, flags] of Object.entries(methodFlags)) {
     if (owner !== method) refuse(given, flags, `belongs to --method ${owner}, not ${method}`);
   }
-  if (method === 'refill' && !refill?.fillback) {
-    refuse(given, ['refillScore', 'refillBudget'], ofFillback);
-  }
-  const { nearZero = null, units = 'all', apply = 'loss' } = rsst ?? {};
-  const { schedule = defaultSchedule(apply) } = rsst ?? {};
+  const { nearZero = null, units = 'all' } = rsst ?? {};
   if (method === 'rsst' && units === 'all') {
     const why = 'belongs to --reg-units doomed: otherwise the cut goes by --reg-norm';
     refuse(given, ['importance', 'score', 'scoreBatches'], why);
@@ -51,18 +50,9 @@ export function checkPruningFlags(given: Flags, settings: PruneSettings): void {
       why,
     );
   }
-  if (schedule !== 'exp' && schedule !== 'exp_custom_exponents') {
-    refuse(given, ['exponents'], `has no effect under --reg-schedule ${schedule}`);
-  }
+  checkCutFlags(given, settings);
   if (settings.recipe.epochs === 0 && method !== 'rsst') {
     refuse(given, ofTraining, 'is of a training, and without --epochs there is none after the cut');
-  }
-  const { importance, score } = settings;
-  if (needForImages({ importance, score, refillScore: refill?.score }) === undefined) {
-    refuse(given, ['scoreBatches'], `belongs to ${choicesWithImages()}`);
-  }
-  if (settings.ranking === 'layer') {
-    refuse(given, ['normalize', 'maxRate', 'rankBy'], 'belongs to --ranking global');
   }
   if (settings.costBudget) {
     const why =
@@ -73,6 +63,32 @@ export function checkPruningFlags(given: Flags, settings: PruneSettings): void {
     refuse(given, ['rounds'], 'has no say beside --cuts: every cut is a round');
   if ((settings.rounds ?? 1) === 1) refuse(given, ['perRound'], 'belongs to several --rounds');
   if (!settings.distill) refuse(given, ['temperature', 'distillThrough'], 'belongs to --distill');
+}
+
+/** What `prune` and `compare` cut by. */
+interface CutChoices extends Pick<PruneSettings, 'importance' | 'score' | 'ranking' | 'rsst'> {
+  readonly refill?: Pick<RefillRequest, 'fillback' | 'score'> | undefined;
+}
+
+/**
+ * Of flags of both commands those that would change nothing.
+ * @throws UsageError naming the flag, and where it belongs
+ */
+export function checkCutFlags(
+  given: Typed,
+  { importance, score, ranking, refill, rsst }: CutChoices,
+): void {
+  if (refill?.fillback === 0) refuse(given, ['refillScore', 'refillBudget'], ofFillback);
+  const { schedule = defaultSchedule(rsst?.apply ?? 'loss') } = rsst ?? {};
+  if (schedule !== 'exp' && schedule !== 'exp_custom_exponents') {
+    refuse(given, ['exponents'], `has no effect under --reg-schedule ${schedule}`);
+  }
+  if (needForImages({ importance, score, refillScore: refill?.score }) === undefined) {
+    refuse(given, ['scoreBatches'], `belongs to ${choicesWithImages()}`);
+  }
+  if (ranking === 'layer') {
+    refuse(given, ['normalize', 'maxRate', 'rankBy'], 'belongs to --ranking global');
+  }
 }
 
 /** Every choice that looks at images: `--importance taylor or --score activation`. */
@@ -91,7 +107,7 @@ function choicesWithImages(): string {
   return `${choices.slice(0, -1).join(', ')} or ${choices.at(-1) ?? ''}`;
 }
 
-function refuse(given: Flags, flags: readonly Flag[], why: string): void {
+function refuse(given: Typed, flags: readonly Flag[], why: string): void {
   const typed = flags.find((flag) => given[flag] !== undefined);
   if (typed === undefined) return;
   const flag = flagOf(typed);

@@ -22,11 +22,11 @@ import type { RecipeSettings } from '../../workflows/settings.js';
 import { budgetOptions } from './amounts.js';
 import { type CompensationFlags, compensateOf, compensationOptions } from './compensation.js';
 import { type GroupFlags, groupOptions } from './groups.js';
-import { rankByOption, scoreOptions, selectionOptions } from './importance.js';
+import { rankByOption, scoreBatchesOption, scoreOptions, selectionOptions } from './importance.js';
 import { addOptions, choiceOption, integerOption, numberOption } from './parse.js';
 import { type RateFlags, addRateOptions } from './rates.js';
 import { type RefillFlags, refillOf, refillOptions } from './refill.js';
-import { type RsstFlags, rsstOf, rsstOptions } from './rsst.js';
+import { type RsstFlags, nearZeroOption, rsstOf, rsstOptions } from './rsst.js';
 
 export interface PruningFlags
   extends RateFlags, GroupFlags, CompensationFlags, RefillFlags, RsstFlags {
@@ -53,8 +53,6 @@ export interface PruningFlags
   readonly bnBatches?: number;
 }
 
-const share = { min: 0, max: 1 };
-
 export function addPruningOptions(command: Command): void {
   command.optionsGroup('Pruning:');
   command.addOption(
@@ -79,46 +77,53 @@ export function addPruningOptions(command: Command): void {
   command.optionsGroup('Importance of units:');
   addOptions(command, [
     ...scoreOptions(defaultInWords(families())),
-    integerOption(
-      '--score-batches <n>',
-      'batches of 64 images to measure with, where images are looked at (default: 8)',
-      { min: 1, max: pruneLimits.batches },
-    ),
+    scoreBatchesOption(),
     ...selectionOptions(),
     rankByOption(),
   ]);
   command.optionsGroup('Method refill:');
   addOptions(command, refillOptions());
   command.optionsGroup('Method rsst:');
-  addOptions(command, rsstOptions());
+  addOptions(command, [
+    ...rsstOptions({
+      epochs: 'regularised epochs before a cut (default: --epochs)',
+      strength: '1e-4; doomed: 1000, l1 100, in the loss 1',
+      norm: 'l1; doomed: group',
+      units: 'all',
+      apply: 'loss; doomed: proximal',
+      through: '--reg-epochs and --epochs',
+    }),
+    nearZeroOption(),
+  ]);
 }
 
 /** Of the training after a cut. */
 export function addTeacherOptions(command: Command): void {
-  addOptions(command, [
-    numberOption(
-      '--distill <x>',
-      'weight of the unpruned model, as a teacher, in the loss after a cut (default: 0)',
-      share,
-    ),
-    numberOption('--temperature <t>', 'softmax temperature of teacher and student (default: 1)', {
-      above: 0,
-      max: pruneLimits.temperature,
-    }),
-    distillThroughOption(),
-    integerOption(
-      '--bn-batches <n>',
-      'batches to measure batch normalisation with again after a cut, where there is any (default: 16; without images 0)',
-      { min: 0, max: pruneLimits.batches },
-    ),
-  ]);
+  addOptions(command, [...distillOptions('the unpruned model'), bnBatchesOption()]);
 }
 
-/** Of `prune` and `compare`. */
-export const distillThroughOption = (): Option =>
+/** @param teacher - as descriptions call it */
+export const distillOptions = (teacher: string): Option[] => [
+  numberOption(
+    '--distill <x>',
+    `weight of ${teacher}, as a teacher, in the loss after a cut (default: 0)`,
+    { min: 0, max: 1 },
+  ),
+  numberOption('--temperature <t>', 'softmax temperature of teacher and student (default: 1)', {
+    above: 0,
+    max: pruneLimits.temperature,
+  }),
   new Option(
     '--distill-through',
     'RSST: let the teacher of --distill teach in the regularised epochs too, which learn from the labels otherwise',
+  ),
+];
+
+export const bnBatchesOption = (): Option =>
+  integerOption(
+    '--bn-batches <n>',
+    'batches to measure batch normalisation with again after a cut, where there is any (default: 16; without images 0)',
+    { min: 0, max: pruneLimits.batches },
   );
 
 function rewindOption(): Option {

@@ -21,12 +21,7 @@ export const refillOptions = (): Option[] => [
       max: 1,
     },
   ),
-  choiceOption(
-    '--refill-score <name>',
-    'how the units to give back are chosen',
-    refillScores,
-    'magnitude',
-  ),
+  refillScoreOption('magnitude'),
   choiceOption(
     '--refill-budget <how>',
     'let the model grow by these units, or cut deeper to keep the rate',
@@ -34,6 +29,15 @@ export const refillOptions = (): Option[] => [
     'add',
   ),
 ];
+
+/** @param fallback - what help says is taken where no score is given */
+export const refillScoreOption = (fallback: string): Option =>
+  choiceOption(
+    '--refill-score <name>',
+    'how the units to give back are chosen',
+    refillScores,
+    fallback,
+  );
 
 /** What was typed over what the run has. */
 export function refillOf(given: RefillFlags, stored: RefillSettings | undefined): RefillSettings {

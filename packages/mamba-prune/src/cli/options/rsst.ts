@@ -23,8 +23,19 @@ export interface RsstFlags {
   readonly cuts?: number;
 }
 
-export const rsstOptions = (): Option[] => [
-  integerOption('--reg-epochs <n>', 'regularised epochs before a cut (default: --epochs)', {
+/** What descriptions say that is not the same in `prune` and `compare`. */
+export interface RsstWords {
+  readonly epochs: string;
+  readonly strength: string;
+  readonly norm: string;
+  readonly units: string;
+  readonly apply: string;
+  /** The epochs that `--lr-through` makes one training of. */
+  readonly through: string;
+}
+
+export const rsstOptions = (words: RsstWords): Option[] => [
+  integerOption('--reg-epochs <n>', words.epochs, {
     min: 1,
     max: trainLimits.epochs,
   }),
@@ -36,34 +47,24 @@ export const rsstOptions = (): Option[] => [
   ),
   numberOption(
     '--reg-strength <x>',
-    'strength of the penalty at the end (default: 1e-4; doomed: 1000, l1 100, in the loss 1)',
+    `strength of the penalty at the end (default: ${words.strength})`,
     { min: 0, max: trainLimits.strength },
   ),
   numberOption('--exponents <p>', 'exponent of the exp schedules (default: 4)', {
     above: 0,
     max: pruneLimits.exponent,
   }),
-  choiceOption(
-    '--reg-norm <name>',
-    'norm of a unit that is penalised',
-    regNorms,
-    'l1; doomed: group',
-  ),
-  ...regUnitsOptions('penalise all units, or those that will be removed', 'all'),
+  choiceOption('--reg-norm <name>', 'norm of a unit that is penalised', regNorms, words.norm),
+  ...regUnitsOptions('penalise all units, or those that will be removed', words.units),
   choiceOption(
     '--reg-apply <how>',
     'add the penalty to the loss, pull the weights to zero after each step, or shrink them along the schedule',
     regApplications,
-    'loss; doomed: proximal',
-  ),
-  numberOption(
-    '--near-zero <x>',
-    'remove the units whose norm is below this share of the largest in their group, in place of a rate',
-    { min: 0, below: 1 },
+    words.apply,
   ),
   new Option(
     '--lr-through',
-    `use one learning rate schedule for --reg-epochs and --epochs, and keep the optimizer state of kept units (default: ${throughInWords()})`,
+    `use one learning rate schedule for ${words.through}, and keep the optimizer state of kept units (default: ${throughInWords()})`,
   ),
   new Option('--no-lr-through', 'give the training before and after a cut a schedule each'),
   integerOption(
@@ -85,8 +86,15 @@ export const rsstOptions = (): Option[] => [
   ),
 ];
 
+export const nearZeroOption = (): Option =>
+  numberOption(
+    '--near-zero <x>',
+    'remove the units whose norm is below this share of the largest in their group, in place of a rate',
+    { min: 0, below: 1 },
+  );
+
 /** Which units RSST regularises, under today's name and the one before. */
-export function regUnitsOptions(description: string, fallback: string): Option[] {
+function regUnitsOptions(description: string, fallback: string): Option[] {
   const option = choiceOption('--reg-units <which>', description, regUnits, fallback);
   return [option, earlierOption('--reg-scope <which>', option)];
 }

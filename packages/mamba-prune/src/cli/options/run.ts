@@ -40,7 +40,7 @@ export function addRunOptions(command: Command): void {
       ).conflicts('resume'),
     )
     .option('--auto-batch', 'halve batch size and learning rate until a step fits into memory')
-    .option('--tensorboard', 'write event files for TensorBoard into the run too')
+    .addOption(tensorboardOption('the run'))
     .addOption(
       numberOption(
         '--checkpoint-every <minutes>',
@@ -51,13 +51,18 @@ export function addRunOptions(command: Command): void {
         },
       ),
     )
-    .addOption(
-      integerOption('--data-threads <n>', 'number of threads that prepare images', {
-        min: 0,
-        max: mostThreads,
-      }).default(0, 'as --threads for images of folders, else 0'),
-    );
+    .addOption(dataThreadsOption('number of threads that prepare images'));
 }
+
+/** @param where - the files are written */
+export const tensorboardOption = (where: string): Option =>
+  new Option('--tensorboard', `write event files for TensorBoard into ${where} too`);
+
+export const dataThreadsOption = (description: string): Option =>
+  integerOption('--data-threads <n>', description, {
+    min: 0,
+    max: mostThreads,
+  }).default(0, 'as --threads for images of folders, else 0');
 
 /**
  * Not commander's requiredOption, which complains of a missing --out before it does of a mistyped

@@ -2,6 +2,7 @@
 import { type Tensor, cat, noGrad, scope } from '@mamba-prune/libtorch';
 import type { ImageModel } from '../../models/image-model.js';
 import {
+  type GroupMember,
   type KeptUnits,
   type PruningGroup,
   complement,
@@ -49,6 +50,16 @@ export interface Reader {
   dispose(): void;
 }
 
+/** The weights of a group that read it whole, and nothing else of it. */
+function readingMember({ members }: PruningGroup): GroupMember | undefined {
+  const [member, ...others] = members.filter(({ consumer }) => consumer);
+  const isReader = others.length === 0 && member?.dim === 1 && memberOffset(member) === 0;
+  return isReader ? member : undefined;
+}
+
+/** Whether what a group loses can be compensated: whether it has weights of its own that read it whole. */
+export const hasReader = (group: PruningGroup): boolean => readingMember(group) !== undefined;
+
 /**
  * The reader of a group in the model before a cut and after it. Whoever asks for it disposes it.
  * @param kept - units that stayed, of all groups
@@ -59,10 +70,8 @@ export function readerOf(
   { dense, cut }: { readonly dense: ImageModel; readonly cut: ImageModel },
   kept: KeptUnits,
 ): Reader | undefined {
-  const [member, ...others] = group.members.filter(({ consumer }) => consumer);
-  if (!member || others.length > 0 || member.dim !== 1 || memberOffset(member) !== 0) {
-    return undefined;
-  }
+  const member = readingMember(group);
+  if (!member) return undefined;
   const units = kept.get(group.name) as readonly number[];
   const state = cut.stateDict();
   const after = state.get(member.parameter) as Tensor;

@@ -34,7 +34,8 @@ export async function carryOut(
   { control, division, hooks, onRunEnd }: CarryOutOptions,
 ): Promise<boolean> {
   const { path, settings } = folder;
-  const { device = 'cpu', signal, args = [], start = startProcess } = control;
+  const { device = 'cpu', dataThreads, tensorboard, signal, args = [] } = control;
+  const { start = startProcess } = control;
   const { runs, isDone } = toDo(planned, path, control.only);
   checkModels(
     runs.filter((run) => !isDone(run)),
@@ -68,7 +69,8 @@ export async function carryOut(
   });
 
   async function carryOutOne(run: CompareRun, stop: AbortSignal): Promise<boolean> {
-    const order = { run, folder: path, device, threads: settings.threads, args };
+    const { threads } = settings;
+    const order = { run, folder: path, device, threads, dataThreads, tensorboard, args };
     const running = start(order, {
       onProgress: (epochs) => {
         progress.set(run.name, epochs);

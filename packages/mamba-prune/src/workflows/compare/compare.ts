@@ -13,12 +13,7 @@ import {
   prepare,
 } from './request.js';
 import { type CompareResults, readResults } from './results.js';
-import {
-  type CompareSettings,
-  checkCompareSettings,
-  planRuns,
-  todaysComparison,
-} from './settings.js';
+import { type CompareSettings, planRuns, todaysComparison } from './settings.js';
 import { tunedRates } from './tuning-file.js';
 
 export type { CompareControl, CompareHooks, ComparePlan, CompareRequest } from './request.js';
@@ -54,7 +49,6 @@ export async function compare(
   checkRequest(given, control);
   const request = todaysComparison(given);
   const { settings: asked, division } = await prepare(request, control);
-  checkCompareSettings(asked);
   const isBegun = CompareFolder.settingsOf(control.out, control) !== undefined;
   const lrOf = isBegun ? asked.lrOf : over(tunedRates(control.out, asked), request.lrOf);
   const { args = [], overwrite } = control;

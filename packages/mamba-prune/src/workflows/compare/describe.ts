@@ -6,6 +6,7 @@ import { modelLabel } from '../../models/model-label.js';
 import { halvingFillback } from '../../pruning/refill-choices.js';
 import type { PictureHeading } from '../../report-package.js';
 import { compareBudgets } from './budget.js';
+import { cutRemarks } from './describe-cut.js';
 import { fillbackOf } from './fillback.js';
 import { type CompareMethod, methodLabel, methodsOf } from './methods.js';
 import { allSeeds } from './seeds.js';
@@ -90,6 +91,7 @@ export function remarks(settings: CompareSettings): string[] {
             `${distill.through ? "in RSST's regularised epochs, " : ''}and where it is trained on itself${hasScratch ? '; it does not teach scratch' : ''}.`,
         ]
       : []),
+    ...cutRemarks(settings),
     ...fillbackText(settings),
     ...firstCutText(settings),
     ...ratesText(settings),

@@ -4,10 +4,12 @@ import { MemorySplit } from '../../data/memory-split.js';
 import type { Dataset } from '../../data/types.js';
 import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
+import type { ImageModel } from '../../models/image-model.js';
+import type { ModelInfo } from '../../models/model-file.js';
 import { createModel } from '../../models/registry.js';
 import { requireOptions } from '../../option-checks.js';
 import { defaultKinds, groupsOfKinds } from '../../pruning/select-units.js';
-import { type DataHooks, isAnySize, openData } from '../fit.js';
+import { type DataHooks, isAnySize, modelInfoOf, openData } from '../fit.js';
 import { openModelFile } from '../open-model-file.js';
 import { type TrainSettings, trainSettingsKinds } from '../settings.js';
 import { modelOptionsFor } from '../starting-model.js';
@@ -16,7 +18,13 @@ import { type GivenDense, checkFresh, openDense } from './given-dense.js';
 import { methodsOf } from './methods.js';
 import { type Division, divideMachine, thisMachine, trainingBytes } from './resources.js';
 
-interface Examined {
+/** What a comparison is made of, before any work. */
+export interface Examined {
+  /** The dense model of random weights, or the first that is given; the caller's to dispose. */
+  readonly model: ImageModel;
+  /** Of that model. */
+  readonly info: ModelInfo;
+  readonly dataset: Dataset;
   /** Kinds of groups that are cut. */
   readonly targets: readonly string[];
   /** Memory that a run takes, about. */
@@ -46,9 +54,14 @@ export async function examine(
     train = { ...train, imageSize };
     dataset = await openData(train, hooks);
   }
-  const { model, ...found } = paths
+  const found = paths
     ? await openDense(paths, train, dataset, { classes, onNote: hooks?.onNote })
-    : { train, model: createModel(train.arch, modelOptionsFor(train.arch, train.model, dataset)) };
+    : {
+        train,
+        model: createModel(train.arch, modelOptionsFor(train.arch, train.model, dataset)),
+        info: modelInfoOf(dataset.info, []),
+      };
+  const { model } = found;
   try {
     if (paths && methodsOf(request).includes('scratch')) {
       checkFresh(found.train, model.config, dataset);
@@ -57,9 +70,11 @@ export async function examine(
     const kinds = targets === 'all' ? [...all] : (targets ?? defaultKinds(model));
     groupsOfKinds(model, kinds);
     const { batchSize = 128 } = train.recipe;
-    return { ...found, targets: kinds, bytes: trainingBytes(model, batchSize, bytesOf(dataset)) };
-  } finally {
+    const bytes = trainingBytes(model, batchSize, bytesOf(dataset));
+    return { ...found, dataset, targets: kinds, bytes };
+  } catch (error) {
     model.dispose();
+    throw error;
   }
 }
 

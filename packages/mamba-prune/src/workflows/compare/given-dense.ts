@@ -6,6 +6,7 @@ import { UsageError } from '../../errors.js';
 import { denseConfig } from '../../models/dense-config.js';
 import { modelOptionNames } from '../../models/families.js';
 import type { ImageModel, ModelConfigBase } from '../../models/image-model.js';
+import type { ModelInfo } from '../../models/model-file.js';
 import type { ModelOptions } from '../../models/model-options.js';
 import { stableJson } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
@@ -28,6 +29,8 @@ export interface OpenedDense {
   readonly train: TrainSettings;
   /** The first of them; the caller's to dispose. */
   readonly model: ImageModel;
+  /** Of that one. */
+  readonly info: ModelInfo;
 }
 
 interface OpenDenseOptions {
@@ -48,7 +51,7 @@ export async function openDense(
   { classes, onNote }: OpenDenseOptions = {},
 ): Promise<OpenedDense> {
   const files = paths.map((path) => resolve(path));
-  let first: ImageModel | undefined;
+  let first: Pick<OpenedDense, 'model' | 'info'> | undefined;
   try {
     for (const path of files) {
       const { model, info, isOurs } = await openModelFile(path, defined({ classes }));
@@ -56,24 +59,24 @@ export async function openDense(
         checkFits(model.config, dataset.info);
         withModelInfo(dataset, info, { takesClasses: !isOurs });
         if (info.history.some(({ step }) => step === 'prune')) onNote?.(prunedNote(path));
-        checkAlike('models', files[0] ?? '', first?.config, path, model.config);
+        checkAlike('models', files[0] ?? '', first?.model.config, path, model.config);
       } catch (error) {
         model.dispose();
         throw error;
       }
       if (first) model.dispose();
-      else first = model;
+      else first = { model, info };
     }
     if (!first) throw new UsageError('compare: got no dense model, expected one at least.');
     const recipe = recipeOf(files) ?? train.recipe;
-    const { arch } = first.config;
+    const { config } = first.model;
     return {
       dense: files.map((path) => ({ path, sha256: digestOf(path) })),
-      train: { ...train, arch, model: optionsOf(first.config, dataset), recipe },
-      model: first,
+      train: { ...train, arch: config.arch, model: optionsOf(config, dataset), recipe },
+      ...first,
     };
   } catch (error) {
-    first?.dispose();
+    first?.model.dispose();
     throw error;
   }
 }

@@ -31,10 +31,12 @@ export function differences(
 /** With today's names, and without where things lie. */
 function comparable(settings: CompareSettings): Readonly<Record<string, unknown>> {
   const { data, ...train } = settings.train;
-  const { dense } = settings;
+  const { dense, cut } = settings;
   const { lrThrough, ...rsst } = settings.rsst;
   return {
     ...settings,
+    // As they are typed, one for each group.
+    cut: cut.rateOf ? { ...cut, rateOf: ratesInWords(cut.rateOf) } : cut,
     // `fillbackAt` is of every rate that is compared, and rates may be added.
     refill: { ...settings.refill, fillbackAt: undefined },
     // Which is what comparisons of earlier versions, that do not say it, have.
@@ -44,6 +46,11 @@ function comparable(settings: CompareSettings): Readonly<Record<string, unknown>
     dense: dense && (dense.length === 1 ? dense[0]?.sha256 : 'one for each seed'),
   };
 }
+
+const ratesInWords = (rateOf: Readonly<Record<string, number>>): string[] =>
+  Object.entries(rateOf)
+    .map(([name, rate]) => `${name}=${rate}`)
+    .sort();
 
 /** Whether the folder decides which images these are; else they are the same wherever they lie. */
 const isPlaced = (dataset: string): boolean =>

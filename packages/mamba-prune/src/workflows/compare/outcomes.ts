@@ -11,8 +11,9 @@ export interface RunResult {
   readonly run: string;
   /** After all training. */
   readonly accuracy: number;
-  /** Just before the cut: for RSST after its regularised training. Null for scratch, where nothing is cut. */
+  /** Just before the first cut: for RSST after its regularised training. Null for scratch, where nothing is cut. */
   readonly beforeCut: number | null;
+  /** Just after the last cut: RSST alone may have several. */
   readonly afterCut: number | null;
   readonly parameters: number;
   /** Of one image. */

@@ -20,6 +20,9 @@ export interface RunOrder {
   readonly folder: string;
   readonly device: string;
   readonly threads: number;
+  /** Of those that prepare images. */
+  readonly dataThreads?: number | undefined;
+  readonly tensorboard?: boolean | undefined;
   /** The command line of the comparison. */
   readonly args: readonly string[];
 }
@@ -56,7 +59,7 @@ export function forgetDependents(
  * @throws what trainRun and pruneRun throw
  */
 export async function perform(
-  { run, folder, device, args }: RunOrder,
+  { run, folder, device, dataThreads, tensorboard, args }: RunOrder,
   { signal, onProgress, onNote }: PerformHooks,
 ): Promise<boolean> {
   const out = join(folder, run.name);
@@ -65,7 +68,8 @@ export async function perform(
   // Such as a scratch run whose widths were not known when the comparison was planned.
   if (state === 'finished') return true;
   // Whoever planned the comparison has opened the data and heard what there is to say of them.
-  const shared = { ...carryOn(out, state), device, signal, args };
+  const work = { device, dataThreads, tensorboard, signal, args };
+  const shared = { ...carryOn(out, state), ...work };
   const hooks = (before: number) => ({
     onNote,
     onStep: ({ epoch, step, stepsPerEpoch }: StepInfo) => {

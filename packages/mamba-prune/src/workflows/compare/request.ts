@@ -3,6 +3,7 @@ import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
 import { familyOf } from '../../models/families.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
+import type { GroupPatterns } from '../../pruning/group-patterns.js';
 import type { DataHooks } from '../fit.js';
 import { decideThrough } from '../prune/lr-through.js';
 import {
@@ -10,20 +11,25 @@ import {
   decideImportance,
   keepImportance,
 } from '../prune/importance-choice.js';
-import { resolvePruneSettings } from '../prune/settings.js';
-import { divide, examine } from './examine.js';
+import { checkPrunings } from './check-prunings.js';
+import type { CompareCut } from './cut.js';
+import { type Examined, divide, examine } from './examine.js';
 import { type RefillRequest, decideFillback } from './fillback.js';
 import { CompareFolder } from './folder.js';
+import { checkPatterns, withGroupRates } from './group-rates.js';
 import type { StartRun } from './processes.js';
 import type { Division } from './resources.js';
-import { type CompareCut, type CompareRun, type CompareSettings, planRuns } from './settings.js';
+import {
+  type CompareRun,
+  type CompareSettings,
+  checkCompareSettings,
+  planRuns,
+} from './settings.js';
 import { tuningFolder } from './tuning-file.js';
 
 /** As `CompareSettings`, with what can be worked out left out. */
-export interface CompareRequest extends Omit<
-  CompareSettings,
-  'targets' | 'threads' | 'dense' | 'lrs' | 'refill'
-> {
+export interface CompareRequest
+  extends GroupPatterns, Omit<CompareSettings, 'targets' | 'threads' | 'dense' | 'lrs' | 'refill'> {
   readonly refill: RefillRequest;
   /** Kinds of groups to cut, or all. By default those that are not optional. */
   readonly targets?: readonly string[] | 'all' | undefined;
@@ -45,6 +51,10 @@ export interface CompareControl {
   readonly jobs?: number | undefined;
   /** Default `cpu`. */
   readonly device?: string | undefined;
+  /** Threads of each run that prepare images, beside those that it computes with. Default `0`. */
+  readonly dataThreads?: number | undefined;
+  /** Keeps event files for TensorBoard in the folder of every run. */
+  readonly tensorboard?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   /** The command line, for the files. */
   readonly args?: readonly string[] | undefined;
@@ -85,6 +95,8 @@ const requestKinds: OptionKinds<CompareRequest> = {
   budget: 'string',
   targets: ['array', 'string'],
   cut: 'object',
+  exclude: 'array',
+  rateOf: 'array',
   refill: 'object',
   rsst: 'object',
   threads: 'number',
@@ -103,6 +115,8 @@ const controlKinds: OptionKinds<CompareControl> = {
   overwrite: 'boolean',
   jobs: 'number',
   device: 'string',
+  dataThreads: 'number',
+  tensorboard: 'boolean',
   signal: 'object',
   args: 'array',
   data: 'object',
@@ -114,6 +128,7 @@ const controlKinds: OptionKinds<CompareControl> = {
 export function checkRequest(request: CompareRequest, control: CompareControl): void {
   requireOptions('compare', request, requestKinds, neededOfRequest);
   requireOptions('compare: control', control, controlKinds, ['out']);
+  checkPatterns(request);
 }
 
 /**
@@ -150,17 +165,38 @@ export async function prepare(
   request: CompareRequest,
   control: CompareControl,
 ): Promise<{ settings: CompareSettings; division: Division }> {
-  const { targets, bytes, train, dense } = await examine(request, control.data);
+  const examined = await examine(request, control.data);
+  try {
+    const settings = settingsOf(request, control, examined);
+    checkCompareSettings(settings);
+    checkPrunings(settings, examined);
+    // Runs that do not wait for each other.
+    const side = planRuns(settings, '').filter(({ method }) => method !== undefined).length;
+    const { jobs, device = 'cpu' } = control;
+    const division = divide(jobs, request.threads, examined.bytes, side, device);
+    const { threads } = division;
+    return { settings: { ...settings, ...defined(settings), threads }, division };
+  } finally {
+    examined.model.dispose();
+  }
+}
+
+function settingsOf(
+  { exclude, rateOf, ...request }: CompareRequest,
+  control: CompareControl,
+  { model, targets, train, dense }: Examined,
+): CompareSettings {
   const begun = CompareFolder.settingsOf(control.out, control);
   const epochs = request.finetune.epochs - request.rsst.epochs;
-  const settings: CompareSettings = {
+  const { cut } = request;
+  return {
     ...request,
     threads: 1,
     targets,
     train,
     dense,
     lrOf: begun ? over(begun.lrOf, request.lrOf) : request.lrOf,
-    cut: cutOf({ ...request, train }, begun),
+    cut: cutOf({ cut: withGroupRates({ cut, exclude, rateOf }, model, targets), train }, begun),
     // A comparison after its tuning has what the rates were tuned with.
     refill: decideFillback(
       request.refill,
@@ -169,26 +205,6 @@ export async function prepare(
     ),
     rsst: decideThrough(request.rsst, { epochs, begun: begun?.rsst }),
   };
-  checkPrunings(settings);
-  // Runs that do not wait for each other.
-  const side = planRuns(settings, '').filter(({ method }) => method !== undefined).length;
-  const { jobs, device = 'cpu' } = control;
-  const division = divide(jobs, request.threads, bytes, side, device);
-  const { threads } = division;
-  return { settings: { ...settings, ...defined(settings), threads }, division };
-}
-
-/** Before a dense model is trained for hours. @throws UsageError for what the runs of `prune` would refuse */
-function checkPrunings(settings: CompareSettings): void {
-  for (const run of planRuns(settings, '')) {
-    if (run.command !== 'prune') continue;
-    try {
-      resolvePruneSettings(run.settings);
-    } catch (error) {
-      if (!(error instanceof UsageError)) throw error;
-      throw new UsageError(error.message.replace(/^prune: /, 'compare: '), { cause: error });
-    }
-  }
 }
 
 /** What is typed over what a comparison began with; whether it may differ is found where the two are compared. */

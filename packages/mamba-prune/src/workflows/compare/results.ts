@@ -1,6 +1,6 @@
 // What a comparison shows, from the records of its runs.
 import { join } from 'node:path';
-import { type PruningRecord, readPruningRecord } from '../prune/record.js';
+import { type PruningRecord, isDone, readPruningRecord } from '../prune/record.js';
 import {
   type MethodResult,
   type MethodTest,
@@ -67,9 +67,11 @@ export function readResults(
 
 function runResult(run: MethodRun, record: PruningRecord): RunResult[] {
   // The record's own `before` is of the model that all began with; a round's, of the one that was cut.
-  const round = record.rounds.at(-1);
-  if (round?.finished !== true) return [];
-  const { before, afterCut, after } = round.accuracy;
+  const [first, last] = [record.rounds[0], record.rounds.at(-1)];
+  if (!first || !last || !isDone(record)) return [];
+  // RSST may cut several times within its training.
+  const { before } = first.accuracy;
+  const { afterCut, after } = last.accuracy;
   if (before === null || afterCut === null || after === null) return [];
   return [
     {

@@ -1,7 +1,7 @@
 // Training from random weights at the size of a pruned model: whether the weights that a pruning keeps are worth anything.
 // Loads no native code.
 import { join } from 'node:path';
-import { readPruningRecord } from '../prune/record.js';
+import { isDone, readPruningRecord } from '../prune/record.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
 import type { ScratchRun } from './settings.js';
 
@@ -38,6 +38,6 @@ export function scratchRecipe(
  */
 export function scratchSettings(run: ScratchRun, folder: string): TrainSettings | undefined {
   const record = readPruningRecord(join(folder, run.after));
-  if (record?.rounds.at(-1)?.finished !== true) return undefined;
+  if (!isDone(record)) return undefined;
   return { ...run.settings, widths: record.widthsAfter };
 }

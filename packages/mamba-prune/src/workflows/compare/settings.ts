@@ -9,26 +9,12 @@ import type { DistillSettings, PruneSettings } from '../prune/settings.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
 import { type CompareBudget, amountAt, checkBudget, costBudgetAt } from './budget.js';
 import { checkChoices } from './check-choices.js';
+import { type CompareCut, cutAt } from './cut.js';
 import { type CompareRefill, fillbackOf } from './fillback.js';
 import type { GivenDense } from './given-dense.js';
 import { type CompareMethod, type PrunedMethod, methodsOf } from './methods.js';
 import { scratchRecipe } from './scratch.js';
 import { type RateSeeds, allSeeds, seedsOf } from './seeds.js';
-
-/** What all methods have in common when they cut. */
-export type CompareCut = Pick<
-  PruneSettings,
-  | 'importance'
-  | 'importanceReason'
-  | 'score'
-  | 'scoreBatches'
-  | 'ranking'
-  | 'normalize'
-  | 'roundTo'
-  | 'maxRate'
-  | 'minWidth'
-  | 'rankBy'
->;
 
 /**
  * A comparison at equal size and equal training: for each seed one dense training, and from its model
@@ -228,7 +214,7 @@ function pruneSettings(
     // Under a budget they name the kinds.
     rates: Object.fromEntries(targets.map((kind) => [kind, budget === undefined ? rate : 0])),
     ...(budget !== undefined && rate > 0 && { costBudget: costBudgetAt(budget, rate) }),
-    ...cut,
+    ...cutAt(cut, rate),
     ...(method === 'refill' && { refill: refillAt(refill, rate) }),
     // Said where it would be taken by default: a comparison keeps what it began with.
     ...(method === 'rsst' && { rsst: lrThroughDefault ? { lrThrough: false, ...rsst } : rsst }),
@@ -281,6 +267,12 @@ export function checkCompareSettings(settings: CompareSettings): void {
     throw new UsageError(
       `compare: got ${rsst.epochs} regularised of ${finetune.epochs} epochs, expected from 1 to ${finetune.epochs - 1}. ` +
         'Change `rsst.epochs`.',
+    );
+  }
+  if (rsst.nearZero != null) {
+    throw new UsageError(
+      'compare: got `rsst.nearZero`, expected none: it deletes as many units as there are, and all methods are compared at the ' +
+        'same size. Leave it out.',
     );
   }
   checkChoices(settings);

@@ -7,7 +7,7 @@ import { stableJson } from '../../training/options.js';
 import type { RunConfig } from '../../training/run-config.js';
 import { RunFolder } from '../../training/run-folder.js';
 import { todaysSettings } from '../prune/earlier-names.js';
-import { readPruningRecord } from '../prune/record.js';
+import { isDone, readPruningRecord } from '../prune/record.js';
 import type { RunState } from '../run-state.js';
 import { scratchSettings } from './scratch.js';
 import type { CompareRun } from './settings.js';
@@ -33,11 +33,16 @@ export function stateOf(run: CompareRun, folder: string, widthsFrom = folder): R
   const stored = todaysSettings(config['settings']);
   // Where a pruned model lies changes where the whole folder is moved.
   const places = run.command === 'prune' ? ['data', 'model'] : ['data'];
-  if (!isSame(stored, settings, places) || isOfOtherDense(run, config)) return 'replaced';
+  const undecided = decidedByRun.filter((name) => !(name in settings));
+  if (!isSame(stored, settings, [...places, ...undecided]) || isOfOtherDense(run, config))
+    return 'replaced';
   if (isWhole(run, path)) return 'finished';
   // What has not ended is checked against the path of its model when it goes on.
-  return isSame(stored, settings, ['data']) ? 'unfinished' : 'replaced';
+  return isSame(stored, settings, ['data', ...undecided]) ? 'unfinished' : 'replaced';
 }
+
+/** What a run finds out of its model where it is told nothing, and writes into its settings. */
+const decidedByRun = ['bnBatches'] as const;
 
 /** Whether a run was made from another dense model than the one that is given. */
 function isOfOtherDense(run: CompareRun, { source }: RunConfig): boolean {
@@ -71,7 +76,7 @@ function isWhole(run: CompareRun, path: string): boolean {
   const { modelPath, lastCheckpoint, previousCheckpoint } = RunFolder.open(path);
   if (run.command === 'prune') {
     // Its model is written before its record says that it is.
-    return readPruningRecord(path)?.rounds.at(-1)?.finished === true;
+    return isDone(readPruningRecord(path));
   }
   if (existsSync(modelPath)) return true;
   const goesOn = existsSync(lastCheckpoint) || existsSync(previousCheckpoint);

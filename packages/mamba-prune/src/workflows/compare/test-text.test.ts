@@ -57,6 +57,14 @@ describe('testSections', () => {
     ]);
   });
 
+  it('gives no sign to what is nothing but a rounding', () => {
+    const even = test(0.9, { difference: 3e-17, t: 2e-15, p: 1, pHolm: 1 });
+    const [section] = testSections(results([even]));
+    expect(section?.tests[0]?.text).toMatch(
+      /^RSST - Refill: \+0\.00 points .*, t = 0\.00, p = 1\.000/,
+    );
+  });
+
   it('has a part for training from scratch where there is one', () => {
     const scratchTests = [test(0.9, { methods: ['oneshot', 'scratch'] })];
     const sections = testSections(results([test(0.9)], { scratchTests }));

@@ -4,8 +4,14 @@ import type { MethodTest } from './outcomes.js';
 import type { CompareResults } from './results.js';
 
 /** +0.12 or -0.12, in points of a percent. */
-export const pointsText = (value: number, digits = 2): string =>
-  `${value < 0 ? '-' : '+'}${Math.abs(100 * value).toFixed(digits)}`;
+export function pointsText(value: number, digits = 2): string {
+  const size = Math.abs(100 * value).toFixed(digits);
+  // What rounds to nothing is below nothing by a rounding of the machine only.
+  return `${value < 0 && Number(size) !== 0 ? '-' : '+'}${size}`;
+}
+
+/** Without the sign of a rounding, as points. */
+const tText = (t: number): string => t.toFixed(2).replace(/^-(?=0\.00$)/, '');
 
 /** 0.034, or < 0.001: more digits than that mean nothing. */
 export const pText = (p: number): string => (p < 0.001 ? '< 0.001' : p.toFixed(3));
@@ -74,6 +80,6 @@ function testText(test: MethodTest, rates: number): string {
   const corrected = isCorrected ? `, Holm's over ${rates} rates p ${pEquals(pHolm)}` : '';
   return (
     `${head} (${share} interval ${pointsText(interval[0])} to ${pointsText(interval[1])}), ` +
-    `t = ${t.toFixed(2)}, p ${pEquals(p)}${corrected}: ${verdict}`
+    `t = ${tText(t)}, p ${pEquals(p)}${corrected}: ${verdict}`
   );
 }

@@ -1,5 +1,5 @@
 // What a pruning run does with compensation, and what it keeps of it.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -192,5 +192,21 @@ describe('the settings of compensation', () => {
     await expect(
       pruneRun({ ...settings, dataset: undefined, data: undefined }, { out: at('none') }),
     ).rejects.toThrow(/got `compensate`, which needs real images, but no data set/);
+  });
+
+  it.each<[string, Partial<PruneSettings>, RegExp]>([
+    [
+      'too few images to compensate with',
+      { recipe: { ...tinyRecipe, epochs: 0, maxTrainImages: 9 } },
+      /got 9 training images to compensate with, expected at least 10/,
+    ],
+    [
+      'groups that nothing reads',
+      { rates: { state: 0.5 } },
+      /got `compensate`, but groups of the kind state are read by no weights of their own/,
+    ],
+  ])('are refused before anything is written: %s', async (_, changes, message) => {
+    await expect(pruned('refused', { compensate: {}, ...changes })).rejects.toThrow(message);
+    expect(existsSync(at('refused'))).toBe(false);
   });
 });

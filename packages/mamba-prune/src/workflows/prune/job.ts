@@ -4,21 +4,16 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Dataset } from '../../data/types.js';
 import { UsageError } from '../../errors.js';
-import { hasBatchNorm } from '../../models/batch-norm.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import type { Calibration } from '../../pruning/calibration.js';
-import { checkOwnRates } from '../../pruning/group-limits.js';
-import { checkScoring } from '../../pruning/score-units.js';
-import { checkRefill } from '../../pruning/refill.js';
-import { groupsOfKinds } from '../../pruning/select-units.js';
-import { checkSelection } from '../../pruning/selection.js';
 import type { BatchSource } from '../../training/batches.js';
 import { resolveTrainOptions } from '../../training/options.js';
 import type { TrainHooks } from '../../training/hooks.js';
 import type { TrainOptions } from '../../training/train-options.js';
 import { accuracyImages } from './accuracy-images.js';
 import { calibrationOf } from './calibration.js';
+import { checkCut } from './check-cut.js';
 import { type CompensationJob, compensationImages } from './compensation.js';
 import { noteAssumedPixels } from '../assumed-pixels.js';
 import { checkBatch } from '../check-need.js';
@@ -26,11 +21,10 @@ import { noteUnusedCopies, openDataFor, withModelInfo } from '../fit.js';
 import { describesItself, openModelFile } from '../open-model-file.js';
 import type { PrunePhase, PruneHooks } from './hooks.js';
 import { normSource } from './norm-batches.js';
-import { type ResolvedPruneSettings, needForImages, scoresUnits } from './settings.js';
+import { type ResolvedPruneSettings, needForImages } from './settings.js';
 import type { Standing } from './source.js';
 import type { PruningRecord } from './record.js';
 import { checkRewindFile, rewindFile } from './rewound-weights.js';
-import { cutOptions } from './choose-round-units.js';
 import { type RecipeSettings, type RunControl, trainOptionsOf } from '../settings.js';
 
 export interface PruneJob {
@@ -240,29 +234,6 @@ async function openImages(
   noteUnusedCopies({ cachedSize }, recipe, dataset.info, hooks);
   noteAssumedPixels(info, dataset.info, hooks);
   return withModelInfo(dataset, info, { takesClasses: !describesItself(file) });
-}
-
-/** @throws UsageError for kinds, rates or scores that do not go with the model */
-function checkCut(
-  model: ImageModel,
-  settings: ResolvedPruneSettings,
-  calibration: Calibration | undefined,
-): void {
-  const { rates, refill, bnBatches } = settings;
-  const options = cutOptions(settings, rates);
-  const groups = groupsOfKinds(model, Object.keys(rates));
-  for (const rate of Object.values(rates)) checkSelection({ ...options, rate });
-  checkOwnRates(model.pruningGroups(), Object.keys(rates), settings.rateOf);
-  if (scoresUnits(settings)) checkScoring(groups, options, calibration);
-  if (refill) {
-    const { fillback, score: refillScore, budget } = refill;
-    checkRefill(model, { ...options, fillback, refillScore, budget }, calibration);
-  }
-  if (bnBatches > 0 && !hasBatchNorm(model)) {
-    throw new UsageError(
-      `prune: got ${bnBatches} batches to measure batch normalisation again, but ${model.config.arch} has none. Leave \`bnBatches\` out.`,
-    );
-  }
 }
 
 async function loadTeacher(

@@ -206,6 +206,12 @@ export function writePruningRecord(run: string, record: PruningRecord): void {
   writeFileAtomic(pruningFile(run), `${JSON.stringify(encodeRecord(record), null, 1)}\n`);
 }
 
+/** Whether all rounds are over: under several cuts in one training each is a round. */
+export const isDone = (record: PruningRecord | undefined): record is PruningRecord =>
+  record !== undefined &&
+  record.rounds.length === record.plannedRounds &&
+  record.rounds.at(-1)?.finished === true;
+
 /**
  * Records of the first format, which had one cut, are read as a run of one round.
  * @returns undefined if there is none

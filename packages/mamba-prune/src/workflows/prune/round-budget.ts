@@ -7,14 +7,11 @@ import { type Widths, widthCosts } from '../../models/width-costs.js';
 import type { KeptUnits } from '../../models/groups.js';
 import { budgetNames, limitOf } from '../../pruning/budget/amounts.js';
 import { leastUnits } from '../../pruning/group-limits.js';
-import { checkKindSelection } from '../../pruning/select-kinds.js';
-import { groupsOfKinds } from '../../pruning/select-units.js';
 import { fullSize } from '../../pruning/selection.js';
-import { refillCounts } from '../../pruning/refill.js';
 import { latencyTolerance } from './budget-tolerance.js';
-import { type AtRound, cutOptions } from './choose-round-units.js';
-import { budgetOfRound, firstEntries, targetsOf } from './cost-budget.js';
-import { amountInWords } from './cost-words.js';
+import { entriesWithinReach } from './budget-reach.js';
+import type { AtRound } from './choose-round-units.js';
+import { budgetOfRound } from './cost-budget.js';
 import type { PruneJob } from './job.js';
 import type { LatencyTable } from './latency-record.js';
 import {
@@ -38,30 +35,10 @@ const mostTurns = 3;
 export async function beginBudget(job: PruneJob, standing: Standing): Promise<PruningRecord> {
   const { settings } = job;
   const { model, info, record } = standing;
-  const { costBudget, rates, refill, rateOf } = settings;
-  if (!costBudget || record.rounds.length > 0) return record;
+  if (!settings.costBudget || record.rounds.length > 0) return record;
   const latencyTable = record.latencyTable ?? (await tableOf(job, model));
-  const entries = firstEntries(settings, { model, info, latency: latencyTable }) ?? [];
-  const targets = targetsOf(entries, settings, { model, info, latency: latencyTable });
-  const final = refill
-    ? (size: number, count: number) =>
-        refillCounts(size, count, { ...refill, roundTo: settings.roundTo }).final
-    : undefined;
-  const options = cutOptions(settings, rates);
-  checkKindSelection(groupsOfKinds(model, Object.keys(rates)), {
-    ...options,
-    costBudget: { targets, final, rounds: settings.rounds },
-  });
-  if (rateOf === undefined || Object.values(rateOf).every((rate) => rate === 0)) {
-    const over = entries.find(({ limit, before }) => before > limit);
-    if (!over) {
-      const has = entries.map(({ of, before }) => amountInWords(of, before)).join(' and ');
-      throw new UsageError(
-        `prune: the model has ${has}, which fits the budget already: there is nothing to cut. Lower the budget.`,
-      );
-    }
-  }
-  return { ...record, costBudget: entries, ...(latencyTable && { latencyTable }) };
+  const costBudget = entriesWithinReach(settings, { model, info, latency: latencyTable });
+  return { ...record, costBudget, ...(latencyTable && { latencyTable }) };
 }
 
 async function tableOf(job: PruneJob, model: ImageModel): Promise<LatencyTable | undefined> {
