@@ -1,30 +1,32 @@
-// The picture of what a command prints, such as the one in the README. The command runs on an idle machine, and its progress
-// on stderr is no part of the picture:
+// The picture of what a command leaves on a terminal of 80 columns, such as the one in the README:
 //
-//     npx mamba-prune quickstart --fresh | node scripts/terminal-picture.mjs docs/images/quickstart.png 'npm run quickstart'
+//     node scripts/terminal-picture.mjs docs/images/quickstart.png 'npx mamba-prune quickstart --fresh' --shown 'npm run quickstart'
 //
-// Needs Chromium (scripts/setup --browser, or CHROMIUM).
-import { text } from 'node:stream/consumers';
+// The command runs in the current folder, on an idle machine where it prints times. --shown is the command that the picture has in place of it.
+//
+// Needs tmux, and Chromium (scripts/setup --browser, or CHROMIUM).
 import { refuseUnlessPicture, withPage, writePicture } from './picture-file.mjs';
 import { readFlags, refuse } from './script-flags.mjs';
+import { htmlOfTerminal } from './terminal-html.mjs';
+import { screenAfter } from './terminal-screen.mjs';
 
 const {
+  values: { shown },
   positionals: [out, command],
 } = readFlags(
-  {},
-  { least: 2, most: 2, what: 'the file to write, and the command whose output stdin has' },
+  { shown: { type: 'string' } },
+  { least: 2, most: 2, what: 'the file to write, and the command to run' },
 );
 refuseUnlessPicture(out);
-const printed = (await text(process.stdin)).trimEnd();
-if (printed === '') refuse('stdin is empty, expected what the command printed');
+const screen = screenAfter(command);
+if (screen === '') refuse(`${command} printed nothing, expected what the picture shows`);
 
-const escaped = (part) => part.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 const style = `body { margin: 0; background: #0d1117 } pre { margin: 0; padding: 24px 26px; width: max-content; min-width: 768px; background: #0d1117;
-  color: #e6edf3; font: 16px/1.26 "DejaVu Sans Mono", monospace } b { color: #7ee787; font-weight: normal }`;
+  color: #e6edf3; font: 16px/1.26 "DejaVu Sans Mono", monospace } .bold { font-weight: bold } .dim { color: #9198a1 } .green { color: #7ee787 }
+  .cyan { color: #79c0ff } .red { color: #ff7b72 } .yellow { color: #e3b341 }`;
 
 await withPage({ deviceScaleFactor: 2 }, async (page) => {
-  await page.setContent(
-    `<style>${style}</style><pre><b>$ ${escaped(command)}</b>\n\n${escaped(printed)}</pre>`,
-  );
+  const prompt = htmlOfTerminal(`\x1b[32m$ ${shown ?? command}\x1b[0m`);
+  await page.setContent(`<style>${style}</style><pre>${prompt}\n\n${htmlOfTerminal(screen)}</pre>`);
   await writePicture(out, page.locator('pre').screenshot());
 });

@@ -1,6 +1,6 @@
 // The program: its commands, how help looks, and what becomes of errors.
 import { inspect } from 'node:util';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help } from 'commander';
 import { isUsageError } from '../errors.js';
 import { type Cli, IncompleteError, InterruptedError, addExamples } from './context.js';
 import { withoutClassName } from './class-names.js';
@@ -119,6 +119,9 @@ function fullName(command: Command): string {
   return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
 }
 
+/** Of one column, and in no text. */
+const tie = '\uE000';
+
 /** Colours, width, and error messages that begin with the command's name. */
 function decorate(command: Command, cli: Cli): void {
   const { io } = cli;
@@ -135,6 +138,11 @@ function decorate(command: Command, cli: Cli): void {
       styleCommandText: (text) => colours.cyan(text),
       styleOptionTerm: (text) => colours.cyan(text),
       styleSubcommandTerm: (text) => colours.cyan(text),
+      // No line ends with '(default:'.
+      boxWrap: (text, width) =>
+        new Help()
+          .boxWrap(text.replaceAll('(default: ', `(default:${tie}`), width)
+          .replaceAll(tie, ' '),
     })
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),

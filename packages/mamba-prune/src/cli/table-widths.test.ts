@@ -455,6 +455,17 @@ describe('what is printed', () => {
     expect(shown(5)).toContain('At batch 64 the ratio lies outside the quartiles');
   });
 
+  it('by the quickstart names no command without what it needs', () => {
+    const { context, stdout } = fakeContext();
+    const models = [quick('dense'), quick('pruned')] as const;
+    printReport(context, { models, pruning: record, bench: [], seconds: 1 }, 1);
+    const named = stdout().match(/mamba-prune compare.*/g);
+    expect(named).toEqual(['mamba-prune compare --quick --out runs/compare']);
+    expect(stdout().replaceAll(/\s+/g, ' ')).toContain(
+      'the pruned model was trained for 1 epoch more. The compare command below trains both alike.',
+    );
+  });
+
   it('by the quickstart claims no difference where the quartiles lie on both sides of 1', () => {
     const shown = (q1: number, q3: number, medianMs: number): string => {
       const { context, stdout } = fakeContext();

@@ -39,8 +39,26 @@ describe('help', () => {
       expect(stdout).toContain(`  mamba-prune ${words.join(' ')}`);
       expect(stdout).toContain('--json');
       expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([]);
+      expect(stdout.split('\n').filter((line) => line.endsWith('(default:'))).toEqual([]);
+      expect(stdout).not.toMatch(/\p{Co}/u);
     },
   );
+
+  it.each(['prune', 'compare', 'sensitivity'])(
+    'of %s says which kinds both leaves out, and which it takes by default',
+    async (name) => {
+      const { stdout } = await runCli([name, '--help']);
+      expect(stdout.replaceAll(/\s+/g, ' ')).toMatch(
+        /--target <kinds> kinds of units to \w+: both \(all but state and dt_rank\), all, or a list such as ssm,mlp \(default: both\)/,
+      );
+    },
+  );
+
+  it('of data get names each place that data sets come from once', async () => {
+    const { stdout } = await runCli(['data', 'get', '--help']);
+    expect(stdout.match(/www\.cs\.toronto\.edu/g)).toHaveLength(1);
+    expect(stdout.replaceAll(/\s+/g, ' ')).toContain('cifar10 and cifar100 from www.');
+  });
 
   it.each(commands)('of %s %s says of every option what it is', async (...name) => {
     const words = name.filter((word) => typeof word === 'string');

@@ -66,6 +66,8 @@ const familySchema = z.object({
   layout: z
     .object({
       classifier: method.optional(),
+      functions: method.optional(),
+      scaleScores: method.optional(),
       recognises: method,
       read: method,
       programs: text,

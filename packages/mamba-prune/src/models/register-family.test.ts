@@ -116,6 +116,16 @@ describe('registerFamily refuses', () => {
     ['no create', { create: 'model' }, 'expected a function\n  → at create'],
     ['shapes that are no function', { shapes: {} }, 'expected a function\n  → at shapes'],
     ['a layout in part', { layout: { programs: 'x', telling: [] } }, '→ at layout.recognises'],
+    [
+      'modules compared by what is no function',
+      { layout: { ...ownLayout('x'), functions: ['GELU'] } },
+      '→ at layout.functions',
+    ],
+    [
+      'scores scaled by what is no function',
+      { layout: { ...ownLayout('x'), scaleScores: 2 } },
+      '→ at layout.scaleScores',
+    ],
     ['a graph without build', { onnx: {} }, '→ at onnx.build'],
   ])('%s', (_, more, message) => {
     const text = refused({ ...ownFamily('refused'), ...more });

@@ -299,3 +299,16 @@ describe("files of a format of one's own", () => {
     );
   });
 });
+
+it('is learnt by the command that docs/data.md shows for bars', async () => {
+  const page = readFileSync(new URL('../../../../docs/data.md', import.meta.url), 'utf8');
+  const [, shown = ''] = /^ {4}mamba-prune (train --plugin bars\.mjs .*) --out /m.exec(page) ?? [];
+  // Registered already: a module that is imported twice, under two names, registers its data set twice.
+  const words = shown.replace('--plugin bars.mjs ', '').split(' ');
+  expect(words).toContain('bars');
+  const { status, stdout } = await runCli([...words, '--out', at('shown'), ...flags, '--json']);
+  expect(status).toBe(0);
+  const { valAccuracy } = JSON.parse(stdout) as { valAccuracy: number };
+  // Half of the images would be right by chance.
+  expect(valAccuracy).toBeGreaterThan(0.9);
+});

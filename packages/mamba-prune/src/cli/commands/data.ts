@@ -69,6 +69,10 @@ function addGet(data: Command, cli: Cli): void {
   const downloads = datasetDefinitions().flatMap(({ name, download }) =>
     download === undefined ? [] : [{ name, ...download }],
   );
+  const comingFrom = (source: string): string => {
+    const names = downloads.filter(({ from }) => from === source).map(({ name }) => name);
+    return `${names.join(' and ')} from ${source}`;
+  };
   const cached = downloads.filter(({ getToCache }) => getToCache !== undefined);
   const command = data
     .command('get')
@@ -76,7 +80,7 @@ function addGet(data: Command, cli: Cli): void {
     .summary('download a data set from its official address')
     .description(
       'Downloads a data set, checks it against its checksum and unpacks it: ' +
-        `${downloads.map(({ name, from }) => `${name} from ${from}`).join(', ')}. ` +
+        `${[...new Set(downloads.map(({ from }) => from))].map(comingFrom).join(', ')}. ` +
         'A broken download continues where it stopped.',
     )
     .argument('<name>', listed(downloads.map(({ name }) => name)))

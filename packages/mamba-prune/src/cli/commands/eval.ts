@@ -65,7 +65,7 @@ export function addEvalCommand(program: Command, cli: Cli): void {
   addCommonOptions(command, { infers: true });
   addExamples(command, [
     ['On the data set it was trained on', 'mamba-prune eval runs/quickstart/pruned --per-class'],
-    ['CIFAR-10', 'mamba-prune eval runs/a --dataset cifar10 --data data/cifar-10-batches-bin'],
+    ['CIFAR-10', 'mamba-prune eval runs/a --dataset cifar10 --data data'],
   ]);
   action<EvalOptions>(cli, command, async (context, argument) => {
     const path = await findModel(context, argument, { takesOnnx: true });

@@ -35,7 +35,7 @@ type ImpCommandOptions = CommonOptions & ImpFlags;
 export function addImpCommand(program: Command, cli: Cli): void {
   const command = program
     .command('imp')
-    .summary('train and prune in rounds, with the flags of the original script')
+    .summary("train and prune in rounds, with the original script's flags")
     .description(
       'Iterative pruning with the flags of main_imp_fillback.py, so that its launch scripts run with ' +
         'only the command changed: trains a dense model into runs/NAME/dense (state 0), then prunes it ' +

@@ -32,7 +32,7 @@ export function addModelsCommand(program: Command, cli: Cli): void {
         '    --data photos --image-size 224 --out runs/b',
     ],
     [
-      'Prune one of them further',
+      'Prune a trained model further',
       'mamba-prune prune models:cifar10/mamba_small-90 --rate 0.5 --data data \\\n' +
         '    --out runs/a',
     ],

@@ -42,7 +42,10 @@ export function addPushCommand(program: Command, cli: Cli): void {
     .argument('<REPO>', 'owner/name');
   addOptions(command, [
     new Option('--create', 'make the repository and the branch where they are missing'),
-    new Option('--private', 'with --create: only into a private repository'),
+    new Option(
+      '--private',
+      'with --create: make it private, and refuse a public one that is there',
+    ),
     new Option('--revision <branch>', 'branch to commit to').default('main', 'main'),
     new Option(
       '--message <text>',

@@ -72,7 +72,7 @@ export function addQuickstartCommand(program: Command, cli: Cli): void {
     const { train, rate, finetune } = preset;
     const titles = {
       train: `1. Train ${train.arch}, ${plural(train.recipe.epochs, 'epoch')}`,
-      prune: `2. Remove ${percent(rate, 0)} of both, fine-tune ${plural(finetune.epochs, 'epoch')}`,
+      prune: `2. Remove ${percent(rate, 0)} of the channels and neurons, fine-tune ${plural(finetune.epochs, 'epoch')}`,
       bench: '3. Measure dense and pruned in turn',
     };
     const own = { seed: options.seed, ...defined({ precision: options.precision }) };
@@ -214,8 +214,8 @@ export function printReport(context: Context, report: QuickstartReport, more: nu
   );
   if (more > 0) {
     context.paragraph(
-      `The pruned model was trained for ${plural(more, 'epoch')} more than the dense one, so the accuracies are ` +
-        'not those of equal training. mamba-prune compare --quick trains both alike.',
+      `The accuracies are not those of equal training: the pruned model was trained for ${plural(more, 'epoch')} more. ` +
+        'The compare command below trains both alike.',
     );
   }
   context.paragraph(
@@ -240,6 +240,7 @@ export function printReport(context: Context, report: QuickstartReport, more: nu
     `mamba-prune inspect ${runs.pruned}`,
     `mamba-prune eval ${runs.pruned} --per-class`,
     `mamba-prune bench ${runs.dense} ${runs.pruned}`,
+    'mamba-prune compare --quick --out runs/compare',
     `mamba-prune prune ${runs.dense} --rate 0.9 --out runs/cut`,
     'mamba-prune train --help',
   ];

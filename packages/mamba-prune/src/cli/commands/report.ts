@@ -39,7 +39,7 @@ export function addReportCommand(program: Command, cli: Cli): void {
     )
     .argument(
       '<RUN...>',
-      'folders of runs or comparisons, folders that hold some, or files of `sensitivity`',
+      'folders of runs or comparisons, folders that hold some, or files that sensitivity wrote',
     )
     .option(
       '--out <file>',

@@ -65,7 +65,7 @@ export function addCommonOptions(
   command.addOption(
     new Option(
       '--plugin <module>',
-      'file or package that registers a model family, data set or importance; can be given several times',
+      'file or package that registers a model family, data set or importance (repeatable)',
     ).argParser((name: string, earlier: readonly string[] | undefined) => [
       ...(earlier ?? []),
       name,

@@ -103,9 +103,7 @@ export function addComparisonOptions(command: Command): void {
     .addOption(budgetOption('--target-macs <x,...>', 'MACs'))
     .addOption(budgetOption('--target-params <x,...>', 'parameters'))
     .addOption(budgetOption('--target-file <x,...>', 'bytes of the file'))
-    .addOption(
-      targetOption('kinds of units to remove: both (default), all, or a list such as ssm,mlp'),
-    )
+    .addOption(targetOption('kinds of units to remove'))
     .addOption(
       integerOption(
         '--finetune-epochs <n>',

@@ -33,14 +33,18 @@ export const rateFlagNames = (): `${string}Rate`[] => [
 export function addRateOptions(command: Command): void {
   const rate = { min: 0, below: 1 };
   command
-    .addOption(targetOption('both (default), all, or a list such as ssm,state'))
+    .addOption(targetOption('kinds of units to remove'))
     .addOption(
-      numberOption('--rate <x>', `share to remove, over all rounds (default: ${usualRate})`, rate),
+      numberOption(
+        '--rate <x>',
+        `share of the units to remove, over all rounds (default: ${usualRate})`,
+        rate,
+      ),
     );
   for (const { rateFlag, units, optional = false } of groupKinds().values()) {
     const fallback = optional ? 'none' : '--rate';
     command.addOption(
-      numberOption(`${rateFlag} <x>`, `of the ${units} (default: ${fallback})`, rate),
+      numberOption(`${rateFlag} <x>`, `share of the ${units} (default: ${fallback})`, rate),
     );
   }
 }
@@ -48,7 +52,12 @@ export function addRateOptions(command: Command): void {
 /** Several kinds at once: they stand alone. */
 const groupWords = ['both', 'all'];
 
-export function targetOption(description: string): Option {
+/** @param what - of these kinds, such as 'kinds of units to remove' */
+export function targetOption(what: string): Option {
+  const onRequest = Array.from(groupKinds()).flatMap(([kind, { optional = false }]) =>
+    optional ? [kind] : [],
+  );
+  const description = `${what}: both (all but ${onRequest.join(' and ')}), all, or a list such as ssm,mlp (default: both)`;
   return new Option('--target <kinds>', description).argParser((text: string) => {
     const problem = targetProblem(text);
     if (problem === undefined) return text;

@@ -55,7 +55,7 @@ export function addSensitivityOptions(command: Command): void {
       above: 0,
       below: 1,
     }),
-    targetOption('kinds to cut: both (default), all, or a list such as ssm,state'),
+    targetOption('kinds of units to cut'),
     integerOption('--round-to <n>', 'round widths up to a multiple of this (default: 1)', {
       min: 1,
       max: pruneLimits.width,

@@ -56,7 +56,7 @@ export const cifar10: BuiltInDataset = {
   description: '60,000 images of 32 px, 10 classes',
   recipe,
   download: {
-    from: 'its official address',
+    from: 'www.cs.toronto.edu',
     get: async (dir, options) =>
       (await import('../get-cifar.js')).getCifar(cifar10Spec, dir, options),
   },

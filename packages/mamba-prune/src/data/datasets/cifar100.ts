@@ -53,7 +53,7 @@ export const cifar100: BuiltInDataset = {
   description: '60,000 images of 32 px, 100 classes',
   recipe,
   download: {
-    from: 'its official address',
+    from: 'www.cs.toronto.edu',
     get: async (dir, options) =>
       (await import('../get-cifar.js')).getCifar(cifar100Spec, dir, options),
   },

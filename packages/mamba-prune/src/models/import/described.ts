@@ -101,9 +101,10 @@ function withScores(imported: TracedModel, { modules }: FileWords): TracedModel 
     ) ?? [];
   const [first] = changed;
   if (first === undefined) return imported;
+  const isOne = changed.length === 1;
   const note =
-    `${changed.length === 1 ? 'An attention scales its scores' : `${changed.length} attentions scale their scores`} otherwise than by 1 over the root of the width of a head ` +
-    `(${printableLine(scales[first]?.at ?? '')} ${scales[first]?.value.toPrecision(4)}): their queries were multiplied, which computes the same.`;
+    `${isOne ? 'An attention scales its scores' : `${changed.length} attentions scale their scores`} otherwise than by 1 over the root of the width of a head ` +
+    `(${printableLine(scales[first]?.at ?? '')} ${scales[first]?.value.toPrecision(4)}): ${isOne ? 'its' : 'their'} queries were multiplied, which computes the same.`;
   return withNote(imported, note);
 }
 

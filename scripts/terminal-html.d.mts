@@ -1,0 +1,1 @@
+export function htmlOfTerminal(text: string): string;

@@ -1,0 +1,1 @@
+export function screenAfter(command: string, options?: { readonly columns?: number }): string;
