@@ -65,7 +65,7 @@ export function addCompareCommand(program: Command, cli: Cli): void {
         '    --rate 0.5,0.7,0.9 --seeds 5 --epochs 60 --finetune-epochs 30 --out runs/c',
     ],
     [
-      'Half of a trained model's MACs, its first block left whole',
+      "Half of a trained model's MACs, its first block left whole",
       'mamba-prune compare --dense runs/a --dataset cifar10 --data data \\\n' +
         "    --target-macs 0.5x --exclude 'blocks.0.*' --out runs/c",
     ],
