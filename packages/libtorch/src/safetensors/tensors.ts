@@ -2,7 +2,7 @@
 // (4 GiB in version 20), and a large one should not be in memory twice.
 import { noGrad } from '../autograd.js';
 import { type DType, elementSize } from '../dtype.js';
-import { empty } from '../factories.js';
+import { empty, fromTypedArray } from '../factories.js';
 import { pieceBuffer, pieceBytes as readBytes } from '../piece-buffer.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
@@ -11,6 +11,9 @@ import type { SafetensorsFile } from './read.js';
 
 /** What is written at a time. A multiple of every element's size. */
 const defaultPieceBytes = 64 * 1024 ** 2;
+
+/** Up to so many bytes a tensor is made by one call, as other calls would take longer than its bytes. */
+const smallBytes = 4096;
 
 /** Element types by their names in files. */
 export const fromFile = Object.fromEntries(
@@ -31,6 +34,9 @@ export function readTensor(
   const { dtype: stored, shape, byteLength } = file.info(name);
   const dtype = fromFile[stored];
   const size = elementSize(dtype);
+  if (byteLength <= Math.min(pieceBytes, smallBytes)) {
+    return fromTypedArray(file.read(name), shape, { dtype, device });
+  }
   const most = Math.min(pieceBytes, readBytes);
   // On the way to a GPU a copy is made here: it goes with the scope.
   return scope(() => {
