@@ -17,6 +17,8 @@ export default defineConfig({
     // A native addon is loaded once per process, so files run in processes of their own.
     pool: 'forks',
     maxWorkers: 2,
+    // A folder for caches that is not the user's.
+    globalSetup: ['test/support/cache-home.ts'],
     // Nets for what never ends, not measures of what is quick: the machine may be busy with other things, and many
     // hooks train models or start processes.
     testTimeout: 300_000,

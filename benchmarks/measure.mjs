@@ -1,9 +1,10 @@
-// One measurement of ours, in a process of its own: prints one JSON line with the median milliseconds and the most memory
-// that the process had. `--rate` leaves a model of so much fewer SSM channels and MLP neurons; a scan (`scan-forward`,
+// One measurement of ours, in a process of its own: prints one JSON line with the median milliseconds, the most memory
+// that the process had, and what it has at the end. `--rate` leaves a model of so much fewer SSM channels and MLP neurons; a scan (`scan-forward`,
 // `scan-both`) is of the sizes of mamba_small, and has no model.
 // The peer's counterpart is peers/torch_mamba.py; both warm up twice and take the median of --runs.
 //
 //   node benchmarks/measure.mjs --what train --arch mamba_small --batch 32 --threads 2 --runs 5 [--rate 0.7]
+//   node benchmarks/measure.mjs --what infer --precision int8 --batch 1
 import {
   F,
   libtorchVersion,
@@ -16,6 +17,7 @@ import {
   scope,
   setNumThreads,
 } from '@mamba-prune/libtorch';
+import { prepareInference } from 'mamba-prune/internal';
 import { oneOf, readFlags } from '../scripts/script-flags.mjs';
 import { measurementFlags } from './bench/measurement-flags.mjs';
 import { medianMs } from './bench/timed-runs.mjs';
@@ -27,6 +29,8 @@ const { values: args } = readFlags({
     default: 'train',
     value: oneOf('train', 'infer', 'scan-forward', 'scan-both'),
   },
+  // Of inference.
+  precision: { type: 'string', default: 'fp32', value: oneOf('fp32', 'bf16', 'int8') },
   ...measurementFlags,
 });
 const batch = Number(args.batch);
@@ -49,7 +53,8 @@ const steps = {
   infer() {
     const model = makeModel().eval();
     const x = randn([batch, 3, imageSize, imageSize]);
-    return () => noGrad(() => model.forward(x));
+    const prepared = prepareInference(model, 'cpu', args.precision);
+    return () => prepared.run(() => noGrad(() => model.forward(x)));
   },
   'scan-forward': () => {
     const inputs = scanInputs();
@@ -81,8 +86,11 @@ setNumThreads(Number(args.threads));
 manualSeed(0);
 const step = steps[args.what]();
 const ms = await medianMs(Number(args.runs), () => scope(() => void step()));
-// In KiB.
-const peakBytes = process.resourceUsage().maxRSS * 1024;
+const memory = {
+  // In KiB.
+  peakBytes: process.resourceUsage().maxRSS * 1024,
+  restBytes: process.memoryUsage.rss(),
+};
 console.log(
-  JSON.stringify({ ours: `libtorch ${libtorchVersion()}`, what: args.what, ms, peakBytes }),
+  JSON.stringify({ ours: `libtorch ${libtorchVersion()}`, what: args.what, ms, ...memory }),
 );

@@ -5,7 +5,8 @@
 //   node benchmarks/memory.mjs [--arch mamba_small] [--rates 0,0.7,0.9] [--train 32] [--infer 1,32] [--threads 2]
 //     [--device cuda] [--precision bf16] [--python PATH] [--json]
 //
-// On a GPU ours computes in bfloat16, and the peer under autocast, unless --precision fp32 says otherwise.
+// On a GPU ours computes in bfloat16, and the peer under autocast, unless --precision fp32 says otherwise. On a CPU --precision
+// bf16 and int8 are of inference alone, and of ours, which is then measured in float32 beside it.
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { listOf, oneOf, readFlags, refuse, share, whole } from '../scripts/script-flags.mjs';
@@ -20,14 +21,15 @@ const { values: args } = readFlags({
   infer: { type: 'string', default: '1,32', value: listOf(whole(), { orNone: true }) },
   threads: { type: 'string', default: '2', value: whole() },
   device: { type: 'string', default: 'cpu' },
-  precision: { type: 'string', value: oneOf('bf16', 'fp32') },
+  precision: { type: 'string', value: oneOf('bf16', 'fp32', 'int8') },
   python: { type: 'string' },
   json: { type: 'boolean', default: false },
 });
 const onGpu = args.device !== 'cpu';
-if (args.precision !== undefined && !onGpu)
-  refuse('--precision is of --device cuda. On the CPU both compute in float32');
-const precision = onGpu ? (args.precision ?? 'bf16') : 'fp32';
+if (args.precision === 'int8' && onGpu) refuse('--precision int8 is of the CPU');
+const precision = args.precision ?? (onGpu ? 'bf16' : 'fp32');
+/** In fewer bits on the CPU, where the peer has no counterpart. */
+const inFewerBits = !onGpu && precision !== 'fp32';
 
 const numbers = (text) => (text === '' ? [] : text.split(',').map(Number));
 const rates = numbers(args.rates);
@@ -38,31 +40,34 @@ const runs = '1';
 
 const gpu = args.device === 'cuda' ? 'cuda:0' : args.device;
 
-const peakOf = (who, command, argv) =>
-  measured(who, command, argv, { threads: args.threads }).peakBytes;
+const memoryOf = (who, command, argv) => measured(who, command, argv, { threads: args.threads });
 
 const commonFlags = ({ what, batch, rate, arch = args.arch }) =>
   ['--what', what, '--arch', arch, '--batch', batch, '--rate', rate].map(String);
 
-function ours(one) {
+/** @returns `peakBytes` and, on the CPU, `restBytes`, what the process has after its last pass */
+function ours(one, inPrecision = precision) {
   // Of a data set the GPU would have as much as is uploaded, which the peer has not.
   const samples = ['--samples', String(one.batch), '--round-to', '1'];
   const own = onGpu
-    ? ['--device', gpu, '--precision', precision, ...samples]
-    : ['--threads', args.threads, '--runs', runs];
+    ? ['--device', gpu, '--precision', inPrecision, ...samples]
+    : ['--threads', args.threads, '--runs', runs, '--precision', inPrecision];
   const script = path(onGpu ? 'gpu-measure.mjs' : 'measure.mjs');
-  return peakOf('ours', process.execPath, [script, ...commonFlags(one), ...own]);
+  return memoryOf('ours', process.execPath, [script, ...commonFlags(one), ...own]);
 }
 
 // On a GPU server the one on PATH has torch.
-const { python, missing, remedy } = findPython(args.python ?? (onGpu ? 'python3' : undefined));
-if (python === undefined) console.error(`memory: ${missing} Only ours is measured. ${remedy}`);
+const { python, missing, remedy } = inFewerBits
+  ? {}
+  : findPython(args.python ?? (onGpu ? 'python3' : undefined));
+if (python === undefined && !inFewerBits)
+  console.error(`memory: ${missing} Only ours is measured. ${remedy}`);
 
 function peer(one) {
   const own = ['--threads', args.threads, '--runs', runs, '--device', args.device];
   const amp = precision === 'fp32' ? [] : ['--amp'];
   const argv = [path('peers/torch_mamba.py'), 'time', ...commonFlags(one), ...own, ...amp];
-  return peakOf('PyTorch', python, argv);
+  return memoryOf('PyTorch', python, argv).peakBytes;
 }
 
 const cases = [
@@ -70,7 +75,7 @@ const cases = [
   ...(onGpu
     ? []
     : [{ name: 'program alone', what: 'infer', batch: 1, rate: 0.9, arch: 'mamba_tiny' }]),
-  ...['train', 'infer'].flatMap((what) =>
+  ...(inFewerBits ? ['infer'] : ['train', 'infer']).flatMap((what) =>
     batches[what].flatMap((batch) =>
       rates.map((rate) => ({
         name: `${what === 'train' ? 'training step' : 'inference'}, batch ${batch}, ${rate === 0 ? 'dense' : `${Math.round(100 * rate)}% removed`}`,
@@ -85,9 +90,12 @@ const cases = [
 const mib = (bytes) => (bytes === undefined ? '' : `${Math.round(bytes / 2 ** 20)} MiB`);
 const rows = [];
 for (const wanted of cases) {
+  const { peakBytes, restBytes } = ours(wanted);
   const row = {
     name: wanted.name,
-    ours: ours(wanted),
+    ours: peakBytes,
+    ...(restBytes !== undefined && { rest: restBytes }),
+    ...(inFewerBits && { inFloat32: ours(wanted, 'fp32') }),
     ...(python !== undefined && { peer: peer(wanted) }),
   };
   rows.push(row);
@@ -98,8 +106,8 @@ if (args.json) {
   console.log(JSON.stringify({ cpu: cpus()[0]?.model, ...args, precision, rows }, null, 2));
 } else {
   const where = onGpu ? `${gpu}, ${precision}` : `${args.threads} threads`;
-  const columns = [
-    { title: `${args.arch}, ${where}`, cell: ({ name }) => name, left: true },
+  const name = { title: `${args.arch}, ${where}`, cell: (row) => row.name, left: true };
+  const besidePeer = [
     { title: 'ours', cell: (row) => mib(row.ours) },
     { title: 'PyTorch', cell: (row) => mib(row.peer) },
     {
@@ -107,5 +115,11 @@ if (args.json) {
       cell: (row) => (row.peer === undefined ? '' : `${Math.round((100 * row.ours) / row.peer)}%`),
     },
   ];
-  console.log(printedTable(columns, rows));
+  const besideFloat32 = [
+    { title: `${precision}, most`, cell: (row) => mib(row.ours) },
+    { title: 'at the end', cell: (row) => mib(row.rest) },
+    { title: 'float32, most', cell: (row) => mib(row.inFloat32.peakBytes) },
+    { title: 'at the end', cell: (row) => mib(row.inFloat32.restBytes) },
+  ];
+  console.log(printedTable([name, ...(inFewerBits ? besideFloat32 : besidePeer)], rows));
 }

@@ -1,16 +1,14 @@
 // Weights in another form, such as the layout that a kernel reads fastest, kept as long as they are those of the
 // parameters: every change in place counts up a tensor's version, which is compared at each use.
 import { noGrad } from './autograd.js';
-import type { Handle } from './native.js';
 import { scope } from './scope.js';
 import type { Tensor } from './tensor.js';
-import { versionOf } from './weights-version.js';
+import { WeightValues } from './weight-values.js';
 
 interface Made {
   readonly tensors: readonly Tensor[];
-  /** What the sources were when these were made. */
-  readonly handles: readonly Handle[];
-  readonly version: number;
+  /** Those of the sources' values that these were made of. */
+  readonly identities: readonly object[];
 }
 
 /**
@@ -21,7 +19,7 @@ interface Made {
  */
 export class DerivedWeights {
   #made: Made | undefined;
-  readonly #sources: readonly Tensor[];
+  readonly #sources: readonly WeightValues[];
   readonly #make: () => readonly Tensor[];
 
   /**
@@ -29,22 +27,20 @@ export class DerivedWeights {
    * @param make - is called without gradients, in a scope: what it returns is kept, the rest freed
    */
   constructor(sources: readonly Tensor[], make: () => readonly Tensor[]) {
-    this.#sources = sources;
+    this.#sources = sources.map((source) => WeightValues.of(source));
     this.#make = make;
   }
 
   /** As of the sources' present values. They are freed by the next change or `release()`: do not keep them. */
   get(): readonly Tensor[] {
-    const version = versionOf(this.#sources);
+    WeightValues.noticeChanges(this.#sources);
     const made = this.#made;
-    const current =
-      made?.version === version &&
-      this.#sources.every(({ handle }, i) => handle === made.handles[i]);
-    if (current) return made.tensors;
+    if (made && this.#sources.every(({ identity }, i) => identity === made.identities[i])) {
+      return made.tensors;
+    }
     this.release();
     const tensors = noGrad(() => scope(() => this.#make().map((tensor) => tensor.keep())));
-    const handles = this.#sources.map(({ handle }) => handle);
-    this.#made = { tensors, handles, version };
+    this.#made = { tensors, identities: this.#sources.map(({ identity }) => identity) };
     return tensors;
   }
 

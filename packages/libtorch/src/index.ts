@@ -49,6 +49,7 @@ export { type GradOptions, enableGrad, grad, isGradEnabled, noGrad } from './aut
 export { CudaGraph, type GraphBackend } from './cuda-graph.js';
 export { DerivedWeights } from './derived-weights.js';
 export { LentWeights, type ReversibleForm } from './lent-weights.js';
+export { FiledWeights } from './filed-weights.js';
 export {
   type CopyPart,
   type LowPrecision,

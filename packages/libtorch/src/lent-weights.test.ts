@@ -138,6 +138,36 @@ describe('LentWeights', () => {
     });
   });
 
+  it('are in memory once again after somebody has looked, and are not made for each of many looks', () => {
+    scope(() => {
+      const { weight } = linear();
+      const before = memoryStats();
+      const restored = { times: 0 };
+      const lent = new LentWeights([weight], {
+        ...panels,
+        restore(form, shape) {
+          restored.times++;
+          return panels.restore(form, shape);
+        },
+      });
+      lent.get();
+      weight.toNumbers();
+      expect(weight.isLent).toBe(false);
+      lent.get();
+      expect(weight.isLent).toBe(true);
+      expect(memoryStats()).toEqual(before);
+      for (let i = 0; i < 640; i++) {
+        weight.toNumbers();
+        lent.get();
+      }
+      // After 2, 4, 8 ... uses, at most 64.
+      expect(restored.times).toBeLessThan(20);
+      for (let i = 0; i < 64; i++) lent.get();
+      expect(weight.isLent).toBe(true);
+      lent.release();
+    });
+  });
+
   it('leave a tensor where it is that somebody else has, who may change it', () => {
     scope(() => {
       const { weight } = linear();

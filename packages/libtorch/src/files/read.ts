@@ -120,12 +120,12 @@ export function readExactly(
   fd: number,
   position: number,
   length: number,
-  what: string,
+  what: string | (() => string),
   into?: Uint8Array<ArrayBuffer>,
 ): Uint8Array<ArrayBuffer> {
   if (length > constants.MAX_LENGTH) {
     throw new FormatError(
-      `${what}: got ${length} bytes in one piece, expected at most ${constants.MAX_LENGTH} ` +
+      `${said(what)}: got ${length} bytes in one piece, expected at most ${constants.MAX_LENGTH} ` +
         `(the largest buffer of Node.js ${process.version}). Use a newer Node.js, or split the tensor.`,
     );
   }
@@ -135,7 +135,7 @@ export function readExactly(
     const got = readSync(fd, bytes, done, Math.min(readChunk, length - done), position + done);
     if (got === 0) {
       throw new FormatError(
-        `${what}: the file ended after ${done} of ${length} bytes at position ${position}. ` +
+        `${said(what)}: the file ended after ${done} of ${length} bytes at position ${position}. ` +
           'It was cut short while it was read; copy it again.',
       );
     }
@@ -143,3 +143,5 @@ export function readExactly(
   }
   return bytes;
 }
+
+const said = (what: string | (() => string)): string => (typeof what === 'string' ? what : what());

@@ -38,6 +38,7 @@ export function parseHeader(text: string, where: string): SafetensorsHeader {
   return new HeaderParser(text, where).parse();
 }
 
+/** What a message is about is a function: it is made of a name, and most headers have no fault. */
 class HeaderParser {
   #at = 0;
   readonly #text: string;
@@ -73,7 +74,10 @@ class HeaderParser {
     const entries = new Map<string, string>();
     this.#object((key) => {
       if (entries.has(key)) this.#fail(`metadata key ${quoted(key)} appears twice`);
-      entries.set(key, this.#string(`metadata ${quoted(key)}`));
+      entries.set(
+        key,
+        this.#string(() => `metadata ${quoted(key)}`),
+      );
     });
     return entries;
   }
@@ -85,14 +89,14 @@ class HeaderParser {
       if (seen.has(key)) this.#fail(`tensor ${quoted(name)} has the key ${quoted(key)} twice`);
       seen.add(key);
       if (key === 'dtype') {
-        declared.dtype = this.#string(`dtype of tensor ${quoted(name)}`);
+        declared.dtype = this.#string(() => `dtype of tensor ${quoted(name)}`);
       } else if (key === 'shape') {
-        declared.shape = this.#integers(`shape of tensor ${quoted(name)}`, maxDimensions);
+        declared.shape = this.#integers(() => `shape of tensor ${quoted(name)}`, maxDimensions);
       } else if (key === 'data_offsets') {
-        const what = `data_offsets of tensor ${quoted(name)}`;
+        const what = (): string => `data_offsets of tensor ${quoted(name)}`;
         const [begin, end, ...rest] = this.#integers(what, 3);
         if (begin === undefined || end === undefined || rest.length > 0) {
-          this.#fail(`${what}: expected two integers [begin, end]`);
+          this.#fail(`${what()}: expected two integers [begin, end]`);
         }
         declared.begin = begin;
         declared.end = end;
@@ -115,7 +119,7 @@ class HeaderParser {
     if (this.#accept('}')) return;
     do {
       this.#space();
-      const key = this.#string('a key');
+      const key = this.#string(() => 'a key');
       this.#space();
       this.#expect(':');
       this.#space();
@@ -125,15 +129,15 @@ class HeaderParser {
     this.#expect('}');
   }
 
-  #integers(what: string, limit: number): number[] {
+  #integers(what: () => string, limit: number): number[] {
     const values: number[] = [];
     if (!this.#accept('['))
-      this.#fail(`${what}: got ${this.#found()}, expected a list of integers`);
+      this.#fail(`${what()}: got ${this.#found()}, expected a list of integers`);
     this.#space();
     if (this.#accept(']')) return values;
     do {
       this.#space();
-      if (values.length === limit) this.#fail(`${what}: expected at most ${limit} numbers`);
+      if (values.length === limit) this.#fail(`${what()}: expected at most ${limit} numbers`);
       values.push(this.#integer(what));
       this.#space();
     } while (this.#accept(','));
@@ -141,30 +145,30 @@ class HeaderParser {
     return values;
   }
 
-  #integer(what: string): number {
+  #integer(what: () => string): number {
     const token = /[-+.\w]{1,40}/y;
     token.lastIndex = this.#at;
     const digits = token.exec(this.#text)?.[0];
     if (digits === undefined || !/^(?:0|[1-9]\d*)$/.test(digits)) {
-      this.#fail(`${what}: got ${digits ?? this.#found()}, expected integers of at least 0`);
+      this.#fail(`${what()}: got ${digits ?? this.#found()}, expected integers of at least 0`);
     }
     const value = Number(digits);
     if (!Number.isSafeInteger(value)) {
-      this.#fail(`${what}: got ${digits}, expected at most 2^53 - 1`);
+      this.#fail(`${what()}: got ${digits}, expected at most 2^53 - 1`);
     }
     this.#at += digits.length;
     return value;
   }
 
-  #string(what: string): string {
+  #string(what: () => string): string {
     if (this.#text.charCodeAt(this.#at) !== quote) {
-      this.#fail(`${what}: got ${this.#found()}, expected a string`);
+      this.#fail(`${what()}: got ${this.#found()}, expected a string`);
     }
     const start = this.#at;
     let end = start + 1;
     for (;;) {
       const code = this.#text.charCodeAt(end);
-      if (Number.isNaN(code)) this.#fail(`${what}: the string has no end`);
+      if (Number.isNaN(code)) this.#fail(`${what()}: the string has no end`);
       if (code === quote) break;
       end += code === backslash ? 2 : 1;
     }
@@ -174,7 +178,7 @@ class HeaderParser {
       return JSON.parse(this.#text.slice(start, end + 1)) as string;
     } catch {
       this.#at = start;
-      return this.#fail(`${what}: not a valid JSON string`);
+      return this.#fail(`${what()}: not a valid JSON string`);
     }
   }
 

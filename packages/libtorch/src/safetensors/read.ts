@@ -105,9 +105,9 @@ export class SafetensorsFile {
     into?: Uint8Array<ArrayBuffer>,
   ): Uint8Array<ArrayBuffer> {
     const { position, byteLength } = this.#locate(name);
-    const what = `readSafetensors "${this.path}", tensor ${quoted(name)}`;
+    const what = (): string => `readSafetensors "${this.path}", tensor ${quoted(name)}`;
     if (this.#fd === undefined) {
-      throw new FormatError(`${what}: the file is closed. Read before close().`);
+      throw new FormatError(`${what()}: the file is closed. Read before close().`);
     }
     const { start, length } = part ?? { start: 0, length: byteLength };
     return readExactly(this.#fd, position + start, length, what, into);
@@ -214,29 +214,29 @@ function locateTensors(
   const located = new Map<string, Located>();
   let covered = 0;
   for (const [name, tensor] of sorted) {
-    const what = `${where}: tensor ${quoted(name)}`;
+    const what = (): string => `${where}: tensor ${quoted(name)}`;
     const { dtype, shape, begin, end } = tensor;
     if (!isSafetensorsDType(dtype)) {
       throw new FormatError(
-        `${what}: got dtype ${quoted(dtype)}, expected one of ${safetensorsDtypes}. ` +
+        `${what()}: got dtype ${quoted(dtype)}, expected one of ${safetensorsDtypes}. ` +
           'Convert the tensor before saving it.',
       );
     }
     const byteLength = denseByteLength(shape, dtype);
     if (byteLength === undefined) {
       throw new FormatError(
-        `${what}: got shape [${shape.join(', ')}], expected fewer than 2^53 bytes.`,
+        `${what()}: got shape [${shape.join(', ')}], expected fewer than 2^53 bytes.`,
       );
     }
     if (end - begin !== byteLength) {
       throw new FormatError(
-        `${what}: got data_offsets [${begin}, ${end}] = ${end - begin} bytes, ` +
+        `${what()}: got data_offsets [${begin}, ${end}] = ${end - begin} bytes, ` +
           `expected ${byteLength} bytes for ${dtype} [${shape.join(', ')}]. The file is damaged.`,
       );
     }
     if (begin !== covered) {
       throw new FormatError(
-        `${what}: got data_offsets beginning at ${begin}, expected ${covered}: ` +
+        `${what()}: got data_offsets beginning at ${begin}, expected ${covered}: ` +
           `${begin < covered ? 'tensors overlap' : 'bytes belong to no tensor'}. The file is damaged.`,
       );
     }

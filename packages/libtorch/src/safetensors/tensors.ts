@@ -2,7 +2,8 @@
 // (4 GiB in version 20), and a large one should not be in memory twice.
 import { noGrad } from '../autograd.js';
 import { type DType, elementSize } from '../dtype.js';
-import { empty } from '../factories.js';
+import { empty, fromTypedArray } from '../factories.js';
+import { pieceBuffer, pieceBytes as readBytes } from '../piece-buffer.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
 import { type SafetensorsDType, safetensorsDTypes } from './dtype.js';
@@ -11,12 +12,8 @@ import type { SafetensorsFile } from './read.js';
 /** What is written at a time. A multiple of every element's size. */
 const defaultPieceBytes = 64 * 1024 ** 2;
 
-/**
- * What is read at a time, always into the same memory: V8 would keep a buffer for each tensor long after the tensor has
- * the values, and a model that is read would be in memory twice.
- */
-const readBytes = 1024 ** 2;
-let readBuffer: Uint8Array<ArrayBuffer> | undefined;
+/** Up to so many bytes a tensor is made by one call, as other calls would take longer than its bytes. */
+const smallBytes = 4096;
 
 /** Element types by their names in files. */
 export const fromFile = Object.fromEntries(
@@ -37,7 +34,9 @@ export function readTensor(
   const { dtype: stored, shape, byteLength } = file.info(name);
   const dtype = fromFile[stored];
   const size = elementSize(dtype);
-  readBuffer ??= new Uint8Array(readBytes);
+  if (byteLength <= Math.min(pieceBytes, smallBytes)) {
+    return fromTypedArray(file.read(name), shape, { dtype, device });
+  }
   const most = Math.min(pieceBytes, readBytes);
   // On the way to a GPU a copy is made here: it goes with the scope.
   return scope(() => {
@@ -45,7 +44,7 @@ export function readTensor(
     const flat = tensor.view(-1);
     for (let at = 0; at < byteLength; at += most) {
       const length = Math.min(most, byteLength - at);
-      const piece = file.read(name, { start: at, length }, readBuffer);
+      const piece = file.read(name, { start: at, length }, pieceBuffer());
       scope(() => {
         flat.narrow(0, at / size, length / size).setValues(piece);
       });

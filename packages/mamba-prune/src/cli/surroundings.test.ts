@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { manualSeed } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { transpiledMambaPrune } from '../../../../test/support/transpiled.js';
+import { support, transpiledMambaPrune } from '../../../../test/support/transpiled.js';
 import { saveModel } from '../models/model-file.js';
 import { createModel } from '../models/registry.js';
 import { fewestOpenFiles } from './surroundings.js';
@@ -61,7 +61,6 @@ function shell(script: string, env: NodeJS.ProcessEnv = {}): Ended {
     encoding: 'utf8',
     env: {
       ...process.env,
-      XDG_CACHE_HOME: join(folder, 'cache'),
       ...env,
       mp: `${process.execPath} ${main}`,
       train: `train ${training}`,
@@ -192,7 +191,12 @@ describe('a process that has little', () => {
 
   it('works without HOME, with a missing TMPDIR, and with a cache that cannot be made', () => {
     const words = '$mp $train --out';
-    expect(shell(`env -u HOME -u XDG_CACHE_HOME ${words} homeless`).status).toBe(0);
+    const home = {
+      OTHER_HOME: join(folder, 'home'),
+      NODE_OPTIONS: `--import ${join(support, 'other-home.mjs')}`,
+    };
+    expect(shell(`env -u HOME -u XDG_CACHE_HOME ${words} homeless`, home).status).toBe(0);
+    expect(readdirSync(join(folder, 'home', '.cache', 'mamba-prune'))).not.toEqual([]);
     expect(shell(`${words} tmpless`, { TMPDIR: join(folder, 'missing') }).status).toBe(0);
     expect(shell(`${words} cacheless`, { XDG_CACHE_HOME: '/proc/nothing' }).status).toBe(0);
   });

@@ -21,8 +21,12 @@ interface Part {
   readonly role: 'orig' | 'mask' | 'length' | 'direction';
 }
 
+/** What every name of a part ends in: most names are told by it to be none. */
+const partEnd = /(?:_orig|_mask|_[gv]|\.original[01])$/;
+
 /** @returns undefined for a tensor that is a whole weight */
 function partOf(name: string, has: (name: string) => boolean): Part | undefined {
+  if (!partEnd.test(name)) return undefined;
   for (const [end, role] of [
     [masked.whole, 'orig'],
     [masked.other, 'mask'],
@@ -47,13 +51,13 @@ function partOf(name: string, has: (name: string) => boolean): Part | undefined 
 /** Shapes by the names that `joinParts` would leave, to tell what model they are of. */
 export function joinedShapes(shapes: Shapes): Shapes {
   const has = (name: string): boolean => shapes.has(name);
-  return new Map(
-    Array.from(shapes).flatMap(([name, shape]) => {
-      const part = partOf(name, has);
-      if (part === undefined) return [[name, shape] as const];
-      return part.role === 'orig' || part.role === 'direction' ? [[part.name, shape] as const] : [];
-    }),
-  );
+  const joined = new Map<string, readonly number[]>();
+  for (const [name, shape] of shapes) {
+    const part = partOf(name, has);
+    if (part === undefined) joined.set(name, shape);
+    else if (part.role === 'orig' || part.role === 'direction') joined.set(part.name, shape);
+  }
+  return joined;
 }
 
 export interface Joined {
@@ -125,7 +129,7 @@ export function joinParts(given: ReadonlyMap<string, Tensor>): Joined {
 }
 
 /** @throws FormatError for weights that other functions make of what the file has */
-function refuseOtherParts(names: readonly string[]): void {
+export function refuseOtherParts(names: readonly string[]): void {
   const has = new Set(names);
   const other = names.filter(
     (name) =>

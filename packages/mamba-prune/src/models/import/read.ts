@@ -25,9 +25,9 @@ export function readModel(
   options: LayoutOptions = {},
   args?: ScriptArguments,
 ): ReadModel {
-  refuseOtherModels(args);
-  const readable = familyFromShapes(
+  const readable = readableFamily(
     new Map(Array.from(tensors, ([name, { shape }]) => [name, shape])),
+    args,
   );
   const { family, layout } = readable;
   refuseNamedVariants(family, args);
@@ -57,6 +57,12 @@ export function readModel(
     notes: [...reading.notes, ...named, ...notes],
     tensors: reading.tensors,
   };
+}
+
+/** The family that weights are of, by telling names. @throws FormatError as `readModel` */
+export function readableFamily(shapes: Shapes, args?: ScriptArguments): ReadableFamily {
+  refuseOtherModels(args);
+  return familyFromShapes(shapes);
 }
 
 /**
@@ -97,9 +103,14 @@ interface ReadableFamily {
 const readableFamilies = (): ReadableFamily[] =>
   families().flatMap((family) => (family.layout ? [{ family, layout: family.layout }] : []));
 
-/** The family whose telling names these are. */
-const recognised = (shapes: Shapes): ReadableFamily | undefined =>
-  readableFamilies().find(({ layout }) => layout.recognises(shapes));
+/** The family whose telling names these are. Asked for every prefix of a file's names. */
+function recognised(shapes: Shapes): ReadableFamily | undefined {
+  for (const family of families()) {
+    const { layout } = family;
+    if (layout?.recognises(shapes) === true) return { family, layout };
+  }
+  return undefined;
+}
 
 /** What FSDP calls them in a local state dict. */
 const flattened = /(?:^|\.)_?flat_param(?:_\d+)?$/;

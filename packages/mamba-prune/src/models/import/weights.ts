@@ -9,12 +9,12 @@ import { checkTensors } from '../file-checks.js';
 import { checkFinite } from '../finite.js';
 import { createModelFromConfig } from '../registry.js';
 import { type Choice, type FoundDict, chooseStateDict } from './choice.js';
-import { joinParts } from './derived.js';
+import { joinParts, joinedShapes, refuseOtherParts } from './derived.js';
 import type { WeightsFile } from './file.js';
 import { infoOf } from './info.js';
-import type { ScriptArguments } from './layout.js';
+import type { ScriptArguments, Shapes } from './layout.js';
 import type { ImportOptions, ImportedModel } from './model.js';
-import { readModel, telling } from './read.js';
+import { readModel, readableFamily, telling } from './read.js';
 
 /** A model that was read, and what became what. */
 export interface TracedModel extends ImportedModel {
@@ -25,7 +25,10 @@ export interface TracedModel extends ImportedModel {
 /** The weights of an open file that are meant, in memory; dispose them. */
 export class ChosenWeights {
   readonly choice: Choice<FoundDict>;
-  readonly #tensors: ReadonlyMap<string, Tensor>;
+  readonly #names: readonly string[];
+  readonly #shapes: Shapes;
+  /** Undefined for names of no model, whose values nobody needs: there may be very many. */
+  readonly #tensors: ReadonlyMap<string, Tensor> | undefined;
   readonly #notes: readonly string[];
   readonly #file: string;
 
@@ -36,7 +39,13 @@ export class ChosenWeights {
   constructor(path: string, file: WeightsFile, key: string | undefined) {
     this.choice = chooseStateDict(file.dicts, telling, key);
     refuseEmpty(this.choice);
-    this.#tensors = file.load(this.choice.dict, this.choice.names);
+    const { dict, names } = this.choice;
+    const readable = [...names].filter(([, stored]) => dict.unreadable?.has(stored) !== true);
+    this.#names = readable.map(([name]) => name);
+    this.#shapes = joinedShapes(
+      new Map(readable.map(([name, stored]) => [name, dict.shapes.get(stored) ?? []])),
+    );
+    if (telling.isModel(this.#shapes)) this.#tensors = file.load(dict, names);
     this.#notes = [...this.choice.notes, ...(file.notes ?? [])];
     this.#file = basename(path);
   }
@@ -49,11 +58,20 @@ export class ChosenWeights {
   import(options: ImportOptions, args?: ScriptArguments): TracedModel {
     const { key } = this.choice;
     const taken = { ...options, key: key === '' ? undefined : key };
-    return withNotes(this.#notes, () => fromTensors(this.#tensors, taken, this.#file, args));
+    return withNotes(this.#notes, () =>
+      fromTensors(this.#tensors ?? this.#refuse(args), taken, this.#file, args),
+    );
+  }
+
+  /** Says of what the names are none. */
+  #refuse(args: ScriptArguments | undefined): never {
+    refuseOtherParts(this.#names);
+    const { family } = readableFamily(this.#shapes, args);
+    throw new Error(`the names of a ${family.name} were taken for those of no model`);
   }
 
   dispose(): void {
-    for (const tensor of this.#tensors.values()) tensor.dispose();
+    for (const tensor of this.#tensors?.values() ?? []) tensor.dispose();
   }
 }
 

@@ -1,6 +1,7 @@
 // The matrices of a model's blocks for products in low precision on a CPU (`kernels.packProduct`), for as long as somebody
-// has asked for them. They are read only within `run`: between two batches another prediction may use the same model.
-import { DerivedWeights, type Tensor } from '@mamba-prune/libtorch';
+// has asked for them. They are read only within `run`: between two batches another prediction may use the same model. What they
+// are made of is then in a file until somebody asks for it: they have not all of its values.
+import { DerivedWeights, FiledWeights, type Tensor } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 
 export interface KeptProducts {
@@ -12,6 +13,8 @@ export interface KeptProducts {
 
 interface Kept {
   readonly blocks: readonly DerivedWeights[];
+  /** What each block gave last. */
+  readonly made: (readonly Tensor[] | undefined)[];
 }
 
 /**
@@ -37,12 +40,20 @@ export function packNarrow(matrix: Tensor, precision: kernels.ProductPrecision):
 }
 
 export class LowProducts {
+  readonly #filed = new FiledWeights();
+  /** What is filed, of each block. */
+  readonly #matrices: readonly (readonly Tensor[] | undefined)[];
   /** Of the task that runs now. */
   #used: Kept | undefined;
 
+  /** @param matrices - of each block those that nothing else reads in low precision: they need not be in memory then */
+  constructor(matrices: readonly (readonly Tensor[] | undefined)[] = []) {
+    this.#matrices = matrices;
+  }
+
   /** @param blocks - what each block reads in place of its weights */
   keep(blocks: readonly DerivedWeights[]): KeptProducts {
-    const kept: Kept = { blocks };
+    const kept: Kept = { blocks, made: [] };
     return {
       run: (task) => {
         const before = this.#used;
@@ -61,6 +72,18 @@ export class LowProducts {
 
   /** What was kept for a block; undefined while it computes in float32. */
   of(index: number): readonly Tensor[] | undefined {
-    return this.#used?.blocks[index]?.get();
+    const used = this.#used;
+    const low = used?.blocks[index]?.get();
+    if (!used || !low) return undefined;
+    const matrices = this.#matrices[index] ?? [];
+    // To make them was no look of somebody, who may look again.
+    this.#filed.putAway(matrices, { atOnce: used.made[index] !== low });
+    used.made[index] = low;
+    return low;
+  }
+
+  /** The matrices are in memory again. */
+  release(): void {
+    this.#filed.release();
   }
 }

@@ -22,7 +22,8 @@
 //               has asked for these (`prepareInference`), the ResNet's convolutions with BatchNorm folded
 //               in and under Winograd's transform. `DerivedWeights` compares the versions of the parameters at each use,
 //               because nobody announces an evaluation between two steps. Training mode frees them. Panels, which lose nothing,
-//               are in memory in place of their matrices (`LentWeights`); the others are beside their parameters.
+//               are in memory in place of their matrices (`LentWeights`); matrices in low precision are too, while these are in
+//               a file (`FiledWeights`). The ResNet's forms are beside their parameters.
 //   promised    What the operators for all blocks read, for few images and for many (`BlockStack`), each packed when it is
 //               first needed. Whoever asks for them promises that the weights stay as they are
 //               (`weightCopies(..., { fixed: true })`): a graph that is replayed compares nothing.

@@ -37,7 +37,7 @@ export class BlockRunner {
   /** What the products of these blocks read. */
   readonly #matrices: readonly (readonly Tensor[] | undefined)[];
   readonly #panels: PanelMatrices;
-  readonly #low = new LowProducts();
+  readonly #low: LowProducts;
   readonly #copies: MatrixCopies<Block, BranchMatrices>;
   /** Of copies whose weights stay as they are, where an operator for all blocks takes their sizes. */
   readonly #stacks = new WeakMap<KeptCopies<BranchMatrices>, BlockStack>();
@@ -51,6 +51,7 @@ export class BlockRunner {
     );
     this.#matrices = this.#weights.map((weights) => weights && matricesOf(weights));
     this.#panels = new PanelMatrices(this.#matrices);
+    this.#low = new LowProducts(this.#matrices);
   }
 
   /** @param x - shape [batch, length, dModel]; the result has the same shape */
@@ -108,12 +109,15 @@ export class BlockRunner {
   multiplyIn(precision: kernels.ProductPrecision): KeptProducts | undefined {
     const blocks = this.#weights.filter((block) => block !== undefined);
     if (blocks.length < this.#blocks.length) return undefined;
+    // Else these would be in memory beside those in low precision.
+    this.#panels.release();
     return this.#low.keep(blocks.map((block) => lowWeights(block, precision)));
   }
 
   /** Frees what was made for inference on the CPU; the next use makes it again. */
   release(): void {
     this.#panels.release();
+    this.#low.release();
   }
 
   #stackOf({ dtype, layers }: KeptCopies<BranchMatrices>): BlockStack | undefined {

@@ -31,7 +31,7 @@ export class LayerRunner {
   /** What the products of these layers read. */
   readonly #matrices: readonly (readonly Tensor[] | undefined)[];
   readonly #panels: PanelMatrices;
-  readonly #low = new LowProducts();
+  readonly #low: LowProducts;
   readonly #copies: MatrixCopies<Block, LayerMatrices>;
 
   constructor(layers: readonly Block[]) {
@@ -41,6 +41,7 @@ export class LayerRunner {
     this.#weights = layers.map(layerWeights);
     this.#matrices = this.#weights.map((weights) => weights && matricesOf(weights));
     this.#panels = new PanelMatrices(this.#matrices);
+    this.#low = new LowProducts(this.#matrices);
   }
 
   /**
@@ -82,12 +83,15 @@ export class LayerRunner {
   multiplyIn(precision: kernels.ProductPrecision): KeptProducts | undefined {
     const layers = this.#weights.filter((layer) => layer !== undefined);
     if (layers.length < this.#layers.length) return undefined;
+    // Else these would be in memory beside those in low precision.
+    this.#panels.release();
     return this.#low.keep(layers.map((layer) => lowWeights(layer, precision)));
   }
 
   /** Frees what was made for inference on the CPU; the next use makes it again. */
   release(): void {
     this.#panels.release();
+    this.#low.release();
   }
 }
 

@@ -14,12 +14,13 @@ export class BlockRunner {
   /** What the products of each block read. */
   readonly #matrices: readonly (readonly Tensor[])[];
   readonly #panels: PanelMatrices;
-  readonly #low = new LowProducts();
+  readonly #low: LowProducts;
 
   constructor(blocks: readonly Block[]) {
     this.#blocks = blocks;
     this.#matrices = blocks.map(matricesOf);
     this.#panels = new PanelMatrices(this.#matrices);
+    this.#low = new LowProducts(this.#matrices);
   }
 
   /** @param x - shape [batch, length, dModel]; the result has the same shape */
@@ -35,12 +36,15 @@ export class BlockRunner {
 
   /** As `ImageModel.multiplyIn` says. */
   multiplyIn(precision: kernels.ProductPrecision): KeptProducts {
+    // Else these would be in memory beside those in low precision.
+    this.#panels.release();
     return this.#low.keep(this.#matrices.map((matrices) => packedProducts(matrices, precision)));
   }
 
   /** Frees what was made for inference; the next use makes it again. */
   release(): void {
     this.#panels.release();
+    this.#low.release();
   }
 }
 
