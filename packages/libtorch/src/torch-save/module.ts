@@ -4,7 +4,7 @@ import { type PlainValue, plainValue } from './plain.js';
 import { tensorOf } from './tensor-of.js';
 import type { TorchTensor } from './torch-tensor.js';
 import { describe } from './unpickler.js';
-import { OtherTensor, type PickleValue, PythonObject } from './values.js';
+import { OtherTensor, type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
 /** Modules in modules; real ones have about ten levels. */
 const maxDepth = 200;
@@ -20,6 +20,8 @@ export interface PickledModule {
    * @throws FormatError if the bytes of a small tensor are damaged
    */
   attribute(name: string): PlainValue | undefined;
+  /** What was registered to run before or behind it in the forward pass, by its name: `nets.keep`, or a class. */
+  readonly hooks: readonly string[];
 }
 
 /** What was found under one module. */
@@ -112,7 +114,28 @@ const pickledModule = (module: PythonObject): PickledModule => ({
       : undefined;
   },
   attribute: (name) => plainValue(member(module, name) ?? undefined),
+  hooks: ['_forward_pre_hooks', '_forward_hooks'].flatMap((name) =>
+    entriesOf(member(module, name)).map(hookName),
+  ),
 });
+
+/** Hooks beyond these are counted by nobody. */
+const maxHooks = 100;
+
+/** Their keys are numbers. */
+const entriesOf = (hooks: PickleValue): PickleValue[] =>
+  hooks instanceof Map ? Array.from(hooks.values()).slice(0, maxHooks) : [];
+
+/** A method is pickled as the getattr of its object. */
+function hookName(hook: PickleValue): string {
+  if (hook instanceof PythonGlobal) return hook.name;
+  if (!(hook instanceof PythonObject)) return describe(hook);
+  const [object, name] = Array.isArray(hook.args) ? hook.args : [];
+  const isMethod = /(?:^|\.)getattr$/.test(hook.global);
+  return isMethod && object instanceof PythonObject && typeof name === 'string'
+    ? `${object.global}.${name}`
+    : hook.global;
+}
 
 function member(module: PythonObject, name: string): PickleValue {
   return module.state instanceof Map ? (module.state.get(name) ?? null) : null;

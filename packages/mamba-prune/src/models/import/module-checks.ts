@@ -4,6 +4,7 @@ import { familyNamed } from '../families.js';
 import type { ImageModel } from '../image-model.js';
 import type { ImportOptions } from './model.js';
 import { layerProblem } from './module-layers.js';
+import { classOf } from './module-place.js';
 import type { ModuleWords } from './module-words.js';
 import { printableLine } from '../../printable.js';
 import { written } from './card-info.js';
@@ -46,6 +47,14 @@ export function checkModules(
       `${path}: got a ${title} with ${got} (${printableLine(at)}), as the file says, expected ${expected}: no architecture here has another.`,
     );
   };
+  const [between] = modules.between;
+  if (between !== undefined) {
+    throw new FormatError(
+      `${path}: got a ${title} with a module of the class ${printableLine(classOf(between.module))} (${printableLine(between.at)}), which runs, or may run, ` +
+        'between it and its classifier, as the file says, expected none: no architecture here has it. Where the forward pass does not use it, ' +
+        'delete it from the model and save that again.',
+    );
+  }
   const own = epsOf(model);
   const norm = modules.norms.find(({ value }) => !own.has(value));
   if (norm !== undefined && own.size > 0 && said.eps === undefined) {
@@ -62,7 +71,7 @@ export function checkModules(
     fail(`neurons that compute ${printableLine(activation.value)}`, activation.at, usual);
   }
   const problem =
-    layerProblem(model, modules, origins) ?? layout?.functions?.(modules.functions, model.config);
+    layerProblem(model, modules, origins) ?? layout?.functions?.(modules, model.config);
   if (problem !== undefined) fail(problem.got, problem.at, problem.expected);
 }
 

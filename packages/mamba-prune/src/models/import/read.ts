@@ -9,13 +9,21 @@ import type { ModelOptions } from '../model-options.js';
 import type { ClassifierNames } from './apart-classifier.js';
 import type { Telling } from './choice.js';
 import { refuseNamedVariants, refuseOtherModels } from './other-models.js';
-import type { Layout, LayoutOptions, ReadModel, ScriptArguments, Shapes } from './layout.js';
+import type {
+  Layout,
+  LayoutOptions,
+  ModelModules,
+  ReadModel,
+  ScriptArguments,
+  Shapes,
+} from './layout.js';
 
 /**
  * The model that a state dict is of.
  *
  * @param tensors - by the model's own names, without the prefixes of wrappers; they are never changed
  * @param args - of the script that trained it
+ * @param modules - of a whole model that was pickled
  * @throws FormatError if no family has such names, or no model of it here such tensors
  * @throws UsageError if no architecture comes near, if it does not have one of the options, or if what the
  *   caller says contradicts the shapes
@@ -24,6 +32,7 @@ export function readModel(
   tensors: ReadonlyMap<string, Tensor>,
   options: LayoutOptions = {},
   args?: ScriptArguments,
+  modules?: ModelModules,
 ): ReadModel {
   refuseOtherModels(args);
   const readable = familyFromShapes(
@@ -38,7 +47,7 @@ export function readModel(
     );
   }
   const said = checkReadingOptions(family, options);
-  const reading = layout.read(tensors, options, args);
+  const reading = layout.read(tensors, options, args, modules);
   const arch = options.arch ?? closestArchitecture(readable, reading.sizes, options);
   checkModelOptions(arch, said);
   const problems =

@@ -12,7 +12,7 @@ import { type Choice, type FoundDict, chooseStateDict } from './choice.js';
 import { joinParts } from './derived.js';
 import type { WeightsFile } from './file.js';
 import { infoOf } from './info.js';
-import type { ScriptArguments } from './layout.js';
+import type { ModelModules, ScriptArguments } from './layout.js';
 import type { ImportOptions, ImportedModel } from './model.js';
 import { readModel, telling } from './read.js';
 
@@ -44,12 +44,13 @@ export class ChosenWeights {
   /**
    * The model that they make. Values are copied.
    * @param args - of the script that trained it
+   * @param modules - of a whole model that was pickled
    * @throws FormatError, UsageError as `importModel`
    */
-  import(options: ImportOptions, args?: ScriptArguments): TracedModel {
+  import(options: ImportOptions, args?: ScriptArguments, modules?: ModelModules): TracedModel {
     const { key } = this.choice;
     const taken = { ...options, key: key === '' ? undefined : key };
-    return withNotes(this.#notes, () => fromTensors(this.#tensors, taken, this.#file, args));
+    return withNotes(this.#notes, () => fromTensors(this.#tensors, taken, this.#file, args, modules));
   }
 
   dispose(): void {
@@ -96,6 +97,7 @@ export function fromTensors(
   options: ImportOptions,
   file?: string,
   args?: ScriptArguments,
+  modules?: ModelModules,
 ): TracedModel {
   const { tensors: joined, made, notes: joinNotes } = joinParts(given);
   const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...others } = options;
@@ -103,7 +105,7 @@ export function fromTensors(
   try {
     // Tensors that a layout changes go with the scope.
     return scope(() => {
-      const read = readModel(joined, { arch, ...sizes }, args);
+      const read = readModel(joined, { arch, ...sizes }, args, modules);
       checkImported(read.config, read.tensors);
       const model = createModelFromConfig(read.config);
       try {

@@ -1,5 +1,6 @@
 // What the modules of a pickled ResNet compute that have no weights: its poolings, and the functions between its layers.
 import { printableLine } from '../../printable.js';
+import type { ModelModules } from '../import/layout.js';
 import type { ModuleProblem } from '../import/module-layers.js';
 import { type PlacedModule, classOf, isOfLibrary } from '../import/module-place.js';
 import type { ResNetConfig } from './config.js';
@@ -20,15 +21,12 @@ const inClassifier = /^(?:fc|head|classifier|linear)(?:\.|$)/;
 /** Means over all pixels. */
 const means = /^(?:AdaptiveAvgPool2d|FastAdaptiveAvgPool(?:2d)?|SelectAdaptivePool2d)$/;
 
-/**
- * @param modules - those without weights
- * @returns the first that computes what no ResNet here does
- */
+/** @returns the first module that computes what no ResNet here does */
 export function resnetFunctions(
-  modules: readonly PlacedModule[],
+  { functions }: ModelModules,
   { stem }: ResNetConfig,
 ): ModuleProblem | undefined {
-  for (const placed of modules) {
+  for (const placed of functions) {
     const { name, at, module } = placed;
     const kind = classOf(module);
     if (kind === 'MaxPool2d') {

@@ -12,6 +12,7 @@ import {
   vmambaArchitectures,
   vmambaStrides,
 } from './config.js';
+import { vmambaFunctions } from './modules.js';
 
 const otherMixer = 'a VMamba with another mixer than v05_noz';
 
@@ -40,6 +41,10 @@ export const vmambaLayout: Layout = {
 
   interpolation: 'bicubic',
 
+  functions: vmambaFunctions,
+
+  classifier: () => ({ name: 'classifier.head', own: /^classifier\.head\./ }),
+
   recognises: (shapes) =>
     shapes.has('layers.0.blocks.0.op.x_proj_weight') ||
     shapes.has('layers.0.blocks.0.op.in_proj.weight') ||
@@ -47,6 +52,7 @@ export const vmambaLayout: Layout = {
 
   read(tensors) {
     const state = new StateDict(tensors);
+    state.rename([[/^classifier\.head\.\d+\.(weight|bias)$/, 'classifier.head.$1']]);
     state.refuse('VMamba', refusals);
     flattenLinears(state);
     const reader = new ShapeReader('vmamba', state.shapes);
@@ -54,6 +60,7 @@ export const vmambaLayout: Layout = {
       reader.count(`layers.${stage}.blocks`),
     );
     if (!state.has('classifier.head.weight')) throw missingClassifier('classifier.head.weight');
+    state.addZeroBiases(['classifier.head'], 'classifier');
     if (!state.has('patch_embed.5.weight')) {
       throw new FormatError(
         "import: got the weights of a VMamba without 'patch_embed.5.weight', expected a stem of two 3x3 convolutions (patchembed v2): " +
