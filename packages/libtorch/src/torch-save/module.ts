@@ -16,7 +16,7 @@ export interface PickledModule {
   /** An attribute that is a number, a text or a truth value. */
   setting(name: string): boolean | number | string | undefined;
   /**
-   * Any attribute, as `TorchCheckpoint.plainEntry` gives entries: a dict, or the attributes of an object.
+   * Any attribute, as `TorchCheckpoint.plainEntry` gives entries: a dict, the attributes of an object, or a small buffer.
    * @throws FormatError if the bytes of a small tensor are damaged
    */
   attribute(name: string): PlainValue | undefined;
@@ -113,10 +113,13 @@ const pickledModule = (module: PythonObject): PickledModule => ({
       ? value
       : undefined;
   },
-  attribute: (name) => plainValue(member(module, name) ?? undefined),
-  hooks: ['_forward_pre_hooks', '_forward_hooks'].flatMap((name) =>
-    entriesOf(member(module, name)).map(hookName),
-  ),
+  attribute: (name) => plainValue(member(module, name) ?? bufferOf(module, name) ?? undefined),
+  // Not a copy for each of many modules.
+  get hooks() {
+    return ['_forward_pre_hooks', '_forward_hooks'].flatMap((name) =>
+      entriesOf(member(module, name)).map(hookName),
+    );
+  },
 });
 
 /** Hooks beyond these are counted by nobody. */
@@ -139,6 +142,12 @@ function hookName(hook: PickleValue): string {
 
 function member(module: PythonObject, name: string): PickleValue {
   return module.state instanceof Map ? (module.state.get(name) ?? null) : null;
+}
+
+/** Also one that the module does not keep in its state dict. */
+function bufferOf(module: PythonObject, name: string): PickleValue {
+  const buffers = member(module, '_buffers');
+  return buffers instanceof Map ? (buffers.get(name) ?? null) : null;
 }
 
 function entries(value: PickleValue): [string, PickleValue][] {

@@ -88,8 +88,10 @@ export function chooseStateDict<D extends FoundDict>(
   if (isKnown) refuseTwice(chosen);
   if (isKnown || !hasReadable(chosen)) refuseUnreadable(chosen);
   const { names: used, notes: found } = isKnown
-    ? withClassifier({ shapes: chosen.dict.shapes, prefix: chosen.prefix, names: own }, (shapes) =>
-        telling.classifierNames?.(shapes),
+    ? withClassifier(
+        { shapes: chosen.dict.shapes, prefix: chosen.prefix, names: own },
+        (shapes) => telling.classifierNames?.(shapes),
+        key !== undefined && (key === top ? '' : key) === chosen.key,
       )
     : { names: own, notes: [] };
   return {

@@ -12,6 +12,7 @@ import { checkpointCard, withCheckpointCard } from './checkpoint-card.js';
 import { type FileWords, wordsOf } from './file-words.js';
 import { fileKind, openWeights } from './file.js';
 import { Source, importWith } from './hinted.js';
+import { type InnerNormalisation, innerNormalisation } from './inner-normalisation.js';
 import type { ImportOptions, ImportedModel } from './model.js';
 import { checkHeads, checkModules } from './module-checks.js';
 import { classOf } from './module-place.js';
@@ -49,7 +50,8 @@ export async function importDescribed(
     try {
       const words = wordsOf(file, weights.choice);
       checkHeads(path, words.modules, said);
-      const own = checkpointCard(words);
+      const inner = innerNormalisation(file, weights.choice, words.modules);
+      const own = checkpointCard(words, inner);
       const card = withCheckpointCard(beside.card, own.card);
       const source = new Source(path, weights, words.words.scriptArguments, words.modules);
       const { imported, hints } = importWith(source, card, said);
@@ -59,9 +61,9 @@ export async function importDescribed(
         checkObstacles(path, imported.model, beside.obstacles, 'config.json beside it');
         // A setting says more than the module that was made by it.
         checkModules(path, imported.model, words.modules, said, imported.origins);
-        const noted = withNote(
-          withNote(withScores(imported, words), aroundNote(words)),
-          hooksNote(words),
+        const noted = [aroundNote(words), innerNote(inner), hooksNote(words)].reduce(
+          withNote,
+          withScores(imported, words),
         );
         return withTaken(noted, card, hints, said);
       } catch (error) {
@@ -118,6 +120,11 @@ function aroundNote({ modules }: FileWords): string | undefined {
   const names = around.map(({ at, module }) => printableLine(`${at} (${classOf(module)})`));
   return `Left out: ${listed(names)}, which the file has before or behind the model: the answers are those of the model alone.`;
 }
+
+/** Whoever prepares images for the file's model must know that they are no longer to be normalised by it alone. */
+const innerNote = (inner: InnerNormalisation | undefined): string | undefined =>
+  inner &&
+  `The file normalises its images in the model, by ${printableLine(inner.mean.at)} and ${printableLine(inner.std.at)}; here that is done before the model.`;
 
 /** A hook may change what a layer takes or gives; most only look at it. */
 function hooksNote({ modules }: FileWords): string | undefined {

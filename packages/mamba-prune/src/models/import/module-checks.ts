@@ -2,6 +2,7 @@
 import { FormatError } from '@mamba-prune/libtorch';
 import { familyNamed } from '../families.js';
 import type { ImageModel } from '../image-model.js';
+import { batchNormEps } from './classifier-norms.js';
 import type { ImportOptions } from './model.js';
 import { layerProblem } from './module-layers.js';
 import { classOf } from './module-place.js';
@@ -63,6 +64,14 @@ export function checkModules(
       `a norm that adds ${written(norm.value)} to the variance`,
       norm.at,
       `${expected} in every norm`,
+    );
+  }
+  const batchNorm = modules.batchNorms.find(({ value }) => value !== batchNormEps);
+  if (batchNorm !== undefined) {
+    fail(
+      `a norm that adds ${written(batchNorm.value)} to the variance`,
+      batchNorm.at,
+      `${written(batchNormEps)} beside the classifier`,
     );
   }
   const usual = layout?.card?.activation;

@@ -37,6 +37,8 @@ export interface ModuleWords extends ModelModules, Surroundings {
   readonly attention: AttentionWords | undefined;
   /** What each norm adds to the variance. */
   readonly norms: readonly Word<number>[];
+  /** As `norms`, of those over a batch of features, which stand beside classifiers. */
+  readonly batchNorms: readonly Word<number>[];
   /** The functions between the layers of each MLP: `gelu`, and `gelu approximated by tanh`. */
   readonly activations: readonly Word<string>[];
   /** Modules of the model, and those around it, to which hooks of the forward pass are registered that may compute something. */
@@ -83,10 +85,10 @@ export function moduleWords(
       return module === undefined ? [] : [holderOf(module, joined(dict.key, path))];
     }),
     attention: attentionWords(own, inputs),
-    norms: own.flatMap(({ at, module }) => {
-      const eps = /norm/i.test(classOf(module)) ? module.setting('eps') : undefined;
-      return typeof eps === 'number' ? [{ value: eps, at: joined(at, 'eps') }] : [];
-    }),
+    norms: own.filter(({ module }) => !isOfFeatures(module)).flatMap(epsWord),
+    batchNorms: parts
+      .filter(({ path, module }) => inputs.has(path) && isOfFeatures(module))
+      .flatMap(epsWord),
     activations: parts.filter(({ path }) => isInside(path, root)).flatMap(activationWord),
     functions: parts.flatMap(({ path, at, module }) =>
       isInside(path, root) && !inputs.has(path) && !outer.has(path) && !aside.has(path)
@@ -112,6 +114,13 @@ export function moduleWords(
       );
     },
   };
+}
+
+const isOfFeatures = (module: PickledModule): boolean => classOf(module) === 'BatchNorm1d';
+
+function epsWord({ at, module }: Part): Word<number>[] {
+  const eps = /norm/i.test(classOf(module)) ? module.setting('eps') : undefined;
+  return typeof eps === 'number' ? [{ value: eps, at: joined(at, 'eps') }] : [];
 }
 
 /** Those of PyTorch that make a weight of its parts do nothing else, and the parts are read. */

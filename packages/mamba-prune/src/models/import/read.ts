@@ -8,6 +8,7 @@ import type { ModelConfigBase } from '../image-model.js';
 import type { ModelOptions } from '../model-options.js';
 import type { ClassifierNames } from './apart-classifier.js';
 import type { Telling } from './choice.js';
+import { foldClassifierNorms } from './classifier-norms.js';
 import { refuseNamedVariants, refuseOtherModels } from './other-models.js';
 import type {
   Layout,
@@ -35,9 +36,7 @@ export function readModel(
   modules?: ModelModules,
 ): ReadModel {
   refuseOtherModels(args);
-  const readable = familyFromShapes(
-    new Map(Array.from(tensors, ([name, { shape }]) => [name, shape])),
-  );
+  const readable = familyFromShapes(shapesOf(tensors));
   const { family, layout } = readable;
   refuseNamedVariants(family, args);
   if (options.arch !== undefined && familyOf(options.arch) !== family) {
@@ -47,7 +46,9 @@ export function readModel(
     );
   }
   const said = checkReadingOptions(family, options);
-  const reading = layout.read(tensors, options, args, modules);
+  const called = layout.classifier?.(shapesOf(tensors));
+  const folded = foldClassifierNorms(tensors, called);
+  const reading = layout.read(folded.tensors, options, args, modules);
   const arch = options.arch ?? closestArchitecture(readable, reading.sizes, options);
   checkModelOptions(arch, said);
   const problems =
@@ -63,10 +64,13 @@ export function readModel(
   return {
     config,
     assumed,
-    notes: [...reading.notes, ...named, ...notes],
+    notes: [...folded.notes, ...reading.notes, ...named, ...notes],
     tensors: reading.tensors,
   };
 }
+
+const shapesOf = (tensors: ReadonlyMap<string, Tensor>): Shapes =>
+  new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));
 
 /**
  * @returns the options that a new model has too

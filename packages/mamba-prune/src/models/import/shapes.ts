@@ -58,6 +58,6 @@ export class ShapeReader {
 export function missingClassifier(name: string): FormatError {
   return new FormatError(
     `import: got weights without '${name}': a backbone that gives features (num_classes=0), and no classifier, expected a model with ` +
-      'one. Train a classifier on it where it was made and save both together, or add its weight and bias to the file.',
+      'one. Train a classifier on it where it was made and save both together, or add its weight and bias to the file under this name.',
   );
 }

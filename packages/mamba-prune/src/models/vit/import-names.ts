@@ -40,7 +40,7 @@ const torchvision: readonly Rename[] = [
     [/mlp\.(?:3|linear_2)\./, 'mlp.fc2.'],
   ]),
   [/^encoder\.ln\./, 'norm.'],
-  [/^heads\.(?:head\.|\d+\.)?(weight|bias)$/, 'head.$1'],
+  [/^heads\.(?:head\.)?(?:\d+\.)?(weight|bias)$/, 'head.$1'],
 ];
 
 // ViT, DeiT and DINOv2 of Transformers 4 (`encoder.layer.0.attention.attention.query`) and 5 (`layers.0.attention.q_proj`).
@@ -65,14 +65,16 @@ const huggingFace: readonly Rename[] = [
     [/(norm[12]|mlp\.fc[12])\./, '$2.'],
   ]),
   [/^layernorm\./, 'norm.'],
-  [/^(?:cls_)?classifier\./, 'head.'],
-  [/^distillation_classifier\./, 'head_dist.'],
+  [/^(?:cls_)?classifier\.(?:\d+\.)?/, 'head.'],
+  [/^distillation_classifier\.(?:\d+\.)?/, 'head_dist.'],
+  // Of a classifier that stood beside its backbone.
+  [/^head\.\d+\./, 'head.'],
 ];
 
 // LayerScale of BEiT, CaiT and the first DeiT III; a classifier in a Sequential, behind a dropout.
 const timm: readonly Rename[] = [
   [/^blocks\.(\d+)\.gamma_([12])$/, 'blocks.$1.ls$2.gamma'],
-  [/^(head|head_dist)\.\d+\.(weight|bias)$/, '$1.$2'],
+  [/^(head|head_dist)\.(?:\d+|fc|linear)\.(weight|bias)$/, '$1.$2'],
 ];
 
 /** Rules for what is below a block, whose number is the first group of `block`. */
@@ -122,6 +124,11 @@ export const vitRefusals: readonly Refusal[] = [
   [
     /\.mlp\.(w12|w3|w1|w2|fc1_g|fc1_x|gate_proj|up_proj|down_proj|weights_in|weights_out)\./,
     'an MLP with a gate (SwiGLU)',
+  ],
+  [
+    /\.pooler\.dense\./,
+    'the pooler of a ViTModel, a linear layer and a tanh (where the classifier reads last_hidden_state and not pooler_output, make the model with ' +
+      'add_pooling_layer=False and save it again)',
   ],
   [
     /^(attn_pool|head\.(probe|attention|mlp))\b/,
