@@ -117,9 +117,11 @@ function apartClassifier(
   const parameters = [...beside, ...within.filter((stored) => isParameter(stored, shapes))];
   const layers = [...new Set(parameters.map(layerOf))];
   const [layer, ...more] = layers.filter(
-    (each) => shapes.get(`${each}.weight`)?.length === 2 && partsOf(each, parameters).every(isOfLinear),
+    (each) =>
+      shapes.get(`${each}.weight`)?.length === 2 && partsOf(each, parameters).every(isOfLinear),
   );
-  if (layer === undefined || more.length > 0 || !isNamed(prefix, cleanName(layer))) return undefined;
+  if (layer === undefined || more.length > 0 || !isNamed(prefix, cleanName(layer)))
+    return undefined;
   const norms = layers.filter((each) => each !== layer);
   const isNumbered = numberOf(layer) !== undefined;
   const areNorms = norms.every(
@@ -145,7 +147,9 @@ function apartClassifier(
 
 /** The last steps of the names of a layer's tensors. */
 const partsOf = (layer: string, parameters: readonly string[]): string[] =>
-  parameters.filter((stored) => layerOf(stored) === layer).map((stored) => stored.slice(layer.length + 1));
+  parameters
+    .filter((stored) => layerOf(stored) === layer)
+    .map((stored) => stored.slice(layer.length + 1));
 
 const isOfLinear = (part: string): boolean => part === 'weight' || part === 'bias';
 
@@ -169,14 +173,17 @@ function refuseSecond(
   beside: readonly string[],
 ): void {
   const first = [...names].find(
-    ([name, stored]) => own.test(name) && name.endsWith('.weight') && shapes.get(stored)?.length === 2,
+    ([name, stored]) =>
+      own.test(name) && name.endsWith('.weight') && shapes.get(stored)?.length === 2,
   )?.[1];
   if (first === undefined) return;
   const [outputs, inputs] = shapes.get(first) ?? [];
   const second = beside.find((stored) => {
     const shape = shapes.get(stored) ?? [];
     const reads = shape[1] === outputs || shape[1] === inputs;
-    return stored.endsWith('.weight') && shape.length === 2 && reads && usual.test(cleanName(stored));
+    return (
+      stored.endsWith('.weight') && shape.length === 2 && reads && usual.test(cleanName(stored))
+    );
   });
   if (second === undefined) return;
   throw new FormatError(
@@ -197,7 +204,7 @@ function besideNotes(beside: readonly string[], shapes: Shapes): string[] {
   const list = weights.map((stored) => `${stored} [${(shapes.get(stored) ?? []).join(', ')}]`);
   return [
     `Beside the backbone lie ${listed(list)}: only one linear layer, alone or with BatchNorm in its Sequential, is taken for a classifier, ` +
-      'unless its name tells of something else.',
+      'unless its name tells of something else. Of several, save the backbone with one of them alone.',
   ];
 }
 

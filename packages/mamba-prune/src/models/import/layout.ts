@@ -78,6 +78,11 @@ export interface Layout {
    */
   functions?(modules: ModelModules, config: ModelConfigBase): ModuleProblem | undefined;
   /**
+   * Of a backbone that was pickled: whether a module without weights behind it gives the classifier what it would be given here.
+   * @param config - of the model that was read
+   */
+  isIdleBehind?(module: PlacedModule, config: ModelConfigBase): boolean;
+  /**
    * Changes the weights of a model so that its attentions scale their scores by these numbers.
    * @param scales - of every attention; undefined for what it does anyhow
    * @returns the attentions that were changed

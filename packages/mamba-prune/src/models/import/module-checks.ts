@@ -2,11 +2,11 @@
 import { FormatError } from '@mamba-prune/libtorch';
 import { familyNamed } from '../families.js';
 import type { ImageModel } from '../image-model.js';
-import { batchNormEps } from './classifier-norms.js';
 import type { ImportOptions } from './model.js';
 import { layerProblem } from './module-layers.js';
 import { classOf } from './module-place.js';
 import type { ModuleWords } from './module-words.js';
+import { batchNormEps } from './plain-classifier.js';
 import { printableLine } from '../../printable.js';
 import { written } from './card-info.js';
 
@@ -48,7 +48,9 @@ export function checkModules(
       `${path}: got a ${title} with ${got} (${printableLine(at)}), as the file says, expected ${expected}: no architecture here has another.`,
     );
   };
-  const [between] = modules.between;
+  const between = modules.between.find(
+    (placed) => layout?.isIdleBehind?.(placed, model.config) !== true,
+  );
   if (between !== undefined) {
     throw new FormatError(
       `${path}: got a ${title} with a module of the class ${printableLine(classOf(between.module))} (${printableLine(between.at)}), which runs, or may run, ` +

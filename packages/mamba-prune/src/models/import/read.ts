@@ -8,7 +8,7 @@ import type { ModelConfigBase } from '../image-model.js';
 import type { ModelOptions } from '../model-options.js';
 import type { ClassifierNames } from './apart-classifier.js';
 import type { Telling } from './choice.js';
-import { foldClassifierNorms } from './classifier-norms.js';
+import { withPlainClassifier } from './plain-classifier.js';
 import { refuseNamedVariants, refuseOtherModels } from './other-models.js';
 import type {
   Layout,
@@ -47,8 +47,8 @@ export function readModel(
   }
   const said = checkReadingOptions(family, options);
   const called = layout.classifier?.(shapesOf(tensors));
-  const folded = foldClassifierNorms(tensors, called);
-  const reading = layout.read(folded.tensors, options, args, modules);
+  const plain = withPlainClassifier(tensors, called);
+  const reading = layout.read(plain.tensors, options, args, modules);
   const arch = options.arch ?? closestArchitecture(readable, reading.sizes, options);
   checkModelOptions(arch, said);
   const problems =
@@ -64,7 +64,7 @@ export function readModel(
   return {
     config,
     assumed,
-    notes: [...folded.notes, ...reading.notes, ...named, ...notes],
+    notes: [...plain.notes, ...reading.notes, ...named, ...notes],
     tensors: reading.tensors,
   };
 }

@@ -45,7 +45,7 @@ export const vimLayout: Layout = {
     state.rename([[/^head\.\d+\.(weight|bias)$/, 'head.$1']]);
     state.refuse('Vim', refusals);
     const reader = new ShapeReader('vim', state.shapes);
-    if (!state.has('head.weight')) throw missingClassifier('head.weight');
+    if (!state.has('head.weight')) throw missingClassifier('head.weight', state.shapes);
     refuseOtherTokens(state);
     const depth = reader.count('layers');
     const dModel = reader.size('norm_f.weight', 0, 1);

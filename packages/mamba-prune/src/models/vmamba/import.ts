@@ -59,7 +59,8 @@ export const vmambaLayout: Layout = {
     const blocks = Array.from({ length: reader.count('layers') }, (_, stage) =>
       reader.count(`layers.${stage}.blocks`),
     );
-    if (!state.has('classifier.head.weight')) throw missingClassifier('classifier.head.weight');
+    if (!state.has('classifier.head.weight'))
+      throw missingClassifier('classifier.head.weight', state.shapes);
     state.addZeroBiases(['classifier.head'], 'classifier');
     if (!state.has('patch_embed.5.weight')) {
       throw new FormatError(
