@@ -50,7 +50,7 @@ export function withClassifier(
     return { names, notes: [] };
   }
   const apart = apartClassifier(backbone, called, beside);
-  if (apart === undefined) return { names, notes: besideNotes(beside, shapes) };
+  if (apart === undefined) return { names, notes: besideNotes(backbone, beside) };
   const moved = new Set(apart.names.values());
   const rest = [...names].filter(([, stored]) => !moved.has(stored));
   return {
@@ -67,6 +67,8 @@ interface Backbone {
   readonly shapes: Shapes;
   readonly prefix: string;
   readonly names: ReadonlyMap<string, string>;
+  /** Tensors of other models in the dict. */
+  readonly others?: ReadonlySet<string>;
 }
 
 interface ApartClassifier {
@@ -168,7 +170,7 @@ function isNamed(prefix: string, layer: string): boolean {
 
 /** A classifier beside a model that has one of its own: no tensor tells which of them the forward pass reads, or whether both. */
 function refuseSecond(
-  { shapes, names }: Backbone,
+  { shapes, names, others }: Backbone,
   { own }: ClassifierNames,
   beside: readonly string[],
 ): void {
@@ -181,6 +183,7 @@ function refuseSecond(
   const second = beside.find((stored) => {
     const shape = shapes.get(stored) ?? [];
     const reads = shape[1] === outputs || shape[1] === inputs;
+    if (others?.has(stored) === true) return false;
     return (
       stored.endsWith('.weight') && shape.length === 2 && reads && usual.test(cleanName(stored))
     );
@@ -198,8 +201,10 @@ const described = (stored: string, shapes: Shapes): string =>
   `${listed([`'${stored}'`])} of shape [${(shapes.get(stored) ?? []).join(', ')}]`;
 
 /** What stands beside a backbone for which no classifier was found. */
-function besideNotes(beside: readonly string[], shapes: Shapes): string[] {
-  const weights = beside.filter((stored) => stored.endsWith('.weight'));
+function besideNotes({ shapes, others }: Backbone, beside: readonly string[]): string[] {
+  const weights = beside.filter(
+    (stored) => stored.endsWith('.weight') && others?.has(stored) !== true,
+  );
   if (weights.length === 0) return [];
   const list = weights.map((stored) => `${stored} [${(shapes.get(stored) ?? []).join(', ')}]`);
   return [

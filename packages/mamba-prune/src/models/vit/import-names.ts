@@ -1,15 +1,16 @@
-// A ViT's parameters as timm, torchvision and Hugging Face name them, and what none of ours has.
+// A ViT's parameters as timm, torchvision, Hugging Face and mmpretrain name them, and what none of ours has.
 import type { Shapes } from '../import/layout.js';
 import type { Refusal, Rename } from '../import/state-dict.js';
 
 /** Whose names a state dict has. */
-export type VitNames = 'timm' | 'torchvision' | 'Hugging Face';
+export type VitNames = 'timm' | 'torchvision' | 'Hugging Face' | 'mmpretrain';
 
 const telling: Readonly<Record<VitNames, RegExp>> = {
   // Those of attention and MLP side by side are known, to be refused by name.
   timm: /^blocks\.0\.(?:attn\.qkv|attns\.0\.attn\.qkv|attn_out_proj)\.weight$/,
   torchvision: /^encoder\.layers\.encoder_layer_0\.self_attention\.in_proj_weight$/,
   'Hugging Face': /^(?:\w+\.)?embeddings\.patch_embeddings\.projection\.weight$/,
+  mmpretrain: /^layers\.0\.attn\.qkv\.weight$/,
 };
 
 /** How the names of classifiers begin that the rules below know. */
@@ -17,6 +18,8 @@ export const vitClassifiers: Readonly<Record<VitNames, RegExp>> = {
   timm: /^(?:head|head_dist)\./,
   torchvision: /^heads\./,
   'Hugging Face': /(?:^|\.)(?:cls_|distillation_)?classifier\./,
+  // It has its classifier beside the backbone.
+  mmpretrain: /^head\./,
 };
 
 const names = Object.entries(telling) as [VitNames, RegExp][];
@@ -71,8 +74,26 @@ const huggingFace: readonly Rename[] = [
   [/^head\.\d+\./, 'head.'],
 ];
 
+// The classifiers are beside the backbone, head.layers.head and head.layers.head_dist, which is left to whoever finds them there.
+const mmpretrain: readonly Rename[] = [
+  [/^patch_embed\.projection\./, 'patch_embed.proj.'],
+  ...inBlocks(/layers\.(\d+)\./, [
+    [/ln([12])\./, 'norm$2.'],
+    [/attn\.gamma1\.weight$/, 'ls1.gamma'],
+    [/ffn\.gamma2\.weight$/, 'ls2.gamma'],
+    [/ffn\.layers\.0\.0\./, 'mlp.fc1.'],
+    [/ffn\.layers\.1\./, 'mlp.fc2.'],
+    [/(attn)\./, '$2.'],
+  ]),
+  [/^ln1\./, 'norm.'],
+  [/^ln2\./, 'fc_norm.'],
+  [/^head\.\d+\./, 'head.'],
+];
+
 // LayerScale of BEiT, CaiT and the first DeiT III; a classifier in a Sequential, behind a dropout.
 const timm: readonly Rename[] = [
+  // Of DINOv2's own repository.
+  [/^register_tokens$/, 'reg_token'],
   [/^blocks\.(\d+)\.gamma_([12])$/, 'blocks.$1.ls$2.gamma'],
   [/^(head|head_dist)\.(?:\d+|fc|linear)\.(weight|bias)$/, '$1.$2'],
 ];
@@ -89,6 +110,7 @@ function inBlocks(block: RegExp, rules: readonly Rename[]): Rename[] {
 export function vitRenames(from: VitNames, all: readonly string[]): readonly Rename[] {
   if (from === 'timm') return timm;
   if (from === 'torchvision') return torchvision;
+  if (from === 'mmpretrain') return mmpretrain;
   const anchor = all.find((name) => telling['Hugging Face'].test(name)) ?? '';
   const prefix = anchor.slice(0, anchor.indexOf('embeddings.'));
   if (prefix === '') return huggingFace;
@@ -122,7 +144,7 @@ export const vitRefusals: readonly Refusal[] = [
   [/\.attn\.(norm|ln)\.|\.mlp\.(norm|ffn_ln)\./, 'a block with a norm inside attention or MLP'],
   [/\.attn\.gate\b|\.attn\.gate_proj\./, 'a gated attention'],
   [
-    /\.mlp\.(w12|w3|w1|w2|fc1_g|fc1_x|gate_proj|up_proj|down_proj|weights_in|weights_out)\./,
+    /\.ffn\.w12\.|\.mlp\.(w12|w3|w1|w2|fc1_g|fc1_x|gate_proj|up_proj|down_proj|weights_in|weights_out)\./,
     'an MLP with a gate (SwiGLU)',
   ],
   [
@@ -134,13 +156,13 @@ export const vitRefusals: readonly Refusal[] = [
     /^(attn_pool|head\.(probe|attention|mlp))\b/,
     'a head that pools by attention (global_pool map)',
   ],
-  [/^(norm_pre|pre_layernorm|pre_layrnorm|encoder\.ln_pre)\b/, 'a norm before the blocks (CLIP)'],
+  [/^(norm_pre|pre_norm|pre_layernorm|pre_layrnorm|encoder\.ln_pre)\b/, 'a norm before the blocks (CLIP)'],
   [
     /^(pre_logits\.|heads\.pre_logits)/,
     'a hidden layer before the classifier (representation_size)',
   ],
   [
-    /^patch_embed\.(?!proj\.(weight|bias)$)|^conv_proj\.conv_bn|patch_embeddings\.backbone/,
+    /^patch_embed\.(?!proj(?:ection)?\.(weight|bias)$)|^conv_proj\.conv_bn|patch_embeddings\.backbone/,
     'an embedding of patches with more than one convolution (hybrid)',
   ],
   [/^(rope|pos_embed_h|pos_embed_w|freqs)|rope_embed|inv_freq/, 'rotary positions'],
