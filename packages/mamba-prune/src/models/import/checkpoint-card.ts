@@ -167,7 +167,9 @@ function ofIndex(value: PlainValue): readonly string[] | undefined {
   return names?.every((name) => /^LABEL_\d+$/.test(name)) ? undefined : names;
 }
 
-type Normalisation = { readonly [K in keyof InnerNormalisation]: InnerNormalisation[K] | undefined };
+type Normalisation = {
+  readonly [K in keyof InnerNormalisation]: InnerNormalisation[K] | undefined;
+};
 
 const normalisation = (words: CheckpointWords): Normalisation => ({
   mean: words.find('mean', numbers),

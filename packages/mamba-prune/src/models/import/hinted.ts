@@ -29,9 +29,7 @@ export class Source {
   }
 
   import(options: ImportOptions): TracedModel {
-    return withFileName(this.#path, () =>
-      this.#weights.import(options, this.#args, this.#modules),
-    );
+    return withFileName(this.#path, () => this.#weights.import(options, this.#args, this.#modules));
   }
 
   /** @returns undefined where the options do not fit */

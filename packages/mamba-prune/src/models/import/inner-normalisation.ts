@@ -38,7 +38,9 @@ export function innerNormalisation(
 
 /** Such as torchvision's Normalize before the model in a Sequential. */
 function inModules(modules: ModuleWords | undefined): InnerNormalisation | undefined {
-  const found = (modules?.around ?? []).filter(({ module }) => /normali[sz]/i.test(classOf(module)));
+  const found = (modules?.around ?? []).filter(({ module }) =>
+    /normali[sz]/i.test(classOf(module)),
+  );
   const [only, ...more] = found.flatMap(({ at, module }) =>
     pairs.flatMap(([mean, std]) => {
       const values = [mean, std].map((name) => numbersOf(module.attribute(name)));
@@ -60,7 +62,10 @@ const numbersOf = (value: PlainValue | undefined): readonly number[] | undefined
     ? (value as readonly number[])
     : undefined;
 
-function inBuffers(file: WeightsFile, { dict, names }: Choice<FoundDict>): InnerNormalisation | undefined {
+function inBuffers(
+  file: WeightsFile,
+  { dict, names }: Choice<FoundDict>,
+): InnerNormalisation | undefined {
   const taken = new Set(names.values());
   const beside = new Set([...dict.shapes.keys()].filter((stored) => !taken.has(stored)));
   const [only, ...more] = [...beside].flatMap((stored) =>
@@ -85,7 +90,8 @@ function inBuffers(file: WeightsFile, { dict, names }: Choice<FoundDict>): Inner
     const values = (name: string): readonly number[] => [
       ...(tensors.get(name)?.to('float64').toNumbers() ?? []),
     ];
-    const at = (stored: string): string => [dict.key, stored].filter((step) => step !== '').join('.');
+    const at = (stored: string): string =>
+      [dict.key, stored].filter((step) => step !== '').join('.');
     return {
       mean: { value: values('mean'), at: at(only.stored) },
       std: { value: values('std'), at: at(only.other) },

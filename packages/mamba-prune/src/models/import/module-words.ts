@@ -95,10 +95,9 @@ export function moduleWords(
         ? [{ name: cleanName(path.slice(root.length)), at, module }]
         : [],
     ),
-    parts: [
-      ...parts.filter(({ path }) => path === root.slice(0, -1)),
-      ...own,
-    ].map(({ path, at, module }) => ({ name: cleanName(path.slice(root.length)), at, module })),
+    parts: [...parts.filter(({ path }) => path === root.slice(0, -1)), ...own].map(
+      ({ path, at, module }) => ({ name: cleanName(path.slice(root.length)), at, module }),
+    ),
     hooked: parts.flatMap(({ path, at, module }) =>
       (isInside(path, root) || outerModules.has(path)) && hooksOf(module).length > 0
         ? [{ name: path, at, module }]

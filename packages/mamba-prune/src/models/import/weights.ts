@@ -50,7 +50,9 @@ export class ChosenWeights {
   import(options: ImportOptions, args?: ScriptArguments, modules?: ModelModules): TracedModel {
     const { key } = this.choice;
     const taken = { ...options, key: key === '' ? undefined : key };
-    return withNotes(this.#notes, () => fromTensors(this.#tensors, taken, this.#file, args, modules));
+    return withNotes(this.#notes, () =>
+      fromTensors(this.#tensors, taken, this.#file, args, modules),
+    );
   }
 
   dispose(): void {

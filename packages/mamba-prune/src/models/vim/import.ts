@@ -82,7 +82,10 @@ export const vimLayout: Layout = {
       tensors: state.tensors,
       notes: state.notes,
       config(arch, { arch: confirmed, dropPath = 0 }) {
-        const isNamed = confirmed !== undefined || (modules !== undefined && isVim(modules));
+        // What its modules say to be another model is refused by that, behind the reading.
+        const isTold =
+          modules !== undefined && (isVim(modules) || vimFunctions(modules) !== undefined);
+        const isNamed = confirmed !== undefined || isTold;
         if (!isNamed) requireNamedVim(arch, args);
         const dtRank = usualDtRank(dModel);
         const widths: Record<string, number> = {};

@@ -26,12 +26,14 @@ const inMixer = /^layers\.\d+\.mixer$/;
 export function vimFunctions({ functions, parts }: ModelModules): ModuleProblem | undefined {
   for (const part of parts) {
     const problem =
-      part.name === '' ? modelProblem(part) : inMixer.test(part.name) ? mixerProblem(part) : undefined;
+      part.name === ''
+        ? modelProblem(part)
+        : inMixer.test(part.name)
+          ? mixerProblem(part)
+          : undefined;
     if (problem !== undefined) return problem;
   }
-  const other = functions.find(
-    ({ module }) => isOfLibrary(module) && !usual.test(classOf(module)),
-  );
+  const other = functions.find(({ module }) => isOfLibrary(module) && !usual.test(classOf(module)));
   return (
     other && {
       got: `a module of the class ${printableLine(classOf(other.module))}`,
@@ -74,7 +76,9 @@ function mixerProblem({ at, module }: PlacedModule): ModuleProblem | undefined {
 
 /** Whether the modules say of themselves what has to be asked of a state dict: that they are those of a Vim. */
 export const isVim = ({ parts }: ModelModules): boolean =>
-  parts.some(({ name, module }) => name === '' && module.setting('use_middle_cls_token') === true) &&
+  parts.some(
+    ({ name, module }) => name === '' && module.setting('use_middle_cls_token') === true,
+  ) &&
   parts
     .filter(({ name }) => inMixer.test(name))
     .every(({ module }) => halving.some((each) => module.setting(each) === true));
@@ -84,9 +88,10 @@ export function pickledGeometry({ parts }: ModelModules): TrainedGeometry | unde
   const [embedding, convolution] = ['patch_embed', 'patch_embed.proj'].map(
     (part) => parts.find(({ name }) => name === part)?.module,
   );
-  const [imageSize, stride] = [embedding?.attribute('img_size'), convolution?.attribute('stride')].map(
-    sideOf,
-  );
+  const [imageSize, stride] = [
+    embedding?.attribute('img_size'),
+    convolution?.attribute('stride'),
+  ].map(sideOf);
   return imageSize === undefined || stride === undefined ? undefined : { imageSize, stride };
 }
 

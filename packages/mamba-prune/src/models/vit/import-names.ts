@@ -156,7 +156,10 @@ export const vitRefusals: readonly Refusal[] = [
     /^(attn_pool|head\.(probe|attention|mlp))\b/,
     'a head that pools by attention (global_pool map)',
   ],
-  [/^(norm_pre|pre_norm|pre_layernorm|pre_layrnorm|encoder\.ln_pre)\b/, 'a norm before the blocks (CLIP)'],
+  [
+    /^(norm_pre|pre_norm|pre_layernorm|pre_layrnorm|encoder\.ln_pre)\b/,
+    'a norm before the blocks (CLIP)',
+  ],
   [
     /^(pre_logits\.|heads\.pre_logits)/,
     'a hidden layer before the classifier (representation_size)',

@@ -12,7 +12,7 @@ import {
   vmambaArchitectures,
   vmambaStrides,
 } from './config.js';
-import { vmambaFunctions } from './modules.js';
+import { pickledStem, vmambaFunctions } from './modules.js';
 
 const otherMixer = 'a VMamba with another mixer than v05_noz';
 
@@ -50,7 +50,7 @@ export const vmambaLayout: Layout = {
     shapes.has('layers.0.blocks.0.op.in_proj.weight') ||
     shapes.has('layers.0.blocks.0.self_attention.in_proj.weight'),
 
-  read(tensors) {
+  read(tensors, _said, _args, modules) {
     const state = new StateDict(tensors);
     state.rename([[/^classifier\.head\.\d+\.(weight|bias)$/, 'classifier.head.$1']]);
     state.refuse('VMamba', refusals);
@@ -100,7 +100,9 @@ export const vmambaLayout: Layout = {
       notes: state.notes,
       config(arch, options) {
         const known = vmambaArchitectures as Readonly<Record<string, { stemStride: number }>>;
-        const stemStride = options.stemStride ?? known[arch]?.stemStride ?? vmambaStrides[2];
+        const told = modules && pickledStem(modules);
+        const stemStride =
+          options.stemStride ?? told ?? known[arch]?.stemStride ?? vmambaStrides[2];
         const imageSize = options.imageSize ?? (stemStride === 4 ? 224 : 32);
         const { dropPath = 0 } = options;
         return {
@@ -117,7 +119,9 @@ export const vmambaLayout: Layout = {
           // Convolutions fit images of every size, and the stem's strides are in no weight.
           assumed: [
             ...(options.imageSize === undefined ? [`imageSize ${imageSize}`] : []),
-            ...(options.stemStride === undefined ? [`stemStride ${stemStride}`] : []),
+            ...(options.stemStride === undefined && told === undefined
+              ? [`stemStride ${stemStride}`]
+              : []),
           ],
           notes: [],
         };

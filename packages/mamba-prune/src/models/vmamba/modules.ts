@@ -2,6 +2,7 @@
 import type { ModelModules } from '../import/layout.js';
 import type { ModuleProblem } from '../import/module-layers.js';
 import { classOf, isOfLibrary } from '../import/module-place.js';
+import { stemStrides, vmambaStrides } from './config.js';
 import { printableLine } from '../../printable.js';
 
 /** Nothing in inference, or what moves numbers about. */
@@ -14,6 +15,16 @@ const functionsAt = [
   [/^layers\.\d+\.blocks\.\d+\.mlp\.act$/, 'GELU'],
   [/^patch_embed\.4$/, 'GELU'],
 ] as const;
+
+/** Pixels from one position to the next behind the stem; undefined where its convolutions do not say it, or it is none that there is. */
+export function pickledStem({ parts }: ModelModules): number | undefined {
+  const strides = ['patch_embed.0', 'patch_embed.5'].map((part) => {
+    const value = parts.find(({ name }) => name === part)?.module.attribute('stride');
+    const [first, second = first] = [value].flat() as readonly unknown[];
+    return first === second && typeof first === 'number' ? first : undefined;
+  });
+  return vmambaStrides.find((stride) => String(stemStrides(stride)) === String(strides));
+}
 
 /** @returns the first that computes what no VMamba here does */
 export function vmambaFunctions({ functions }: ModelModules): ModuleProblem | undefined {
