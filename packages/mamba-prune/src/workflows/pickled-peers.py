@@ -395,6 +395,10 @@ case("normalised", vit(), wrap=Normalised, config=vit_read, info=inner, notes="b
 case("normalised_state", vit(), wrap=lambda model: Normalised(model).state_dict(), options={"heads": 3}, config=vit_read, info=inner)
 
 
+channels = {"mean": torch.tensor([0.4, 0.5, 0.6]).view(1, 3, 1, 1), "std": torch.tensor([0.2, 0.25, 0.3]).view(1, 3, 1, 1)}
+case("normalised_entries", vit(), wrap=lambda model: {"state_dict": model.state_dict(), **channels}, options={"heads": 3}, config=vit_read, info=inner)
+
+
 # Vim and VMamba, with the attributes of their classes: weights, images and logits are those of their own code.
 class VisionMamba(torch.nn.Module):
     pass

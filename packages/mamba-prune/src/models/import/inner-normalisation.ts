@@ -58,9 +58,7 @@ function inModules(modules: ModuleWords | undefined): InnerNormalisation | undef
 }
 
 const numbersOf = (value: PlainValue | undefined): readonly number[] | undefined =>
-  Array.isArray(value) && value.every((item) => typeof item === 'number')
-    ? (value as readonly number[])
-    : undefined;
+  Array.isArray(value) && value.every((item) => typeof item === 'number') ? value : undefined;
 
 function inBuffers(
   file: WeightsFile,
