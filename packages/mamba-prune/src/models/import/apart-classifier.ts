@@ -67,6 +67,8 @@ interface Backbone {
   readonly shapes: Shapes;
   readonly prefix: string;
   readonly names: ReadonlyMap<string, string>;
+  /** What the caller may choose it by, for messages. */
+  readonly key: string;
   /** Tensors of other models in the dict. */
   readonly others?: ReadonlySet<string>;
 }
@@ -170,7 +172,7 @@ function isNamed(prefix: string, layer: string): boolean {
 
 /** A classifier beside a model that has one of its own: no tensor tells which of them the forward pass reads, or whether both. */
 function refuseSecond(
-  { shapes, names, others }: Backbone,
+  { shapes, names, others, key }: Backbone,
   { own }: ClassifierNames,
   beside: readonly string[],
 ): void {
@@ -193,7 +195,7 @@ function refuseSecond(
     `import: got ${described(first, shapes)} as the classifier of a model, and ${described(second, shapes)} beside it, expected one classifier: no tensor tells ` +
       `whether the forward pass reads the one, the other or both in turn. If it reads ${listed([`'${layerOf(second)}'`])} alone, replace ` +
       `${listed([`'${layerOf(first)}'`])} by torch.nn.Identity() and save the model again; if both in turn, replace them by one layer. ` +
-      'To take the model with the classifier of its own, name it with `key`.',
+      `To take the model with the classifier of its own, give \`key\` ${key}.`,
   );
 }
 

@@ -93,6 +93,7 @@ export function chooseStateDict<D extends FoundDict>(
           shapes: chosen.dict.shapes,
           prefix: chosen.prefix,
           names: own,
+          key: place(chosen.key),
           others: new Set(othersIn(chosen, models).flatMap(({ names }) => [...names.values()])),
         },
         (shapes) => telling.classifierNames?.(shapes),
