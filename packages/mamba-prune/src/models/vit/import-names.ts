@@ -27,7 +27,10 @@ const names = Object.entries(telling) as [VitNames, RegExp][];
 /** Undefined if the tensors are those of no ViT. */
 export function vitNamesOf(shapes: Shapes): VitNames | undefined {
   const all = [...shapes.keys()];
-  return names.find(([, pattern]) => all.some((name) => pattern.test(name)))?.[0];
+  const found = names.find(([, pattern]) => all.some((name) => pattern.test(name)))?.[0];
+  // Transformers of texts have such layers too.
+  const isOfImages = shapes.has('patch_embed.projection.weight');
+  return found === 'mmpretrain' && !isOfImages ? undefined : found;
 }
 
 // Of torchvision 0.12 and newer, and before it (`mlp.linear_1`); the classifier may have been replaced.

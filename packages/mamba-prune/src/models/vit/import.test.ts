@@ -106,6 +106,9 @@ describe('names of other programs', () => {
       /"head\.layers\.head" was taken for the classifier.*names of mmpretrain were turned/,
     );
     expectSame(asMmpretrain(withLayerScale(model.stateDict())), model);
+    // A transformer of texts.
+    const texts = new Map([['layers.0.attn.qkv.weight', zeros([72, 24])]]);
+    expect(() => importStateDict(texts, said)).toThrow('expected the names of');
     // CLIP's norm before the blocks, and a gate.
     for (const name of ['pre_norm.weight', 'layers.0.ffn.w12.weight']) {
       const given = asMmpretrain(model.stateDict());
