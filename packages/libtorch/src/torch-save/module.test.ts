@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { FormatError, loadTorchSave } from '../index.js';
 import { TorchCheckpoint } from './checkpoint.js';
 import { type PickledModule, isModule, moduleTensors } from './module.js';
-import { type PickleValue, PythonObject } from './values.js';
+import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
@@ -53,6 +53,26 @@ describe('a whole module that was pickled', () => {
     } finally {
       file.close();
     }
+  });
+
+  it('says which hooks are registered to it, by their names, and runs none', () => {
+    const hooks: PickleValue[] = [
+      new PythonGlobal('nets.keep'),
+      new PythonObject('builtins.getattr', [made(), 'save']),
+      new PythonObject('nets.Hook', []),
+    ];
+    const module = made();
+    if (!(module.state instanceof Map)) throw new TypeError('expected attributes');
+    module.state.set('_forward_hooks', new Map(hooks.map((hook, id) => [id, hook])));
+    module.state.set('_forward_pre_hooks', new Map([[7, new PythonGlobal('nets.before')]]));
+    const { modules } = moduleTensors(made({ inner: module }), 'test', { left: 100 });
+    expect(modules.get('inner')?.hooks).toEqual([
+      'nets.before',
+      'nets.keep',
+      'nets.Net.save',
+      'nets.Hook',
+    ]);
+    expect(modules.get('')?.hooks).toEqual([]);
   });
 
   it('is refused unless placeholders are asked for, because its class is not known', async () => {

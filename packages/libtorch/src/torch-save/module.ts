@@ -4,7 +4,7 @@ import { type PlainValue, plainValue } from './plain.js';
 import { tensorOf } from './tensor-of.js';
 import type { TorchTensor } from './torch-tensor.js';
 import { describe } from './unpickler.js';
-import { OtherTensor, type PickleValue, PythonObject } from './values.js';
+import { OtherTensor, type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
 /** Modules in modules; real ones have about ten levels. */
 const maxDepth = 200;
@@ -16,10 +16,12 @@ export interface PickledModule {
   /** An attribute that is a number, a text or a truth value. */
   setting(name: string): boolean | number | string | undefined;
   /**
-   * Any attribute, as `TorchCheckpoint.plainEntry` gives entries: a dict, or the attributes of an object.
+   * Any attribute, as `TorchCheckpoint.plainEntry` gives entries: a dict, the attributes of an object, or a small buffer.
    * @throws FormatError if the bytes of a small tensor are damaged
    */
   attribute(name: string): PlainValue | undefined;
+  /** What was registered to run before or behind it in the forward pass, by its name: `nets.keep`, or a class. */
+  readonly hooks: readonly string[];
 }
 
 /** What was found under one module. */
@@ -111,11 +113,41 @@ const pickledModule = (module: PythonObject): PickledModule => ({
       ? value
       : undefined;
   },
-  attribute: (name) => plainValue(member(module, name) ?? undefined),
+  attribute: (name) => plainValue(member(module, name) ?? bufferOf(module, name) ?? undefined),
+  // Not a copy for each of many modules.
+  get hooks() {
+    return ['_forward_pre_hooks', '_forward_hooks'].flatMap((name) =>
+      entriesOf(member(module, name)).map(hookName),
+    );
+  },
 });
+
+/** Hooks beyond these are counted by nobody. */
+const maxHooks = 100;
+
+/** Their keys are numbers. */
+const entriesOf = (hooks: PickleValue): PickleValue[] =>
+  hooks instanceof Map ? Array.from(hooks.values()).slice(0, maxHooks) : [];
+
+/** A method is pickled as the getattr of its object. */
+function hookName(hook: PickleValue): string {
+  if (hook instanceof PythonGlobal) return hook.name;
+  if (!(hook instanceof PythonObject)) return describe(hook);
+  const [object, name] = Array.isArray(hook.args) ? hook.args : [];
+  const isMethod = /(?:^|\.)getattr$/.test(hook.global);
+  return isMethod && object instanceof PythonObject && typeof name === 'string'
+    ? `${object.global}.${name}`
+    : hook.global;
+}
 
 function member(module: PythonObject, name: string): PickleValue {
   return module.state instanceof Map ? (module.state.get(name) ?? null) : null;
+}
+
+/** Also one that the module does not keep in its state dict. */
+function bufferOf(module: PythonObject, name: string): PickleValue {
+  const buffers = member(module, '_buffers');
+  return buffers instanceof Map ? (buffers.get(name) ?? null) : null;
 }
 
 function entries(value: PickleValue): [string, PickleValue][] {

@@ -17,9 +17,11 @@ const maxDepth = 8;
 const maxValues = 200_000;
 /** Values of a tensor that is no weight, such as the mean of each channel. */
 const maxElements = 64;
+/** Of a batch of images. */
+const maxDimensions = 4;
 
 /**
- * A value as plain data: tensors and arrays of up to 64 numbers in one dimension as lists, arrays of texts too; objects as dicts of
+ * A value as plain data: tensors and arrays of up to 64 numbers in one dimension (others may be of size 1) as lists, arrays of texts too; objects as dicts of
  * their attributes, or as what they stand for (members of enumerations, containers of OmegaConf). Entries of dicts that are
  * nothing of the kind are left out.
  * @returns undefined for what is nothing of the kind, such as a list with a large tensor in it
@@ -81,12 +83,14 @@ function dict(
 
 function numbersOf(tensor: TorchTensor): PlainValue | undefined {
   const { dtype, shape } = tensor;
-  if (shape.length > 1 || (shape[0] ?? 1) > maxElements) return undefined;
+  // The mean of each channel may be [1, 3, 1, 1].
+  const sizes = shape.filter((size) => size !== 1);
+  const count = sizes[0] ?? 1;
+  if (sizes.length > 1 || shape.length > maxDimensions || count > maxElements) return undefined;
   const read = numberReader(codes[dtype] ?? '');
   if (read === undefined) return undefined;
   const bytes = tensor.read();
   const view = new DataView(bytes.buffer);
-  const count = shape[0] ?? 1;
   const numbers = Array.from({ length: count }, (_, i) => {
     const value = read(view, (i * bytes.length) / count, true);
     return typeof value === 'bigint' ? Number(value) : value;

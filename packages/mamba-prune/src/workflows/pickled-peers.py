@@ -6,10 +6,14 @@ writes NAME.pt, NAME.expected (safetensors: input, logits), cases.json (by name:
 name: a word of the reason).
 """
 
+import collections
 import functools
 import json
 import os
+import pickle
+import re
 import sys
+import types
 import warnings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -22,7 +26,7 @@ import torch_pruning as tp  # noqa: E402
 import torchvision  # noqa: E402
 import torchvision.models as models  # noqa: E402
 import transformers as hf  # noqa: E402
-from safetensors.torch import save_file  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 
 torch.manual_seed(0)
 torch.set_num_threads(1)
@@ -261,17 +265,17 @@ case("timm_head_dropout", headed(torch.nn.Dropout(0.1), torch.nn.Identity()), co
 refuse("timm_head_tanh", headed(torch.nn.Tanh()), "a module of the class Tanh (head.0)")
 refuse("timm_head_relu", headed(torch.nn.ReLU()), "a module of the class ReLU (head.0)")
 refuse("tv_vit_head_tanh", headed(torch.nn.Tanh(), make=torchvision_vit, name="heads"), "a module of the class Tanh (heads.0)")
-refuse("timm_head_softmax", changed(lambda model: setattr(model, "head", torch.nn.Sequential(model.head, torch.nn.Softmax(1))), vit), "a module of the class Softmax (head.1)")
 refuse("timm_norm_pre", changed(put("norm_pre", unscaled(192)), vit), "LayerNorm (norm_pre)")
 refuse("timm_fc_norm", changed(put("fc_norm", unscaled(192)), vit), "LayerNorm (fc_norm)")
 refuse("timm_patch_norm", changed(lambda model: setattr(model.patch_embed, "norm", unscaled(192)), vit), "LayerNorm (patch_embed.norm)")
 normalize = torchvision.transforms.Normalize([0.5] * 3, [0.25] * 3)
-around = "Left out: 0 (Normalize), 1.1 (Softmax), 2 (Sigmoid), which a Sequential runs"
+around = "Left out: 0 (Normalize), 1.1 (Softmax), 2 (Sigmoid), which the file has before or behind the model"
 case(
     "sequential_around",
     vit(),
     wrap=lambda model: torch.nn.Sequential(normalize, torch.nn.Sequential(model, torch.nn.Softmax(1)), torch.nn.Sigmoid()),
     config={"headDim": 64},
+    info={"mean": [0.5] * 3, "std": [0.25] * 3},
     notes=around,
 )
 case(
@@ -279,8 +283,224 @@ case(
     vit(),
     wrap=lambda model: torch.nn.Sequential(torch.nn.Identity(), torch.nn.Sequential(model, torch.nn.Dropout(0.1))),
     config={"headDim": 64},
-    without="a Sequential runs",
+    without="before or behind the model",
 )
+
+# Wrappers of scripts: a backbone, a classifier beside it, and what else their classes hold.
+class Net(torch.nn.Module):
+    """What forward computes is `run`; the rest are attributes."""
+
+    def __init__(self, run=None, **parts):
+        super().__init__()
+        self.run = run
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, x):
+        return self.run(self, x)
+
+
+def apart(self, x):
+    return self.head(self.backbone(x))
+
+
+def sequence(*parts):
+    return torch.nn.Sequential(*parts)
+
+
+def small(**kwargs):
+    return timm.models.resnet.ResNet(timm.models.resnet.BasicBlock, [1, 1], channels=(16, 32), **{"num_classes": 5, **kwargs})
+
+
+linear = functools.partial(torch.nn.Linear, 192, 5)
+norm = torch.nn.BatchNorm1d
+vit_read = {"arch": "vit_tiny", "headDim": 64}
+features = functools.partial(vit, num_classes=0)
+taken = 'The layer "head" was taken for the classifier'
+case("net_vit", Net(apart, backbone=features(), head=linear()), config=vit_read, info=prepared, notes=taken)
+for name in ["final", "fc1", "mlp_head", "predictor", "last_layer"]:
+
+    def called(self, x, name=name):
+        return getattr(self, name)(self.net(x))
+
+    module = Net(called, net=features(), **{name: linear()})
+    x = 0.01 * torch.randn(2, 3, 32, 32)
+    randomise(module)
+    y = module(x).detach()
+    # Its function was made here and cannot be pickled.
+    module.run = None
+    torch.save(module, f"{folder}/net_{name}.pt")
+    save_file({"input": x, "logits": y}, f"{folder}/net_{name}.expected")
+    cases[f"net_{name}"] = {"config": vit_read}
+multiplied = "was multiplied into the weights of the classifier"
+before = sequence(norm(192), torch.nn.Dropout(0.1), linear(bias=False))
+case("net_vit_norm", Net(apart, backbone=features(), head=before), config=vit_read, notes=multiplied)
+case("net_vit_norms", changed(put("head", sequence(norm(192, affine=False), linear(), norm(5))), vit), config=vit_read, notes=multiplied)
+named = torch.nn.Sequential(collections.OrderedDict(drop=torch.nn.Dropout(0.1), out=linear()))
+case("net_vit_named", changed(put("head", named), vit), config=vit_read, notes="The layer head.out, the only one")
+training = {"criterion": torch.nn.CrossEntropyLoss(torch.ones(5)), "crop": torchvision.transforms.v2.Resize(32)}
+case("net_training", Net(apart, backbone=features(), head=linear(), **training), config=vit_read)
+case("net_compiled", vit(), wrap=torch.compile, config=vit_read)
+case("net_averaged", Net(apart, backbone=features(), head=linear()), wrap=torch.optim.swa_utils.AveragedModel, config=vit_read)
+case("net_data_parallel", Net(apart, backbone=features(), head=linear()), wrap=torch.nn.DataParallel, config=vit_read)
+refuse("net_tanh", Net(apart, backbone=features(), head=sequence(torch.nn.Tanh(), linear())), "Tanh (head.0), which runs, or may run, between")
+refuse("net_relu", Net(apart, backbone=features(), head=linear(), act=torch.nn.ReLU()), "ReLU (act), which runs, or may run, between")
+refuse("net_norm_eps", Net(apart, backbone=features(), head=sequence(norm(192, eps=1e-3), linear())), "adds 0.001 to the variance (head.0.eps)")
+refuse("net_norm_relu", Net(apart, backbone=features(), head=sequence(norm(192), torch.nn.ReLU(), linear())), "ReLU (head.1)")
+refuse("net_two", Net(apart, backbone=vit(), head=torch.nn.Linear(5, 3)), "'head.weight' of shape [3, 5] beside it, expected one classifier")
+refuse("net_layers", Net(apart, backbone=features(), head=sequence(torch.nn.Linear(192, 9), torch.nn.ReLU(), torch.nn.Linear(9, 5))), "Beside the backbone lie head.0.weight [9, 192], head.2.weight [5, 9]")
+layers = torch.nn.Sequential(collections.OrderedDict(one=torch.nn.Linear(192, 9), two=torch.nn.Linear(9, 5)))
+refuse("net_named_layers", changed(put("head", layers), vit), "'head.one.weight' of shape [9, 192]")
+pooler = hf.ViTModel(hf.ViTConfig(**sizes))
+refuse("net_hf_pooler", Net(apart, backbone=pooler, head=linear()), "add_pooling_layer=False")
+refuse("timm_post_norm", vit(block_fn=timm.models.vision_transformer.ResPostBlock, init_values=None), "a block of the class ResPostBlock (blocks.0)")
+
+
+def look(module, inputs, output):
+    """As whoever looks at features registers it."""
+
+
+hooked = vit()
+hooked.blocks[1].register_forward_hook(look)
+case("hooked", hooked, config=vit_read, notes="hooks of the forward pass, __main__.look (blocks.1)")
+logits_alone = "Left out: head.1 (LogSoftmax), which the file has before or behind"
+plain = vit()
+case(
+    "timm_head_softmax",
+    plain,
+    wrap=lambda model: changed(put("head", sequence(model.head, torch.nn.LogSoftmax(1))), lambda num_classes: model),
+    config=vit_read,
+    notes=logits_alone,
+)
+
+# The mean over all pixels, as an average pooling of the size that is left.
+case("tv_resnet_pool_224", changed(put("avgpool", torch.nn.AvgPool2d(7))), side=224, config={"stem": "imagenet"})
+refuse("tv_resnet_pool_part", changed(put("avgpool", torch.nn.AvgPool2d(5))), "an average pooling of 5x5 pixels at its end (avgpool), as the file says, expected one of the 7x7")
+
+
+# Images that are normalised in the model: the answers for images that were normalised before it.
+class Normalised(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.4, 0.5, 0.6]).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.2, 0.25, 0.3]).view(1, 3, 1, 1))
+        self.model = model
+
+    def forward(self, x):
+        return self.model((x - self.mean) / self.std)
+
+
+inner = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3]}
+case("normalised", vit(), wrap=Normalised, config=vit_read, info=inner, notes="by mean and std")
+case("normalised_state", vit(), wrap=lambda model: Normalised(model).state_dict(), options={"heads": 3}, config=vit_read, info=inner)
+
+
+channels = {"mean": torch.tensor([0.4, 0.5, 0.6]).view(1, 3, 1, 1), "std": torch.tensor([0.2, 0.25, 0.3]).view(1, 3, 1, 1)}
+case("normalised_entries", vit(), wrap=lambda model: {"state_dict": model.state_dict(), **channels}, options={"heads": 3}, config=vit_read, info=inner)
+
+
+# Vim and VMamba, with the attributes of their classes: weights, images and logits are those of their own code.
+class VisionMamba(torch.nn.Module):
+    pass
+
+
+class Part(torch.nn.Module):
+    pass
+
+
+class Lenient(pickle.Unpickler):
+    """Settings of a package that is not here stand for themselves."""
+
+    def find_class(self, module, name):
+        try:
+            return super().find_class(module, name)
+        except (ImportError, AttributeError):
+            return type(name, (dict,), {})
+
+
+def published(family):
+    there = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "models", family, "fixtures")
+    lenient = types.SimpleNamespace(Unpickler=Lenient, load=pickle.load, __name__="lenient")
+    state = torch.load(f"{there}/checkpoint.pth", pickle_module=lenient, weights_only=False)["model"]
+    io = load_file(f"{there}/io.safetensors")
+    return state, io["images"], io["logits_f64"].float()
+
+
+def skeleton(state, root, convolutions):
+    """Modules that hold a state dict; what they compute is not asked."""
+    for name, tensor in state.items():
+        *steps, last = name.split(".")
+        module, path = root, ""
+        for step in steps:
+            path = f"{path}.{step}".lstrip(".")
+            if step not in module._modules:
+                kind = next((settings for pattern, settings in convolutions if re.fullmatch(pattern, path)), None)
+                module.add_module(step, Part() if kind is None else torch.nn.Conv2d(1, 1, 3, bias=False, **kind))
+            module = module._modules[step]
+        module.register_parameter(last, torch.nn.Parameter(tensor))
+    return root
+
+
+def own(name, model, images, logits, options={}, **read):
+    torch.save(model, f"{folder}/{name}.pt")
+    save_file({"input": images.float().contiguous(), "logits": logits.contiguous()}, f"{folder}/{name}.expected")
+    cases[name] = {**read, "options": options}
+
+
+def vim(state, **attributes):
+    model = skeleton(state, VisionMamba(), [(r"patch_embed\.proj", {"stride": 8})])
+    model.use_middle_cls_token, model.use_double_cls_token = True, False
+    model.if_bidirectional, model.flip_img_sequences_ratio = False, -1.0
+    model.patch_embed.img_size = (64, 64)
+    for layer in model.layers.children():
+        layer.mixer.bimamba_type, layer.mixer.if_divide_out = "v2", True
+        layer.mixer.act = torch.nn.SiLU()
+    for name, value in attributes.items():
+        holder = model if hasattr(model, name) else model.layers._modules["1"].mixer
+        setattr(holder, name, value)
+    return model
+
+
+state, images, logits = published("vim")
+vim_read = {"stride": 8, "patchSize": 16, "imageSize": 64}
+own("vim_module", vim(state), images, logits, config=vim_read)
+backbone = vim({name: tensor for name, tensor in state.items() if not name.startswith("head.")})
+head = torch.nn.Linear(*state["head.weight"].shape[::-1])
+head.load_state_dict({"weight": state["head.weight"], "bias": state["head.bias"]})
+own("vim_wrapped", Net(backbone=backbone, fc=sequence(torch.nn.Dropout(0.1), head)), images, logits, config=vim_read)
+refuse("vim_token_elsewhere", vim(state, use_middle_cls_token=False), "its class token elsewhere than in the middle of the patches (use_middle_cls_token)")
+refuse("vim_sum", vim(state, if_divide_out=False), "the sum of both directions (layers.1.mixer.if_divide_out)")
+refuse("vim_v1", vim(state, bimamba_type="v1"), "scans of bimamba v1 (layers.1.mixer.bimamba_type)")
+refuse("vim_flip", vim(state, flip_img_sequences_ratio=0.5), "reversed by chance (flip_img_sequences_ratio)")
+refuse("vim_act", vim(state, act=torch.nn.GELU()), "GELU (layers.1.mixer.act)")
+
+
+def vmamba(state, act=torch.nn.SiLU, stem=()):
+    strided = {"stride": 2, "padding": 1}
+    model = skeleton(
+        state,
+        Part(),
+        [(r"patch_embed\.0", settings) for settings in stem]
+        + [(r"patch_embed\.[05]|.*\.downsample\.1", strided), (r".*\.op\.conv2d", {"padding": 1})],
+    )
+    for name, module in list(model.named_modules()):
+        if name.endswith(".op"):
+            module.act = act()
+        if name.endswith(".mlp"):
+            module.act = torch.nn.GELU()
+    return model
+
+
+state, images, logits = published("vmamba")
+sized = {"imageSize": images.shape[-1]}
+own("vmamba_module", vmamba(state), images, logits, sized, config={**sized, "stemStride": 4})
+refuse("vmamba_stem", vmamba(state, stem=[{"stride": 3, "padding": 1}]), "stride 3x3 (patch_embed.0.stride)")
+backbone = vmamba({name: tensor for name, tensor in state.items() if not name.startswith("classifier.head.")})
+weight = state["classifier.head.weight"].flatten(1)
+head = torch.nn.Linear(*weight.shape[::-1])
+head.load_state_dict({"weight": weight, "bias": state["classifier.head.bias"]})
+own("vmamba_wrapped", Net(backbone=backbone, head=head), images, logits, sized, config=sized)
+refuse("vmamba_act", vmamba(state, torch.nn.GELU), "GELU (layers.0.blocks.0.op.act)")
 
 for name, content in [("cases", cases), ("refused", refused)]:
     with open(f"{folder}/{name}.json", "w") as file:

@@ -13,6 +13,7 @@ import {
   setNumThreads,
 } from '@mamba-prune/libtorch';
 import { afterAll, describe, expect, it } from 'vitest';
+import type { ImportOptions } from '../models/import/model.js';
 import { relativeDifference } from '../models/testing/parity.js';
 import { openModelFile } from './open-model-file.js';
 
@@ -50,24 +51,35 @@ function cases<T>(file: string): [name: string, value: T][] {
   return Object.entries(JSON.parse(readFileSync(at(file), 'utf8')) as Record<string, T>);
 }
 
+/** What must be read of a file, and what must be said of it, or not. */
+interface Read {
+  readonly config: object;
+  readonly info?: object;
+  readonly notes?: string;
+  readonly without?: string;
+  /** For what no module tells. */
+  readonly options?: ImportOptions;
+}
+
 describe.skipIf(reason !== undefined)(
   `whole pickled models of other programs${reason === undefined ? '' : ` (skipped: ${reason})`}`,
   () => {
-    it.each(
-      cases<{ config: object; info?: object; notes?: string; without?: string }>('cases.json'),
-    )('give the logits of their program without being asked anything: %s', async (name, read) => {
-      const { model, info, assumed, notes } = await openModelFile(at(`${name}.pt`));
-      expect(model.config).toMatchObject(read.config);
-      expect(info).toMatchObject(read.info ?? {});
-      expect(notes.join(' ')).toContain(read.notes ?? '');
-      if (read.without !== undefined) expect(notes.join(' ')).not.toContain(read.without);
-      expect(assumed.join()).not.toMatch(/heads|eps/);
-      const { tensors } = loadSafetensors(at(`${name}.expected`));
-      const logits = noGrad(() => model.forward(tensors.get('input') as Tensor));
-      // As in real-peers.test.ts: roundings of float32.
-      expect(relativeDifference(logits, tensors.get('logits') as Tensor)).toBeLessThan(1e-5);
-      model.dispose();
-    });
+    it.each(cases<Read>('cases.json'))(
+      'give the logits of their program without being asked anything: %s',
+      async (name, read) => {
+        const { model, info, assumed, notes } = await openModelFile(at(`${name}.pt`), read.options);
+        expect(model.config).toMatchObject(read.config);
+        expect(info).toMatchObject(read.info ?? {});
+        expect(notes.join(' ')).toContain(read.notes ?? '');
+        if (read.without !== undefined) expect(notes.join(' ')).not.toContain(read.without);
+        expect(assumed.join()).not.toMatch(/heads|eps/);
+        const { tensors } = loadSafetensors(at(`${name}.expected`));
+        const logits = noGrad(() => model.forward(tensors.get('input') as Tensor));
+        // As in real-peers.test.ts: roundings of float32.
+        expect(relativeDifference(logits, tensors.get('logits') as Tensor)).toBeLessThan(1e-5);
+        model.dispose();
+      },
+    );
 
     it.each(cases<string>('refused.json'))(
       'are refused where they compute what no model here does: %s',

@@ -1,7 +1,8 @@
 // A backbone whose classifier stands beside it, or has another name, and what is not certain to be one.
-import { type Tensor, manualSeed, noGrad, ones, randn, zeros } from '@mamba-prune/libtorch';
+import { type Tensor, eye, manualSeed, noGrad, ones, randn, zeros } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { createModel } from '../registry.js';
+import { relativeDifference } from '../testing/parity.js';
 import { importStateDict } from './model.js';
 
 type Tensors = Map<string, Tensor>;
@@ -90,14 +91,66 @@ describe('a classifier beside its backbone', () => {
     );
   });
 
-  it('is not guessed where the backbone has one', () => {
+  it('is refused where the backbone has one, unless that one is asked for', () => {
     const tensors: Tensors = new Map(
       Array.from(made('resnet').stateDict(), ([name, tensor]) => [`backbone.${name}`, tensor]),
     );
-    tensors.set('head.weight', zeros([2, 5]));
-    const { model, notes } = read('resnet', tensors);
-    expect(model.config.numClasses).toBe(5);
-    expect(notes.join(' ')).toMatch(/Left out 1 entry that is not the model's: head\.weight/);
+    // Behind the other, and in its place.
+    for (const inputs of [5, 8]) {
+      tensors.set('head.weight', zeros([2, inputs]));
+      expect(() => read('resnet', tensors)).toThrow(
+        `got 'backbone.fc.weight' of shape [5, 8] as the classifier of a model, and 'head.weight' of shape [2, ${inputs}] beside it, expected one`,
+      );
+      expect(() => read('resnet', tensors)).toThrow('give `key` "backbone".');
+      const { model, notes } = importStateDict(tensors, { ...sizes.resnet, key: 'backbone' });
+      expect(model.config.numClasses).toBe(5);
+      expect(notes.join(' ')).toMatch(/Left out 1 entry that is not the model's: head\.weight/);
+    }
+    // What reads something else is none.
+    tensors.set('head.weight', zeros([2, 7]));
+    expect(read('resnet', tensors).model.config.numClasses).toBe(5);
+  });
+
+  it('may have any name that tells of nothing else, and BatchNorm in its Sequential', () => {
+    const model = made('resnet');
+    const images = randn([2, 3, 16, 16]);
+    const expected = noGrad(() => model.forward(images));
+    for (const name of ['final', 'fc1', 'mlp_head', 'predictor', 'other.1']) {
+      const found = read('resnet', apart('resnet', 'backbone.', name));
+      expect(noGrad(() => found.model.forward(images)).equal(expected), name).toBe(true);
+    }
+    const tensors = apart('resnet', 'backbone.', 'head.3');
+    const before = [1, 2, 3, 4].map(() => noGrad(() => randn([8]).abs().add(0.5)));
+    const behind = [1, 2].map(() => noGrad(() => randn([5]).abs().add(0.5)));
+    ['running_mean', 'running_var', 'weight', 'bias'].forEach((part, i) => {
+      tensors.set(`head.1.${part}`, before[i] as Tensor);
+    });
+    ['running_mean', 'running_var'].forEach((part, i) => {
+      tensors.set(`head.4.${part}`, behind[i] as Tensor);
+    });
+    const { model: folded, notes } = read('resnet', tensors);
+    expect(notes.join(' ')).toContain(
+      'BatchNorm fc.1, fc.4 was multiplied into the weights of the classifier fc.3',
+    );
+    const normed = (x: Tensor, [mean, variance, weight, bias]: readonly Tensor[]): Tensor => {
+      const scaled = x.sub(mean as Tensor).div((variance as Tensor).add(1e-5).sqrt());
+      return weight && bias ? scaled.mul(weight).add(bias) : scaled;
+    };
+    const state = model.stateDict();
+    const weight = state.get('fc.weight') as Tensor;
+    const logits = noGrad(() => {
+      // The features, by a classifier that changes nothing.
+      const plain = made('resnet').stateDict();
+      const through = importStateDict(
+        new Map([...plain, ['fc.weight', eye(8)], ['fc.bias', zeros([8])]]),
+        sizes.resnet,
+      ).model;
+      const features = normed(through.forward(images), before);
+      return normed(features.matmul(weight.t()).add(state.get('fc.bias') as Tensor), behind);
+    });
+    const got = noGrad(() => folded.forward(images));
+    // float32 rounds by 6e-8, in sums of eight terms.
+    expect(relativeDifference(got, logits)).toBeLessThan(1e-5);
   });
 
   it.each<[string, [name: string, shape: number[]][]]>([
@@ -116,11 +169,8 @@ describe('a classifier beside its backbone', () => {
   it('is not guessed where its name tells of something else, or it is no linear layer', () => {
     const projection = apart('resnet', 'backbone.', 'projector');
     expect(() => read('resnet', projection)).toThrow(/got weights without 'fc\.weight'/);
-    // In another Sequential, or before the backbone.
-    for (const classifier of ['other.1', 'model.0']) {
-      const elsewhere = apart('resnet', 'model.1.', classifier);
-      expect(() => read('resnet', elsewhere)).toThrow(/got weights without 'fc\.weight'/);
-    }
+    const before = apart('resnet', 'model.1.', 'model.0');
+    expect(() => read('resnet', before)).toThrow(/got weights without 'fc\.weight'/);
     const convolution = apart('resnet', 'backbone.', 'head');
     convolution.set('head.weight', zeros([5, 8, 1, 1]));
     expect(() => read('resnet', convolution)).toThrow(/got weights without 'fc\.weight'/);

@@ -4,6 +4,7 @@ import { printableName } from '../../printable.js';
 import type { ModelCardConfig } from './card.js';
 import { type CardObstacle, archOfCard, cardHints, cardObstacles } from './card-family.js';
 import type { FileWords } from './file-words.js';
+import type { InnerNormalisation } from './inner-normalisation.js';
 import type { CheckpointWords, Word } from './words.js';
 
 /** How `from` of a card calls an entry of the file itself. */
@@ -19,7 +20,11 @@ export interface CheckpointCard {
   readonly obstacles: readonly CardObstacle[];
 }
 
-export function checkpointCard({ words, modules }: FileWords): CheckpointCard {
+/** @param inner - how the model normalises its images itself, which goes before all words */
+export function checkpointCard(
+  { words, modules }: FileWords,
+  inner?: InnerNormalisation,
+): CheckpointCard {
   const named = words.find('architecture', archNamed);
   const architecture = named?.value;
   const arch = architecture === undefined ? undefined : archOfCard(architecture);
@@ -38,7 +43,7 @@ export function checkpointCard({ words, modules }: FileWords): CheckpointCard {
   const hints = cardHints(json, arch);
   // What attentions compute with goes before what a configuration beside them says.
   const { heads, headDim } = modules?.attention ?? { heads: words.find('heads', count) };
-  const { mean, std } = normalisation(words);
+  const { mean, std } = scaled(inner ?? normalisation(words));
   const found: { readonly [K in Entry]: Word<NonNullable<ModelCardConfig[K]>> | undefined } = {
     arch: of(arch, named),
     // The number itself goes before what a name stands for.
@@ -162,16 +167,21 @@ function ofIndex(value: PlainValue): readonly string[] | undefined {
   return names?.every((name) => /^LABEL_\d+$/.test(name)) ? undefined : names;
 }
 
+type Normalisation = {
+  readonly [K in keyof InnerNormalisation]: InnerNormalisation[K] | undefined;
+};
+
+const normalisation = (words: CheckpointWords): Normalisation => ({
+  mean: words.find('mean', numbers),
+  std: words.find('std', numbers),
+});
+
 /** Mean and deviation of pixels from 0 to 1, as the file has them or as it has them for pixels up to 255. */
-function normalisation(words: CheckpointWords): {
-  readonly mean: Word<readonly number[]> | undefined;
-  readonly std: Word<readonly number[]> | undefined;
-} {
-  const [mean, std] = [words.find('mean', numbers), words.find('std', numbers)];
+function scaled({ mean, std }: Normalisation): Normalisation {
   const isLarge = [mean, std].every((word) => word?.value.every((value) => value > 2) === true);
-  const scaled = (word: Word<readonly number[]> | undefined): Word<readonly number[]> | undefined =>
+  const of = (word: Word<readonly number[]> | undefined): Word<readonly number[]> | undefined =>
     word && { ...word, value: word.value.map((value) => (isLarge ? value / 255 : short(value))) };
-  return { mean: scaled(mean), std: scaled(std) };
+  return { mean: of(mean), std: of(std) };
 }
 
 /** Of a float32, the decimal number that it was: 0.485 and not 0.48500001430511475. */

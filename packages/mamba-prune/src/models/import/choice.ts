@@ -88,8 +88,16 @@ export function chooseStateDict<D extends FoundDict>(
   if (isKnown) refuseTwice(chosen);
   if (isKnown || !hasReadable(chosen)) refuseUnreadable(chosen);
   const { names: used, notes: found } = isKnown
-    ? withClassifier({ shapes: chosen.dict.shapes, prefix: chosen.prefix, names: own }, (shapes) =>
-        telling.classifierNames?.(shapes),
+    ? withClassifier(
+        {
+          shapes: chosen.dict.shapes,
+          prefix: chosen.prefix,
+          names: own,
+          key: place(chosen.key),
+          others: new Set(othersIn(chosen, models).flatMap(({ names }) => [...names.values()])),
+        },
+        (shapes) => telling.classifierNames?.(shapes),
+        key !== undefined && (key === top ? '' : key) === chosen.key,
       )
     : { names: own, notes: [] };
   return {
@@ -121,12 +129,19 @@ function severalNote(chosen: string, others: readonly string[]): string {
   );
 }
 
-function leftOutNotes<D extends FoundDict>(
+/** The other models of the same dict. */
+const othersIn = <D extends FoundDict>(
   { dict, prefix }: Candidate<D>,
+  models: readonly Candidate<D>[],
+): Candidate<D>[] => models.filter((model) => model.dict === dict && model.prefix !== prefix);
+
+function leftOutNotes<D extends FoundDict>(
+  chosen: Candidate<D>,
   used: ReadonlyMap<string, string>,
   models: readonly Candidate<D>[],
 ): string[] {
-  const elsewhere = models.filter((model) => model.dict === dict && model.prefix !== prefix);
+  const { dict } = chosen;
+  const elsewhere = othersIn(chosen, models);
   const taken = new Set(
     [used, ...elsewhere.map(({ names }) => names)].flatMap((n) => [...n.values()]),
   );

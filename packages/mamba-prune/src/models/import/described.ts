@@ -12,9 +12,11 @@ import { checkpointCard, withCheckpointCard } from './checkpoint-card.js';
 import { type FileWords, wordsOf } from './file-words.js';
 import { fileKind, openWeights } from './file.js';
 import { Source, importWith } from './hinted.js';
+import { type InnerNormalisation, innerNormalisation } from './inner-normalisation.js';
 import type { ImportOptions, ImportedModel } from './model.js';
 import { checkHeads, checkModules } from './module-checks.js';
 import { classOf } from './module-place.js';
+import { hooksOf } from './module-words.js';
 import { ownSizes } from './read.js';
 import { ChosenWeights, type TracedModel } from './weights.js';
 
@@ -48,9 +50,10 @@ export async function importDescribed(
     try {
       const words = wordsOf(file, weights.choice);
       checkHeads(path, words.modules, said);
-      const own = checkpointCard(words);
+      const inner = innerNormalisation(file, weights.choice, words.modules);
+      const own = checkpointCard(words, inner);
       const card = withCheckpointCard(beside.card, own.card);
-      const source = new Source(path, weights, words.words.scriptArguments);
+      const source = new Source(path, weights, words.words.scriptArguments, words.modules);
       const { imported, hints } = importWith(source, card, said);
       try {
         checkActivation(path, imported.model, card);
@@ -58,7 +61,10 @@ export async function importDescribed(
         checkObstacles(path, imported.model, beside.obstacles, 'config.json beside it');
         // A setting says more than the module that was made by it.
         checkModules(path, imported.model, words.modules, said, imported.origins);
-        const noted = withNote(withScores(imported, words), aroundNote(words));
+        const noted = [aroundNote(words), innerNote(inner), hooksNote(words)].reduce(
+          withNote,
+          withScores(imported, words),
+        );
         return withTaken(noted, card, hints, said);
       } catch (error) {
         imported.model.dispose();
@@ -113,12 +119,24 @@ function aroundNote({ modules }: FileWords): string | undefined {
   const around = modules?.around ?? [];
   if (around.length === 0) return undefined;
   const names = around.map(({ at, module }) => printableLine(`${at} (${classOf(module)})`));
-  const normalises = around.some(({ module }) => /normali[sz]/i.test(classOf(module)));
+  return `Left out: ${listed(names)}, which the file has before or behind the model: the answers are those of the model alone.`;
+}
+
+/** Whoever prepares images for the file's model must know that they are no longer to be normalised by it alone. */
+const innerNote = (inner: InnerNormalisation | undefined): string | undefined =>
+  inner &&
+  `The file normalises its images in the model, by ${printableLine(inner.mean.at)} and ${printableLine(inner.std.at)}; here that is done before the model.`;
+
+/** A hook may change what a layer takes or gives; most only look at it. */
+function hooksNote({ modules }: FileWords): string | undefined {
+  const hooked = modules?.hooked ?? [];
+  if (hooked.length === 0) return undefined;
+  const names = hooked.map(({ at, module }) =>
+    printableLine(`${hooksOf(module).join(' and ')} (${at === '' ? 'the model itself' : at})`),
+  );
   return (
-    `Left out: ${listed(names)}, which a Sequential runs before or behind the model: the answers are those of the model alone.` +
-    (normalises
-      ? ' Give the mean and the deviation that images are normalised with there as `mean` and `std`.'
-      : '')
+    `Left out: hooks of the forward pass, ${listed(names)}. Nothing that is pickled is run: where a hook changes what a layer takes or gives, ` +
+    'the answers here are others than those of the file.'
   );
 }
 

@@ -15,7 +15,10 @@ export interface FileWords {
 /** @returns no words for a file of a kind that has no place for any */
 export function wordsOf(file: WeightsFile, choice: Choice<FoundDict>): FileWords {
   // Of other models nothing is known, and reading the weights says so.
-  const modules = telling.isModel(joinedShapes(shapesOf(choice))) ? moduleWords(choice) : undefined;
+  const shapes = joinedShapes(shapesOf(choice));
+  const modules = telling.isModel(shapes)
+    ? moduleWords(choice, telling.classifierNames?.(shapes))
+    : undefined;
   return { words: file.words?.(modules?.holders) ?? new CheckpointWords(new Map()), modules };
 }
 

@@ -5,7 +5,7 @@ import { familyNamed } from '../families.js';
 import { withFileName } from '../file-checks.js';
 import { type HintName, entryOf, hintNames, whereOf, written } from './card-info.js';
 import type { ModelCardConfig } from './card.js';
-import type { ScriptArguments } from './layout.js';
+import type { ModelModules, ScriptArguments } from './layout.js';
 import type { ImportOptions, ImportedModel } from './model.js';
 import type { ChosenWeights, TracedModel } from './weights.js';
 
@@ -14,15 +14,22 @@ export class Source {
   readonly #path: string;
   readonly #weights: ChosenWeights;
   readonly #args: ScriptArguments;
+  readonly #modules: ModelModules | undefined;
 
-  constructor(path: string, weights: ChosenWeights, args: ScriptArguments) {
+  constructor(
+    path: string,
+    weights: ChosenWeights,
+    args: ScriptArguments,
+    modules: ModelModules | undefined,
+  ) {
     this.#path = path;
     this.#weights = weights;
     this.#args = args;
+    this.#modules = modules;
   }
 
   import(options: ImportOptions): TracedModel {
-    return withFileName(this.#path, () => this.#weights.import(options, this.#args));
+    return withFileName(this.#path, () => this.#weights.import(options, this.#args, this.#modules));
   }
 
   /** @returns undefined where the options do not fit */

@@ -46,6 +46,14 @@ export interface LayoutResult {
   readonly notes: readonly string[];
 }
 
+/** The modules of a whole model that was pickled. */
+export interface ModelModules {
+  /** Those without weights and without modules in them: functions, poolings, what does nothing. */
+  readonly functions: readonly PlacedModule[];
+  /** All with weights, from the model itself, whose name is ''. */
+  readonly parts: readonly PlacedModule[];
+}
+
 /** A model that a state dict is of, and the tensors to load into it. */
 export interface ReadModel extends LayoutResult {
   /** Under the names of the model; those that were changed belong to the caller's scope. */
@@ -65,10 +73,15 @@ export interface Layout {
   /** What a config.json beside the weights says of it. */
   readonly card?: FamilyCard;
   /**
-   * Of a whole model that was pickled: the first module without weights that computes what no model here does.
+   * Of a whole model that was pickled: the first module that computes what no model here does.
    * @param config - of the model that was read
    */
-  functions?(modules: readonly PlacedModule[], config: ModelConfigBase): ModuleProblem | undefined;
+  functions?(modules: ModelModules, config: ModelConfigBase): ModuleProblem | undefined;
+  /**
+   * Of a backbone that was pickled: whether a module without weights behind it gives the classifier what it would be given here.
+   * @param config - of the model that was read
+   */
+  isIdleBehind?(module: PlacedModule, config: ModelConfigBase): boolean;
   /**
    * Changes the weights of a model so that its attentions scale their scores by these numbers.
    * @param scales - of every attention; undefined for what it does anyhow
@@ -81,6 +94,7 @@ export interface Layout {
   recognises(shapes: Shapes): boolean;
   /**
    * @param args - for what no tensor tells
+   * @param modules - of a whole model that was pickled, for the same
    * @throws FormatError if a tensor that every model of the family has is missing, or one tells of a model that
    *   there is not here; UsageError for options that the file contradicts
    */
@@ -88,5 +102,6 @@ export interface Layout {
     tensors: ReadonlyMap<string, Tensor>,
     options: LayoutOptions,
     args?: ScriptArguments,
+    modules?: ModelModules,
   ): Reading;
 }

@@ -339,7 +339,7 @@ describe('importStateDict', () => {
 
   it('refuses tensors of no known layout', () => {
     expect(() => importStateDict(new Map([['encoder.w', zeros([2])]]))).toThrow(
-      /got tensors encoder\.w, expected the names of the vision Mamba in PyTorch, of a VisionTransformer of timm or torchvision, of a ViT of Hugging Face, of a ResNet of .*, of a VMamba of .*, or of a Vim of .*\. An architecture of your own is read with a plugin that defines it/,
+      /got tensors encoder\.w, expected the names of the vision Mamba in PyTorch, of a VisionTransformer of timm, torchvision or mmpretrain, of a ViT of Hugging Face, of a ResNet of .*, of a VMamba of .*, or of a Vim of .*\. An architecture of your own is read with a plugin that defines it/,
     );
     expect(() => importStateDict(new Map())).toThrow(/got tensors \(none\)/);
   });

@@ -63,7 +63,7 @@ export interface ImportedModel {
  * Reads a model from a file, whoever wrote it; what it is is told by its content:
  *
  * - a model file of ours, which describes itself;
- * - a state dict in timm's, torchvision's, Hugging Face's, kuangliu's, VMamba's, Vim's or the PyTorch vision Mamba's layout,
+ * - a state dict in timm's, torchvision's, Hugging Face's, mmpretrain's, kuangliu's, VMamba's, Vim's or the PyTorch vision Mamba's layout,
  *   as safetensors or written by `torch.save` of any version from PyTorch 0.1.10 on, of tensors or of arrays of numpy,
  *   or a whole module; dense or with channels cut out, pruned by `torch.nn.utils.prune` or under weight
  *   normalisation. Nothing pickled in the file is run.

@@ -4,7 +4,9 @@ import { familyNamed } from '../families.js';
 import type { ImageModel } from '../image-model.js';
 import type { ImportOptions } from './model.js';
 import { layerProblem } from './module-layers.js';
+import { classOf } from './module-place.js';
 import type { ModuleWords } from './module-words.js';
+import { batchNormEps } from './plain-classifier.js';
 import { printableLine } from '../../printable.js';
 import { written } from './card-info.js';
 
@@ -46,6 +48,16 @@ export function checkModules(
       `${path}: got a ${title} with ${got} (${printableLine(at)}), as the file says, expected ${expected}: no architecture here has another.`,
     );
   };
+  const between = modules.between.find(
+    (placed) => layout?.isIdleBehind?.(placed, model.config) !== true,
+  );
+  if (between !== undefined) {
+    throw new FormatError(
+      `${path}: got a ${title} with a module of the class ${printableLine(classOf(between.module))} (${printableLine(between.at)}), which runs, or may run, ` +
+        'between it and its classifier, as the file says, expected none: no architecture here has it. Where the forward pass does not use it, ' +
+        'delete it from the model and save that again.',
+    );
+  }
   const own = epsOf(model);
   const norm = modules.norms.find(({ value }) => !own.has(value));
   if (norm !== undefined && own.size > 0 && said.eps === undefined) {
@@ -56,13 +68,21 @@ export function checkModules(
       `${expected} in every norm`,
     );
   }
+  const batchNorm = modules.batchNorms.find(({ value }) => value !== batchNormEps);
+  if (batchNorm !== undefined) {
+    fail(
+      `a norm that adds ${written(batchNorm.value)} to the variance`,
+      batchNorm.at,
+      `${written(batchNormEps)} beside the classifier`,
+    );
+  }
   const usual = layout?.card?.activation;
   const activation = modules.activations.find(({ value }) => value !== usual);
   if (usual !== undefined && activation !== undefined && said.activation === undefined) {
     fail(`neurons that compute ${printableLine(activation.value)}`, activation.at, usual);
   }
   const problem =
-    layerProblem(model, modules, origins) ?? layout?.functions?.(modules.functions, model.config);
+    layerProblem(model, modules, origins) ?? layout?.functions?.(modules, model.config);
   if (problem !== undefined) fail(problem.got, problem.at, problem.expected);
 }
 

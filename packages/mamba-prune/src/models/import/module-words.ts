@@ -2,8 +2,11 @@
 // in attributes of the model (`pretrained_cfg` of timm, `config` of transformers). Attributes are data: no code is run.
 import type { PickledModule, PlainValue } from '@mamba-prune/libtorch/files';
 import { listed } from '../config-checks.js';
+import type { ClassifierNames } from './apart-classifier.js';
 import type { Choice, FoundDict } from './choice.js';
-import { type PlacedModule, classOf } from './module-place.js';
+import type { ModelModules } from './layout.js';
+import { type Surroundings, surroundings } from './module-around.js';
+import { type PlacedModule, classOf, modulesAround } from './module-place.js';
 import { cleanName } from './names.js';
 import { type Holder, type Word, knownNames, wordNames } from './words.js';
 
@@ -25,7 +28,7 @@ export interface AttentionWords {
   readonly differing?: string;
 }
 
-export interface ModuleWords {
+export interface ModuleWords extends ModelModules, Surroundings {
   /** What transformers calls models of this type, `vit`; undefined for modules of others. */
   readonly modelType: string | undefined;
   /** Attributes of the model, then of the modules around it. */
@@ -34,18 +37,24 @@ export interface ModuleWords {
   readonly attention: AttentionWords | undefined;
   /** What each norm adds to the variance. */
   readonly norms: readonly Word<number>[];
+  /** As `norms`, of those over a batch of features, which stand beside classifiers. */
+  readonly batchNorms: readonly Word<number>[];
   /** The functions between the layers of each MLP: `gelu`, and `gelu approximated by tanh`. */
   readonly activations: readonly Word<string>[];
-  /** Modules of the model that have no weights and no modules in them: functions, poolings, what does nothing. */
-  readonly functions: readonly PlacedModule[];
-  /** Those without weights that a Sequential around the model runs before or behind it, and that do something in inference. */
-  readonly around: readonly PlacedModule[];
+  /** Modules of the model, and those around it, to which hooks of the forward pass are registered that may compute something. */
+  readonly hooked: readonly PlacedModule[];
   /** The module that holds a weight, by the name that it has in the model without what wrappers put before. */
   holderOf(weight: string): PlacedModule | undefined;
 }
 
-/** @returns undefined for what is no pickled module */
-export function moduleWords({ dict, names }: Choice<FoundDict>): ModuleWords | undefined {
+/**
+ * @param called - what the classifier of a model of these names is called, where that is known
+ * @returns undefined for what is no pickled module
+ */
+export function moduleWords(
+  { dict, names }: Choice<FoundDict>,
+  called?: ClassifierNames,
+): ModuleWords | undefined {
   const { modules } = dict;
   if (modules === undefined) return undefined;
   const stored = [...names.values()];
@@ -58,6 +67,16 @@ export function moduleWords({ dict, names }: Choice<FoundDict>): ModuleWords | u
   }));
   const outer = new Set(parts.flatMap(({ path }) => modulesAround(path)));
   const own = parts.filter(({ path }) => inputs.has(path) && isInside(path, root));
+  const found = surroundings({
+    modules,
+    root,
+    classifier: classifierOf(names, dict.shapes, called),
+    weighty: new Set([...dict.shapes.keys()].flatMap(modulesAround)),
+  });
+  const outerModules = new Set([...modulesAround(root), root.slice(0, -1)]);
+  const aside = new Set(found.around.map(({ name }) => name));
+  const placed = (others: readonly PlacedModule[]): PlacedModule[] =>
+    others.map((other) => ({ ...other, at: joined(dict.key, other.name) }));
   const around = [...tellingParts.map((part) => root + part), ...modulesAround(root).reverse()];
   return {
     modelType: parts.flatMap(({ module }) => modelType(module)).at(0),
@@ -66,24 +85,26 @@ export function moduleWords({ dict, names }: Choice<FoundDict>): ModuleWords | u
       return module === undefined ? [] : [holderOf(module, joined(dict.key, path))];
     }),
     attention: attentionWords(own, inputs),
-    norms: own.flatMap(({ at, module }) => {
-      const eps = /norm/i.test(classOf(module)) ? module.setting('eps') : undefined;
-      return typeof eps === 'number' ? [{ value: eps, at: joined(at, 'eps') }] : [];
-    }),
+    norms: own.filter(({ module }) => !isOfFeatures(module)).flatMap(epsWord),
+    batchNorms: parts
+      .filter(({ path, module }) => inputs.has(path) && isOfFeatures(module))
+      .flatMap(epsWord),
     activations: parts.filter(({ path }) => isInside(path, root)).flatMap(activationWord),
     functions: parts.flatMap(({ path, at, module }) =>
-      isInside(path, root) && !inputs.has(path) && !outer.has(path)
+      isInside(path, root) && !inputs.has(path) && !outer.has(path) && !aside.has(path)
         ? [{ name: cleanName(path.slice(root.length)), at, module }]
         : [],
     ),
-    around: parts.flatMap(({ path, at, module }) =>
-      !inputs.has(path) &&
-      !outer.has(path) &&
-      isRunWith(root, path, modules) &&
-      !isIdle.test(classOf(module))
+    parts: [...parts.filter(({ path }) => path === root.slice(0, -1)), ...own].map(
+      ({ path, at, module }) => ({ name: cleanName(path.slice(root.length)), at, module }),
+    ),
+    hooked: parts.flatMap(({ path, at, module }) =>
+      (isInside(path, root) || outerModules.has(path)) && hooksOf(module).length > 0
         ? [{ name: path, at, module }]
         : [],
     ),
+    around: placed(found.around),
+    between: placed(found.between),
     holderOf(weight) {
       const path = (names.get(weight) ?? root + weight).replace(/\.?[^.]*$/, '');
       const module = modules.get(path);
@@ -93,6 +114,17 @@ export function moduleWords({ dict, names }: Choice<FoundDict>): ModuleWords | u
     },
   };
 }
+
+const isOfFeatures = (module: PickledModule): boolean => classOf(module) === 'BatchNorm1d';
+
+function epsWord({ at, module }: Part): Word<number>[] {
+  const eps = /norm/i.test(classOf(module)) ? module.setting('eps') : undefined;
+  return typeof eps === 'number' ? [{ value: eps, at: joined(at, 'eps') }] : [];
+}
+
+/** Those of PyTorch that make a weight of its parts do nothing else, and the parts are read. */
+export const hooksOf = ({ hooks }: PickledModule): readonly string[] =>
+  hooks.filter((hook) => !hook.startsWith('torch.nn.utils.'));
 
 const modelType = ({ type }: PickledModule): string[] =>
   /^transformers\.models\.(\w+)\./.exec(type)?.slice(1) ?? [];
@@ -117,31 +149,20 @@ function rootOf(names: ReadonlyMap<string, string>): string {
 const isInside = (path: string, root: string): boolean =>
   path.startsWith(root) && path !== root.slice(0, -1);
 
-/** Nothing in inference, or what a classifier behind its backbone is given the features by. */
-const isIdle = /^(?:Identity|Dropout\w*|Flatten|AdaptiveAvgPool\w*|Sequential)$/;
-
-/** Whether a module runs with the model because a Sequential holds both, in which nothing is left out. */
-function isRunWith(
-  root: string,
-  path: string,
-  modules: ReadonlyMap<string, PickledModule>,
-): boolean {
-  if (path.startsWith(root)) return false;
-  const holders = modulesAround(path);
-  const shared = holders.findLastIndex((holder) => holder === '' || root.startsWith(`${holder}.`));
-  return holders.slice(shared).every((holder) => {
-    const module = modules.get(holder);
-    return module !== undefined && classOf(module) === 'Sequential';
-  });
-}
-
-/** More modules in modules than any model has; a name may have any number of points. */
-const deepest = 200;
-
-/** The modules that a name lies in, from the outermost, which is ''. */
-function modulesAround(name: string): string[] {
-  const steps = name.split('.', deepest + 1).slice(0, -1);
-  return ['', ...steps.map((_, at) => steps.slice(0, at + 1).join('.'))];
+/** The path of the layer that classifies, as the file has it. */
+function classifierOf(
+  names: ReadonlyMap<string, string>,
+  shapes: FoundDict['shapes'],
+  called: ClassifierNames | undefined,
+): string | undefined {
+  if (called === undefined) return undefined;
+  const weights = [...names].filter(
+    ([name, stored]) =>
+      name.endsWith('.weight') &&
+      (called.own.test(name) || name.startsWith(`${called.name}.`)) &&
+      shapes.get(stored)?.length === 2,
+  );
+  return weights[0]?.[1].slice(0, -'.weight'.length);
 }
 
 /** By the module that weights of the model lie in: the inputs of the first matrix in it. */

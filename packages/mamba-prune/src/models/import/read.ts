@@ -8,14 +8,23 @@ import type { ModelConfigBase } from '../image-model.js';
 import type { ModelOptions } from '../model-options.js';
 import type { ClassifierNames } from './apart-classifier.js';
 import type { Telling } from './choice.js';
+import { withPlainClassifier } from './plain-classifier.js';
 import { refuseNamedVariants, refuseOtherModels } from './other-models.js';
-import type { Layout, LayoutOptions, ReadModel, ScriptArguments, Shapes } from './layout.js';
+import type {
+  Layout,
+  LayoutOptions,
+  ModelModules,
+  ReadModel,
+  ScriptArguments,
+  Shapes,
+} from './layout.js';
 
 /**
  * The model that a state dict is of.
  *
  * @param tensors - by the model's own names, without the prefixes of wrappers; they are never changed
  * @param args - of the script that trained it
+ * @param modules - of a whole model that was pickled
  * @throws FormatError if no family has such names, or no model of it here such tensors
  * @throws UsageError if no architecture comes near, if it does not have one of the options, or if what the
  *   caller says contradicts the shapes
@@ -24,11 +33,9 @@ export function readModel(
   tensors: ReadonlyMap<string, Tensor>,
   options: LayoutOptions = {},
   args?: ScriptArguments,
+  modules?: ModelModules,
 ): ReadModel {
-  const readable = readableFamily(
-    new Map(Array.from(tensors, ([name, { shape }]) => [name, shape])),
-    args,
-  );
+  const readable = readableFamily(shapesOf(tensors), args);
   const { family, layout } = readable;
   refuseNamedVariants(family, args);
   if (options.arch !== undefined && familyOf(options.arch) !== family) {
@@ -38,7 +45,9 @@ export function readModel(
     );
   }
   const said = checkReadingOptions(family, options);
-  const reading = layout.read(tensors, options, args);
+  const called = layout.classifier?.(shapesOf(tensors));
+  const plain = withPlainClassifier(tensors, called);
+  const reading = layout.read(plain.tensors, options, args, modules);
   const arch = options.arch ?? closestArchitecture(readable, reading.sizes, options);
   checkModelOptions(arch, said);
   const problems =
@@ -54,7 +63,7 @@ export function readModel(
   return {
     config,
     assumed,
-    notes: [...reading.notes, ...named, ...notes],
+    notes: [...plain.notes, ...reading.notes, ...named, ...notes],
     tensors: reading.tensors,
   };
 }
@@ -64,6 +73,9 @@ export function readableFamily(shapes: Shapes, args?: ScriptArguments): Readable
   refuseOtherModels(args);
   return familyFromShapes(shapes);
 }
+
+const shapesOf = (tensors: ReadonlyMap<string, Tensor>): Shapes =>
+  new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));
 
 /**
  * @returns the options that a new model has too

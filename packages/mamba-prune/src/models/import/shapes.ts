@@ -1,5 +1,6 @@
 // Reading sizes off the shapes of a state dict.
 import { FormatError } from '@mamba-prune/libtorch';
+import { listed } from '../config-checks.js';
 import type { Shapes } from './layout.js';
 
 export class ShapeReader {
@@ -54,10 +55,23 @@ export class ShapeReader {
   }
 }
 
-/** What to say of a backbone. @param name - of the classifier's weight */
-export function missingClassifier(name: string): FormatError {
+/**
+ * What to say of a backbone, or of a classifier of several layers.
+ * @param name - of the classifier's weight
+ */
+export function missingClassifier(name: string, shapes: Shapes): FormatError {
+  const stem = name.replace(/weight$/, '');
+  const layers = [...shapes].filter(
+    ([other, shape]) => other.startsWith(stem) && other.endsWith('.weight') && shape.length > 0,
+  );
+  if (layers.length > 0) {
+    return new FormatError(
+      `import: got ${listed(layers.map(([other, shape]) => `'${other}' of shape [${shape.join(', ')}]`))} in the place of the classifier, expected ` +
+        `'${name}' alone: no architecture here has more than one linear layer there, or norms whose order no number tells. A family of your own can (\`loadPlugin\`, docs/extend.md).`,
+    );
+  }
   return new FormatError(
     `import: got weights without '${name}': a backbone that gives features (num_classes=0), and no classifier, expected a model with ` +
-      'one. Train a classifier on it where it was made and save both together, or add its weight and bias to the file.',
+      'one. Train a classifier on it where it was made and save both together, or add its weight and bias to the file under this name.',
   );
 }

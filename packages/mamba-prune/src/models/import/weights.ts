@@ -12,7 +12,7 @@ import { type Choice, type FoundDict, chooseStateDict } from './choice.js';
 import { joinParts, joinedShapes, refuseOtherParts } from './derived.js';
 import type { WeightsFile } from './file.js';
 import { infoOf } from './info.js';
-import type { ScriptArguments, Shapes } from './layout.js';
+import type { ModelModules, ScriptArguments, Shapes } from './layout.js';
 import type { ImportOptions, ImportedModel } from './model.js';
 import { readModel, readableFamily, telling } from './read.js';
 
@@ -53,13 +53,14 @@ export class ChosenWeights {
   /**
    * The model that they make. Values are copied.
    * @param args - of the script that trained it
+   * @param modules - of a whole model that was pickled
    * @throws FormatError, UsageError as `importModel`
    */
-  import(options: ImportOptions, args?: ScriptArguments): TracedModel {
+  import(options: ImportOptions, args?: ScriptArguments, modules?: ModelModules): TracedModel {
     const { key } = this.choice;
     const taken = { ...options, key: key === '' ? undefined : key };
     return withNotes(this.#notes, () =>
-      fromTensors(this.#tensors ?? this.#refuse(args), taken, this.#file, args),
+      fromTensors(this.#tensors ?? this.#refuse(args), taken, this.#file, args, modules),
     );
   }
 
@@ -114,6 +115,7 @@ export function fromTensors(
   options: ImportOptions,
   file?: string,
   args?: ScriptArguments,
+  modules?: ModelModules,
 ): TracedModel {
   const { tensors: joined, made, notes: joinNotes } = joinParts(given);
   const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...others } = options;
@@ -121,7 +123,7 @@ export function fromTensors(
   try {
     // Tensors that a layout changes go with the scope.
     return scope(() => {
-      const read = readModel(joined, { arch, ...sizes }, args);
+      const read = readModel(joined, { arch, ...sizes }, args, modules);
       checkImported(read.config, read.tensors);
       const model = createModelFromConfig(read.config);
       try {

@@ -28,7 +28,7 @@ export const mambaLayout: Layout = {
     const blocks = Array.from({ length: depth }, (_, block) => block);
     const states = blocks.map((block) => reader.size(`blocks.${block}.ssm.A_log`, 1, 2));
     const twoWays = reader.has('blocks.0.ssm.A_b_log');
-    if (!state.has('head.weight')) throw missingClassifier('head.weight');
+    if (!state.has('head.weight')) throw missingClassifier('head.weight', state.shapes);
     const question = { family: 'mamba', before: 0, alternatives: [], patchSize, dModel };
     const sizes = {
       dModel,

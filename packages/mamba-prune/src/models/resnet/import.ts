@@ -14,7 +14,7 @@ import {
   expansions,
   stageWidth,
 } from './config.js';
-import { resnetFunctions } from './modules.js';
+import { isMeanOfAll, resnetFunctions } from './modules.js';
 
 export const resnetLayout: Layout = {
   programs: 'a ResNet of torchvision, timm, Hugging Face, kuangliu or weiaicunzai',
@@ -31,6 +31,8 @@ export const resnetLayout: Layout = {
   },
 
   card: resnetCard,
+
+  isIdleBehind: (module, config) => isMeanOfAll(module, config as ResNetConfig),
 
   functions: (modules, config) => resnetFunctions(modules, config as ResNetConfig),
 
@@ -56,7 +58,7 @@ export const resnetLayout: Layout = {
           : `The names of ${names} were turned into those of torchvision, which the models here have.`,
       );
     }
-    if (!state.has('fc.weight')) throw missingClassifier('fc.weight');
+    if (!state.has('fc.weight')) throw missingClassifier('fc.weight', state.shapes);
     state.addZeroBiases(['fc'], 'classifier');
     const reader = new ShapeReader('resnet', state.shapes);
     const block = reader.has('layer1.0.conv3.weight') ? 'bottleneck' : 'basic';

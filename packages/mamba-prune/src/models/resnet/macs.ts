@@ -6,7 +6,7 @@ import { resnetShapes } from './shapes.js';
 export function resnetMacs(config: ResNetConfig): number {
   const { imageSize, stem, block } = config;
   const stemSide = stem === 'cifar' ? imageSize : halved(imageSize, 1);
-  const firstSide = stem === 'cifar' ? imageSize : halved(imageSize, 2);
+  const firstSide = firstSideOf(config);
   const sideOf = (name: string): number => {
     if (name === 'fc.weight') return 1;
     if (name === 'conv1.weight') return stemSide;
@@ -22,6 +22,13 @@ export function resnetMacs(config: ResNetConfig): number {
   }
   return total;
 }
+
+/** Side of what the last stage gives, in pixels. */
+export const lastSide = (config: ResNetConfig): number =>
+  halved(firstSideOf(config), config.blocks.length - 1);
+
+const firstSideOf = ({ imageSize, stem }: ResNetConfig): number =>
+  stem === 'cifar' ? imageSize : halved(imageSize, 2);
 
 /** After so many convolutions of stride 2 with padding kernel >> 1, or poolings: half the side, rounded up, each time. */
 function halved(side: number, times: number): number {

@@ -1,8 +1,10 @@
 // What the modules of a pickled ResNet compute that have no weights: its poolings, and the functions between its layers.
 import { printableLine } from '../../printable.js';
+import type { ModelModules } from '../import/layout.js';
 import type { ModuleProblem } from '../import/module-layers.js';
 import { type PlacedModule, classOf, isOfLibrary } from '../import/module-place.js';
 import type { ResNetConfig } from './config.js';
+import { lastSide } from './macs.js';
 
 /** Nothing in inference, or what every ResNet has. */
 const usual =
@@ -20,15 +22,13 @@ const inClassifier = /^(?:fc|head|classifier|linear)(?:\.|$)/;
 /** Means over all pixels. */
 const means = /^(?:AdaptiveAvgPool2d|FastAdaptiveAvgPool(?:2d)?|SelectAdaptivePool2d)$/;
 
-/**
- * @param modules - those without weights
- * @returns the first that computes what no ResNet here does
- */
+/** @returns the first module that computes what no ResNet here does */
 export function resnetFunctions(
-  modules: readonly PlacedModule[],
-  { stem }: ResNetConfig,
+  { functions }: ModelModules,
+  config: ResNetConfig,
 ): ModuleProblem | undefined {
-  for (const placed of modules) {
+  const { stem } = config;
+  for (const placed of functions) {
     const { name, at, module } = placed;
     const kind = classOf(module);
     if (kind === 'MaxPool2d') {
@@ -45,6 +45,13 @@ export function resnetFunctions(
       }
     } else if (kind === 'AvgPool2d') {
       if (inBlock.test(name)) return { got: kindOf(placed), expected: 'no pooling there', at };
+      if (!isMeanOfAll(placed, config)) {
+        return {
+          got: `an average pooling of ${sidesOf(module)} pixels at its end`,
+          expected: `one of the ${lastSide(config)}x${lastSide(config)} that are left of images of ${config.imageSize} px, which \`imageSize\` says otherwise`,
+          at,
+        };
+      }
     } else if (kind === 'ReLU' && inClassifier.test(name)) {
       return { got: kindOf(placed), expected: 'a linear layer alone as its classifier', at };
     } else if (isOfLibrary(module) && !usual.test(kind)) {
@@ -53,6 +60,18 @@ export function resnetFunctions(
   }
   return undefined;
 }
+
+/** Whether an average pooling of a fixed size is the mean over all pixels, which it is for images of one size. */
+export const isMeanOfAll = ({ module }: PlacedModule, config: ResNetConfig): boolean =>
+  classOf(module) === 'AvgPool2d' &&
+  [module.attribute('kernel_size')].flat().every((side) => side === lastSide(config)) &&
+  [module.attribute('padding') ?? 0].flat().every((side) => side === 0) &&
+  (module.attribute('divisor_override') ?? null) === null;
+
+const sidesOf = (module: PlacedModule['module']): string => {
+  const sides = [module.attribute('kernel_size') ?? '?'].flat() as readonly unknown[];
+  return printableLine([sides[0], sides.at(-1)].map(String).join('x'));
+};
 
 const kindOf = ({ module }: PlacedModule): string =>
   `a module of the class ${printableLine(classOf(module))}`;

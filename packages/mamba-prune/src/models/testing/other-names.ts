@@ -31,6 +31,23 @@ export function asTorchvision(tensors: Tensors, linear: readonly [string, string
   ]);
 }
 
+/** With its backbone under a prefix and its classifier beside it, as its checkpoints have them. */
+export function asMmpretrain(tensors: Tensors): Tensors {
+  const block = 'backbone.layers.$1.';
+  return renamed(tensors, [
+    [/^patch_embed\.proj/, 'backbone.patch_embed.projection'],
+    [/^blocks\.(\d+)\.norm([12])/, `${block}ln$2`],
+    [/^blocks\.(\d+)\.attn\./, `${block}attn.`],
+    [/^blocks\.(\d+)\.ls1\.gamma/, `${block}attn.gamma1.weight`],
+    [/^blocks\.(\d+)\.ls2\.gamma/, `${block}ffn.gamma2.weight`],
+    [/^blocks\.(\d+)\.mlp\.fc1/, `${block}ffn.layers.0.0`],
+    [/^blocks\.(\d+)\.mlp\.fc2/, `${block}ffn.layers.1`],
+    [/^norm/, 'backbone.ln1'],
+    [/^head/, 'head.layers.head'],
+    [/^/, 'backbone.'],
+  ]);
+}
+
 /** Query, key and value apart. @param version - of Transformers: 5 has shorter names */
 export function asHuggingFace(tensors: Tensors, prefix: string, version: 4 | 5): Tensors {
   const apart: Tensors = new Map();

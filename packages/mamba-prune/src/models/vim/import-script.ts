@@ -14,7 +14,8 @@ export interface TrainedGeometry {
 
 /** What a name such as vim_tiny_patch16_stride8_224_..._with_midclstok_div2 has to have, and what it means without it. */
 const parts = [
-  [/midclstok/, 'no class token in the middle of the patches'],
+  // `middle_cls_token` in vim_base alone.
+  [/mid(?:dle)?_?cls_?tok/, 'no class token in the middle of the patches'],
   [/div2/, 'the sum of both directions in place of their mean'],
   [/bimambav2/, 'other weights for the way back than bimamba v2'],
 ] as const;

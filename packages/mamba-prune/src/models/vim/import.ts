@@ -7,6 +7,7 @@ import { type Refusal, StateDict } from '../import/state-dict.js';
 import { dtRankGroup, ssmGroup, stateGroup, usualDtRank } from './config.js';
 import { readVimPositions } from './import-positions.js';
 import { refuseOtherScript, requireNamedVim, trainedGeometry } from './import-script.js';
+import { isVim, pickledGeometry, vimFunctions } from './modules.js';
 
 const otherToken = 'a model derived from Vim, with its class token in another place';
 
@@ -33,24 +34,31 @@ export const vimLayout: Layout = {
 
   interpolation: 'bicubic',
 
+  functions: vimFunctions,
+
+  classifier: () => ({ name: 'head', own: /^head\./ }),
+
   recognises: (shapes) => shapes.has('layers.0.mixer.in_proj.weight'),
 
-  read(tensors, said, args) {
+  read(tensors, said, args, modules) {
     const state = new StateDict(tensors);
+    state.rename([[/^head\.\d+\.(weight|bias)$/, 'head.$1']]);
     state.refuse('Vim', refusals);
     const reader = new ShapeReader('vim', state.shapes);
-    if (!state.has('head.weight')) throw missingClassifier('head.weight');
+    if (!state.has('head.weight')) throw missingClassifier('head.weight', state.shapes);
     refuseOtherTokens(state);
     const depth = reader.count('layers');
     const dModel = reader.size('norm_f.weight', 0, 1);
     const patchSize = reader.size('patch_embed.proj.weight', 2, 4);
     const layers = Array.from({ length: depth }, (_, layer) => layer);
+    state.addZeroBiases(['head'], 'classifier');
     refuseOneDirection(reader);
     refuseOtherScript(args);
     const states = layers.map((layer) => reader.size(`layers.${layer}.mixer.A_log`, 1, 2));
+    const trained = (modules && pickledGeometry(modules)) ?? trainedGeometry(patchSize, args);
     const { imageSize, stride, assumed } = readVimPositions(
       state,
-      { patchSize, dModel, trained: trainedGeometry(patchSize, args) },
+      { patchSize, dModel, trained },
       said,
     );
     const sizes = {
@@ -74,7 +82,11 @@ export const vimLayout: Layout = {
       tensors: state.tensors,
       notes: state.notes,
       config(arch, { arch: confirmed, dropPath = 0 }) {
-        if (confirmed === undefined) requireNamedVim(arch, args);
+        // What its modules say to be another model is refused by that, behind the reading.
+        const isTold =
+          modules !== undefined && (isVim(modules) || vimFunctions(modules) !== undefined);
+        const isNamed = confirmed !== undefined || isTold;
+        if (!isNamed) requireNamedVim(arch, args);
         const dtRank = usualDtRank(dModel);
         const widths: Record<string, number> = {};
         for (const layer of layers) {

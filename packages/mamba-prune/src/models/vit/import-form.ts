@@ -48,7 +48,7 @@ export function convertVit(state: StateDict, source: VitSource, options: LayoutO
       `import: got patches of ${patchSize}x${reader.size('patch_embed.proj.weight', 3, 4)} pixels, expected square ones.`,
     );
   }
-  if (!state.has('head.weight')) throw missingClassifier('head.weight');
+  if (!state.has('head.weight')) throw missingClassifier('head.weight', state.shapes);
   state.drop(/^pooler\.dense\./, 'which no classifier reads');
   requireLastNorm(state);
   const blocks = Array.from({ length: depth }, (_, block) => `blocks.${block}`);

@@ -18,7 +18,7 @@ import type { ModelOptions } from '../model-options.js';
 import type { ImageModel } from '../image-model.js';
 import { type ImportOptions, importStateDict } from '../import/model.js';
 import { createModel, createModelFromConfig } from '../registry.js';
-import { asHuggingFace, asTorchvision } from '../testing/other-names.js';
+import { asHuggingFace, asMmpretrain, asTorchvision } from '../testing/other-names.js';
 import { relativeDifference } from '../testing/parity.js';
 
 // Tensors this small are done sooner than a second thread has begun.
@@ -97,6 +97,57 @@ describe('names of other programs', () => {
         `import: \`eps\`: got ${eps}, expected a number above 0 and at most 1.`,
       );
     }
+  });
+
+  it("are read: mmpretrain's, with LayerScale and without", () => {
+    const model = trained();
+    const notes = expectSame(asMmpretrain(model.stateDict()), model);
+    expect(notes.join(' ')).toMatch(
+      /"head\.layers\.head" was taken for the classifier.*names of mmpretrain were turned/,
+    );
+    expectSame(asMmpretrain(withLayerScale(model.stateDict())), model);
+    // A transformer of texts.
+    const texts = new Map([['layers.0.attn.qkv.weight', zeros([72, 24])]]);
+    expect(() => importStateDict(texts, said)).toThrow('expected the names of');
+    // CLIP's norm before the blocks, and a gate.
+    for (const name of ['pre_norm.weight', 'layers.0.ffn.w12.weight']) {
+      const given = asMmpretrain(model.stateDict());
+      given.set(`backbone.${name}`, zeros([24]));
+      expect(() => importStateDict(given, said)).toThrow(`got '${name}', which belongs to`);
+    }
+  });
+
+  it("are read: those of DINOv2's own registers", () => {
+    const model = trained({ registers: 2 });
+    const given = model.stateDict();
+    given.set('register_tokens', given.get('reg_token') as Tensor);
+    given.delete('reg_token');
+    expectSame(given, model);
+  });
+
+  it('are read where the classifier stands behind a dropout, and refused where it has several layers', () => {
+    const model = trained();
+    const behind = (given: Map<string, Tensor>, from: string, to: string): Map<string, Tensor> =>
+      new Map(Array.from(given, ([name, tensor]) => [name.replace(from, to), tensor]));
+    const torchvision = asTorchvision(model.stateDict(), ['0', '3']);
+    expectSame(behind(torchvision, 'heads.head.', 'heads.head.1.'), model);
+    const named = expectSame(behind(model.stateDict(), 'head.', 'head.out.'), model);
+    expect(named.join(' ')).toContain('The layer head.out, the only one of the classifier');
+    const huggingFace = asHuggingFace(trained({ eps: 1e-12 }).stateDict(), 'vit.', 4);
+    expectSame(behind(huggingFace, 'classifier.', 'classifier.1.'), trained({ eps: 1e-12 }));
+    const several = behind(model.stateDict(), 'head.', 'head.two.');
+    several.set('head.one.weight', zeros([24, 24]));
+    expect(() => importStateDict(several, said)).toThrow(
+      /got 'head\.two\.weight' of shape \[5, 24\], 'head\.one\.weight' of shape \[24, 24\] in the place of the classifier/,
+    );
+  });
+
+  it('are refused with the pooler of a ViTModel, with what to do', () => {
+    const given = asHuggingFace(stateOf(), 'vit.', 4);
+    given.set('vit.pooler.dense.weight', zeros([24, 24]));
+    expect(() => importStateDict(given, said)).toThrow(
+      /pooler of a ViTModel.*add_pooling_layer=False and save it again/,
+    );
   });
 
   it("are read: DeiT's with two classifiers of Hugging Face, and the plain one with its token", () => {

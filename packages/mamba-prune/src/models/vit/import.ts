@@ -1,4 +1,4 @@
-// Vision transformers of timm, torchvision and Hugging Face, dense or pruned, in the one form that model.ts has.
+// Vision transformers of timm, torchvision, Hugging Face and mmpretrain, dense or pruned, in the one form that model.ts has.
 import { inRange, rangeWords } from '../../checks.js';
 import { UsageError } from '../../errors.js';
 import { modelLimits } from '../../limits.js';
@@ -31,7 +31,7 @@ import {
 const epsRange = { type: 'number', above: 0, max: 1 } as const;
 
 export const vitLayout: Layout = {
-  programs: 'a VisionTransformer of timm or torchvision, of a ViT of Hugging Face',
+  programs: 'a VisionTransformer of timm, torchvision or mmpretrain, of a ViT of Hugging Face',
 
   // No shape tells the number of heads.
   telling: ['dModel', 'depth'],

@@ -1,7 +1,8 @@
 // What the modules of a pickled ViT compute that have no weights, beside the functions of its MLPs.
 import { printableLine } from '../../printable.js';
+import type { ModelModules } from '../import/layout.js';
 import type { ModuleProblem } from '../import/module-layers.js';
-import { type PlacedModule, classOf, isOfLibrary } from '../import/module-place.js';
+import { classOf, isOfLibrary } from '../import/module-place.js';
 
 /** Norms without weights, and functions between layers. GELU is that of the MLPs, wherever a script has it. */
 const computing =
@@ -13,12 +14,25 @@ const elsewhere = /(?:^|\.)(?:mlp|intermediate|pooler)\./;
 /** Where every attention has a softmax. */
 const inAttention = /(?:^|\.)\w*(?:attn|attention)\./;
 
-/**
- * @param modules - those without weights
- * @returns the first that computes what no ViT here does
- */
-export function vitFunctions(modules: readonly PlacedModule[]): ModuleProblem | undefined {
-  const placed = modules.find(({ name, module }) => {
+/** Blocks that norm what they read, and not what they add; what a script's own compute is not known. */
+const blocks = /^(?:Block|EncoderBlock|(?:ViT|DeiT|Dinov2|Dinov2WithRegisters)Layer)$/;
+
+const isBlock = /(?:^|\.)(?:blocks\.\d+|encoder_layer_\d+|layers?\.\d+)$/;
+
+/** @returns the first that computes what no ViT here does */
+export function vitFunctions({ functions, parts }: ModelModules): ModuleProblem | undefined {
+  const block = parts.find(
+    ({ name, module }) =>
+      isBlock.test(name) && isOfLibrary(module) && !blocks.test(classOf(module)),
+  );
+  if (block !== undefined) {
+    return {
+      got: `a block of the class ${printableLine(classOf(block.module))}`,
+      expected: 'Block, which adds what its norms, attention and MLP make in this order',
+      at: block.at,
+    };
+  }
+  const placed = functions.find(({ name, module }) => {
     const kind = classOf(module);
     if (!isOfLibrary(module) || !computing.test(kind) || elsewhere.test(name)) return false;
     return !(kind === 'Softmax' && inAttention.test(name));

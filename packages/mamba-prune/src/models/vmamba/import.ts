@@ -12,6 +12,7 @@ import {
   vmambaArchitectures,
   vmambaStrides,
 } from './config.js';
+import { pickledStem, vmambaFunctions } from './modules.js';
 
 const otherMixer = 'a VMamba with another mixer than v05_noz';
 
@@ -40,20 +41,27 @@ export const vmambaLayout: Layout = {
 
   interpolation: 'bicubic',
 
+  functions: vmambaFunctions,
+
+  classifier: () => ({ name: 'classifier.head', own: /^classifier\.head\./ }),
+
   recognises: (shapes) =>
     shapes.has('layers.0.blocks.0.op.x_proj_weight') ||
     shapes.has('layers.0.blocks.0.op.in_proj.weight') ||
     shapes.has('layers.0.blocks.0.self_attention.in_proj.weight'),
 
-  read(tensors) {
+  read(tensors, _said, _args, modules) {
     const state = new StateDict(tensors);
+    state.rename([[/^classifier\.head\.\d+\.(weight|bias)$/, 'classifier.head.$1']]);
     state.refuse('VMamba', refusals);
     flattenLinears(state);
     const reader = new ShapeReader('vmamba', state.shapes);
     const blocks = Array.from({ length: reader.count('layers') }, (_, stage) =>
       reader.count(`layers.${stage}.blocks`),
     );
-    if (!state.has('classifier.head.weight')) throw missingClassifier('classifier.head.weight');
+    if (!state.has('classifier.head.weight'))
+      throw missingClassifier('classifier.head.weight', state.shapes);
+    state.addZeroBiases(['classifier.head'], 'classifier');
     if (!state.has('patch_embed.5.weight')) {
       throw new FormatError(
         "import: got the weights of a VMamba without 'patch_embed.5.weight', expected a stem of two 3x3 convolutions (patchembed v2): " +
@@ -92,7 +100,9 @@ export const vmambaLayout: Layout = {
       notes: state.notes,
       config(arch, options) {
         const known = vmambaArchitectures as Readonly<Record<string, { stemStride: number }>>;
-        const stemStride = options.stemStride ?? known[arch]?.stemStride ?? vmambaStrides[2];
+        const told = modules && pickledStem(modules);
+        const stemStride =
+          options.stemStride ?? told ?? known[arch]?.stemStride ?? vmambaStrides[2];
         const imageSize = options.imageSize ?? (stemStride === 4 ? 224 : 32);
         const { dropPath = 0 } = options;
         return {
@@ -109,7 +119,9 @@ export const vmambaLayout: Layout = {
           // Convolutions fit images of every size, and the stem's strides are in no weight.
           assumed: [
             ...(options.imageSize === undefined ? [`imageSize ${imageSize}`] : []),
-            ...(options.stemStride === undefined ? [`stemStride ${stemStride}`] : []),
+            ...(options.stemStride === undefined && told === undefined
+              ? [`stemStride ${stemStride}`]
+              : []),
           ],
           notes: [],
         };
