@@ -107,6 +107,13 @@ const comparison = {
     seeds: Array.from({ length: 12 }, (_, i) => i),
     rates: [0.9],
     targets: ['ssm', 'mlp', 'state', 'dt_rank'],
+    cut: {
+      rateOf: { 'blocks.0.ssm': 0, 'blocks.11.mlp': 0, 'blocks.23.dt_rank': 0.123_456 },
+      minWidth: '12.5%',
+      rankBy: 'score-per-cost',
+      compensate: { target: 'asymmetric', images: 1_234_567 },
+      bnBatches: 1000,
+    },
     refill: { fillback: 0.1, score: 'gradient', budget: 'keep' },
     rsst: { epochs: 150 },
   },
