@@ -54,6 +54,13 @@ export function percent(value: number | null | undefined, decimals = 2): string 
   return `${(100 * value).toFixed(decimals)}%`;
 }
 
+/** +0.12 or -0.12, in points of a percent; 0.00 for what rounds to nothing. */
+export function pointsText(value: number, decimals = 2): string {
+  const size = Math.abs(100 * value).toFixed(decimals);
+  if (Number(size) === 0) return size;
+  return `${value < 0 ? '-' : '+'}${size}`;
+}
+
 /** Binary units: 512 B, 12.3 KiB, 6.42 MiB */
 export function bytes(value: number): string {
   for (const [unit, factor] of [

@@ -32,6 +32,7 @@ export { shellCommand } from './shell.js';
 export { stableJson } from './training/options.js';
 export { compareMethods, methodLabel } from './workflows/compare/methods.js';
 export { methodResults, methodTests } from './workflows/compare/outcomes.js';
-export { pText, pointsText } from './workflows/compare/test-text.js';
+export { pointsText } from './format.js';
+export { pText } from './workflows/compare/test-text.js';
 export { openDataFor, withModelInfo } from './workflows/fit.js';
 export { decodeUnits } from './workflows/prune/kept-units.js';

@@ -7,13 +7,13 @@ import { describe, doneText, remarks, removedText } from '../workflows/compare/d
 import { methodLabel } from '../workflows/compare/methods.js';
 import type { MethodResult } from '../workflows/compare/outcomes.js';
 import { type CompareResults, sizeSpread } from '../workflows/compare/results.js';
-import { pointsText, testSections } from '../workflows/compare/test-text.js';
+import { testSections } from '../workflows/compare/test-text.js';
 import { toDense } from '../workflows/compare/to-dense.js';
 import { modelLabel } from '../models/model-label.js';
 import { type Tuning, tuningRows, tuningText } from '../workflows/compare/tune.js';
 import type { Context } from './context.js';
 import { relativePath } from '../shell.js';
-import { count, percent } from '../format.js';
+import { count, percent, pointsText } from '../format.js';
 import { bold } from './terminal/layout.js';
 import { printable } from './terminal/printable.js';
 import { wrapText } from './terminal/text.js';

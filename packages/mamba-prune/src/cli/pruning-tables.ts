@@ -17,7 +17,7 @@ import {
 import { relativePath, shellCommand, wrapCommand } from '../shell.js';
 import { indent } from './terminal/text.js';
 import { type Cell, bold } from './terminal/layout.js';
-import { count, grouped, percent, times } from '../format.js';
+import { count, grouped, percent, pointsText, times } from '../format.js';
 import { printableLine } from './terminal/printable.js';
 
 export interface PrintOptions {
@@ -224,8 +224,7 @@ function change(name: string, { before, after }: { before: number; after: number
 /** Difference in percentage points, with its sign. */
 function points(before: number | null, after: number | null): string {
   if (before === null || after === null) return '';
-  const difference = 100 * (after - before);
-  return `${difference < 0 ? '' : '+'}${difference.toFixed(2)} points`;
+  return `${pointsText(after - before)} points`;
 }
 
 /** What each round left, and how it did. */

@@ -8,6 +8,7 @@ import {
   grouped,
   milliseconds,
   percent,
+  pointsText,
   plural,
   times,
 } from '../../format.js';
@@ -147,7 +148,7 @@ export function printReport(context: Context, report: QuickstartReport, more: nu
   const loss =
     dense.accuracy === null || pruned.accuracy === null
       ? ''
-      : `${pruned.accuracy < dense.accuracy ? '' : '+'}${(100 * (pruned.accuracy - dense.accuracy)).toFixed(2)} points`;
+      : `${pointsText(pruned.accuracy - dense.accuracy)} points`;
   const rows: Cell[][] = [
     ['accuracy', percent(dense.accuracy), percent(pruned.accuracy), loss].map(strong),
     [

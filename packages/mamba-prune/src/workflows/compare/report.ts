@@ -1,6 +1,7 @@
 // The files of a comparison's results: JSON, Markdown, SVG, PNG.
 import { dataLabel } from '../../data/data-label.js';
 import { writeFileAtomic } from '@mamba-prune/libtorch/files';
+import { pointsText } from '../../format.js';
 import { modelLabel } from '../../models/model-label.js';
 import { loadReportPackage } from '../../report-package.js';
 import { describe, doneText, headingOf, rateText, remarks, removedText } from './describe.js';
@@ -10,7 +11,7 @@ import type { MethodResult } from './outcomes.js';
 import { type CompareResults, sizeSpread } from './results.js';
 import { allSeeds } from './seeds.js';
 import type { CompareSettings } from './settings.js';
-import { pointsText, testSections } from './test-text.js';
+import { testSections } from './test-text.js';
 import { toDense } from './to-dense.js';
 
 /**

@@ -61,7 +61,7 @@ describe('testSections', () => {
     const even = test(0.9, { difference: 3e-17, t: 2e-15, p: 1, pHolm: 1 });
     const [section] = testSections(results([even]));
     expect(section?.tests[0]?.text).toMatch(
-      /^RSST - Refill: \+0\.00 points .*, t = 0\.00, p = 1\.000/,
+      /^RSST - Refill: 0\.00 points .*, t = 0\.00, p = 1\.000/,
     );
   });
 

@@ -1,14 +1,8 @@
 // The tests of a comparison in words.
+import { pointsText } from '../../format.js';
 import { methodLabel } from './methods.js';
 import type { MethodTest } from './outcomes.js';
 import type { CompareResults } from './results.js';
-
-/** +0.12 or -0.12, in points of a percent. */
-export function pointsText(value: number, digits = 2): string {
-  const size = Math.abs(100 * value).toFixed(digits);
-  // What rounds to nothing is below nothing by a rounding of the machine only.
-  return `${value < 0 && Number(size) !== 0 ? '-' : '+'}${size}`;
-}
 
 /** Without the sign of a rounding, as points. */
 const tText = (t: number): string => t.toFixed(2).replace(/^-(?=0\.00$)/, '');
