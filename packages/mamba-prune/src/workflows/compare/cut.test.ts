@@ -189,22 +189,20 @@ describe('the cuts of a comparison', () => {
   });
 
   it('tell a range where runs came to different shares, and nothing where all reached the rate', () => {
-    const runs = [0.681, 0.69, undefined].map(
-      (reached, seed): RunResult => ({
-        seed,
-        method: 'oneshot',
-        rate: 0.7,
-        run: `seed-${seed}/oneshot-70`,
-        accuracy: 0.5,
-        beforeCut: 0.5,
-        afterCut: 0.5,
-        parameters: 1,
-        macs: 1,
-        ...(reached !== undefined && {
-          shortOfRate: [{ kind: 'channels', limit: 'round-to', reached }],
-        }),
+    const runs = [0.681, 0.69, undefined].map((reached, seed): RunResult => ({
+      seed,
+      method: 'oneshot',
+      rate: 0.7,
+      run: `seed-${seed}/oneshot-70`,
+      accuracy: 0.5,
+      beforeCut: 0.5,
+      afterCut: 0.5,
+      parameters: 1,
+      macs: 1,
+      ...(reached !== undefined && {
+        shortOfRate: [{ kind: 'channels', limit: 'round-to', reached }],
       }),
-    );
+    }));
     expect(heldBackText(runs)).toEqual([
       'Of the 70% asked for 68.1% to 69.0% of channels are gone, held back by the rounding of widths.',
     ]);

@@ -31,23 +31,48 @@ const inWords: Readonly<Record<RateLimit, string>> = {
   'rate-of': 'rates of single groups',
 };
 
-/** A sentence for every rate that some runs did not reach: `Of 70% asked for, 10% of ssm and 9% to 11% of mlp are gone: ...` */
+/** What is gone of a kind at a rate that some runs did not reach. */
+export interface ReachedShares {
+  readonly rate: number;
+  readonly kind: string;
+  /** Of those runs. */
+  readonly least: number;
+  readonly most: number;
+}
+
+type ShortRun = Pick<RunResult, 'rate'> & {
+  readonly shortOfRate?: readonly Omit<ShortOfRate, 'limit'>[] | undefined;
+};
+
+/** Rate by rate, kind by kind, in the order of the runs. */
+export function reachedShares(runs: readonly ShortRun[]): ReachedShares[] {
+  const found = new Map<string, ReachedShares>();
+  for (const { rate, shortOfRate = [] } of runs) {
+    for (const { kind, reached } of shortOfRate) {
+      const { least = reached, most = reached } = found.get(`${rate} ${kind}`) ?? {};
+      found.set(`${rate} ${kind}`, {
+        rate,
+        kind,
+        least: Math.min(least, reached),
+        most: Math.max(most, reached),
+      });
+    }
+  }
+  return [...found.values()];
+}
+
+/** A sentence for every rate that some runs did not reach: `Of the 70% asked for 10.0% of ssm and 9.0% to 11.0% of mlp are gone, ...` */
 export function heldBackText(runs: readonly RunResult[]): string[] {
-  const rates = [...new Set(runs.map(({ rate }) => rate))];
-  return rates.flatMap((rate) => {
+  const shares = reachedShares(runs);
+  return [...new Set(shares.map(({ rate }) => rate))].map((rate) => {
+    const gone = shares.flatMap((share) => (share.rate === rate ? [goneText(share)] : []));
     const short = runs.flatMap((run) => (run.rate === rate ? (run.shortOfRate ?? []) : []));
-    if (short.length === 0) return [];
-    const kinds = [...new Set(short.map(({ kind }) => kind))];
-    const gone = kinds.map((kind) => `${sharesOf(kind, short)} of ${kind}`).join(' and ');
     const limits = [...new Set(short.map(({ limit }) => inWords[limit]))].join(' and ');
-    return [`Of the ${percentName(rate)}% asked for ${gone} are gone, held back by ${limits}.`];
+    return `Of the ${percentName(rate)}% asked for ${gone.join(' and ')} are gone, held back by ${limits}.`;
   });
 }
 
-function sharesOf(kind: string, short: readonly ShortOfRate[]): string {
-  const shares = short.filter((each) => each.kind === kind).map(({ reached }) => reached);
-  const [least, most] = [Math.min(...shares), Math.max(...shares)].map((share) =>
-    percent(share, 1),
-  );
-  return least === most ? `${least}` : `${least} to ${most}`;
+function goneText({ kind, ...shares }: ReachedShares): string {
+  const [least, most] = [percent(shares.least, 1), percent(shares.most, 1)];
+  return `${least === most ? least : `${least} to ${most}`} of ${kind}`;
 }
