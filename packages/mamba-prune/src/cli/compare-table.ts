@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Comparison } from '../workflows/compare/compare.js';
 import { describe, doneText, remarks, removedText } from '../workflows/compare/describe.js';
+import { heldBackText } from '../workflows/compare/held-back.js';
 import { methodLabel } from '../workflows/compare/methods.js';
 import type { MethodResult } from '../workflows/compare/outcomes.js';
 import { type CompareResults, sizeSpread } from '../workflows/compare/results.js';
@@ -25,7 +26,9 @@ export function printComparison(context: Context, { settings, results, path }: C
     `${modelLabel(settings.train.arch, settings.train.model)} on ${dataLabel(settings.train)}`,
   );
   context.print(dim(wrapText(printable(`${describe(settings)}.`), width)));
-  for (const remark of remarks(settings)) context.print(dim(wrapText(printable(remark), width)));
+  for (const remark of [...remarks(settings), ...heldBackText(results.runs)]) {
+    context.print(dim(wrapText(printable(remark), width)));
+  }
   const sections = testSections(results);
   for (const rate of settings.rates) {
     const methods = results.methods.filter((result) => result.rate === 0 || result.rate === rate);

@@ -41,6 +41,7 @@ export {
   compare,
 } from './compare/compare.js';
 export type { CompareResults } from './compare/results.js';
+export type { ShortOfRate } from './compare/held-back.js';
 export type { MethodResult, MethodTest, RunResult } from './compare/outcomes.js';
 export type { GroupPatterns, PatternRate } from '../pruning/group-patterns.js';
 export type { CompareMethod } from './compare/methods.js';

@@ -75,8 +75,18 @@ function CutNotes({ comparison }: { readonly comparison: ComparisonData }) {
         </p>
       ))}
       {comparison.isCompensated && <p class="help">{t('cutsCompensated')}</p>}
+      {comparison.shortOfRates.map(({ rate, kind, least, most }) => (
+        <p class="help" key={`${rate} ${kind}`}>
+          {t('rateShort', { kind, rate: percent(rate, 0), gone: shareRange(least, most) })}
+        </p>
+      ))}
     </>
   );
+}
+
+function shareRange(least: number, most: number): string {
+  const [low, high] = [percent(least, 1), percent(most, 1)];
+  return low === high ? low : `${low}–${high}`;
 }
 
 function MethodTable({ comparison }: { readonly comparison: ComparisonData }) {

@@ -230,15 +230,19 @@ describe('a comparison with training from scratch', () => {
     const results = JSON.parse(readFileSync(path, 'utf8')) as {
       readonly methods: readonly object[];
       readonly baselineTests: readonly object[];
+      readonly runs: readonly { readonly rate: number }[];
       readonly settings: object;
     };
-    const { methods, baselineTests, settings } = results;
+    const { methods, baselineTests, runs, settings } = results;
+    const short = [0.25, 0.5].map((reached) => ({ kind: 'ssm', limit: 'min-width', reached }));
+    const [first, ...others] = runs.filter(({ rate }) => rate > 0);
     const scratch = { ...methods.at(-1), method: 'scratch', beforeCut: null, afterCut: null };
     const test = { ...baselineTests.at(-1), methods: ['rsst', 'scratch'], pHolm: 0.25 };
     const dense = [{ path: '/models/dense.safetensors', sha256: 'aa' }];
     const changed = {
       ...results,
       methods: [...methods, scratch],
+      runs: [{ ...first, shortOfRate: short }, ...others],
       scratchTests: [test],
       settings: {
         ...settings,
@@ -260,6 +264,7 @@ describe('a comparison with training from scratch', () => {
       givenDense: 1,
       ownRates: { 'blocks.0.ssm': 0 },
       isCompensated: true,
+      shortOfRates: [{ rate: first?.rate, kind: 'ssm', least: 0.25, most: 0.5 }],
     });
     expect(comparison?.seeds).toEqual([0, 1, 2, 3, 4]);
   });

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch/files';
 import { DataError } from 'mamba-prune';
-import { dataLabel, modelLabel } from 'mamba-prune/internal';
+import { dataLabel, modelLabel, reachedShares } from 'mamba-prune/internal';
 import { z } from 'zod';
 import type { ComparisonData } from '../page-data/comparison.js';
 import { repeatCommand } from './facts.js';
@@ -45,6 +45,7 @@ const resultsSchema = z.object({
       accuracy: z.number(),
       parameters: z.number(),
       macs: z.number(),
+      shortOfRate: z.array(z.object({ kind: z.string(), reached: z.number() })).optional(),
     }),
   ),
   tests: z.array(testSchema),
@@ -104,6 +105,7 @@ export function readComparison(path: string, id: string): ComparisonData {
     isCompensated: cut.compensate !== undefined,
     repeat: repeatCommand(args.at(-1) ?? [], cwd),
     ...results,
+    shortOfRates: reachedShares(results.runs),
     // What belongs to one rate stands together, as the methods do.
     tests: [...tests.map(turned), ...baselineTests, ...scratchTests].sort(
       (a, b) => a.rate - b.rate,

@@ -1,5 +1,6 @@
 /** A comparison of methods, and what its picture shows. */
 import type { MethodResult, MethodTest, RunResult } from 'mamba-prune/workflows';
+import type { ReachedShares } from 'mamba-prune/internal';
 import type { RepeatCommand } from './run.js';
 
 export interface ComparisonData {
@@ -19,6 +20,8 @@ export interface ComparisonData {
   readonly ownRates: Readonly<Record<string, number>>;
   /** Whether the weights that read removed units make up for them at the cut. */
   readonly isCompensated: boolean;
+  /** What is gone at the rates that limits of the cut kept from being reached. */
+  readonly shortOfRates: readonly ReachedShares[];
   readonly done: number;
   readonly planned: number;
   readonly repeat: RepeatCommand | undefined;
@@ -33,7 +36,10 @@ export interface ComparedMethod extends Omit<MethodResult, 'method'> {
 }
 
 /** Of a run what pages show of it; what is before and after the cut, the page of the run itself has. */
-export interface ComparedRun extends Omit<RunResult, 'method' | 'beforeCut' | 'afterCut'> {
+export interface ComparedRun extends Omit<
+  RunResult,
+  'method' | 'beforeCut' | 'afterCut' | 'shortOfRate'
+> {
   readonly method: string;
 }
 

@@ -138,6 +138,7 @@ export function manyRuns(count: number): ReportData {
         givenDense: 0,
         ownRates: {},
         isCompensated: false,
+        shortOfRates: [],
         done: 39,
         planned: 39,
         repeat,

@@ -97,7 +97,10 @@ describe('flags of compare', () => {
       ['--quick', '--compensate', '--train-images', '9'],
       /got 9 training images to compensate with/,
     ],
-    [['--quick', '--cuts', '2'], /got 2 cuts without --lr-through, expected both/],
+    [
+      ['--quick', '--cuts', '2'],
+      /got 2 cuts without --lr-through, expected both.* Add --lr-through, or leave --cuts out\./,
+    ],
     [['--quick', '--cut-at-zero'], /got --cut-at-zero without --lr-through, expected both/],
     [
       ['--quick', '--rechoose', '9'],

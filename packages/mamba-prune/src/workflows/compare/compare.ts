@@ -13,6 +13,7 @@ import {
   prepare,
 } from './request.js';
 import { type CompareResults, readResults } from './results.js';
+import { checkOnly } from './select-runs.js';
 import { type CompareSettings, planRuns, todaysComparison } from './settings.js';
 import { tunedRates } from './tuning-file.js';
 
@@ -53,6 +54,7 @@ export async function compare(
   const lrOf = isBegun ? asked.lrOf : over(tunedRates(control.out, asked), request.lrOf);
   const { args = [], overwrite } = control;
   const wanted = lrOf ? { ...asked, lrOf } : asked;
+  checkOnly(planRuns(wanted, ''), control.only);
   const folder = CompareFolder.open(control.out, wanted, { args, overwrite });
   try {
     const { settings, path } = folder;

@@ -15,6 +15,8 @@ import type { PruneSettings } from '../prune/settings.js';
 import { writeTinyImages } from '../testing/tiny.js';
 import { type CompareControl, type CompareRequest, type Comparison, compare } from './compare.js';
 import { remarks } from './describe.js';
+import { heldBackText } from './held-back.js';
+import type { RunResult } from './outcomes.js';
 import type { RunOrder } from './perform.js';
 import type { StartRun } from './processes.js';
 import { requestOfFolder } from './request.js';
@@ -172,6 +174,39 @@ describe('the cuts of a comparison', () => {
     const out = at('refused');
     await expect(run(changes(), out)).rejects.toThrow(message);
     expect([existsSync(out), seen]).toEqual([false, []]);
+  });
+
+  it('say where they hold the rate back, for their tables tell the rate that was asked for', async () => {
+    const cut = { ...request.cut, minWidth: '75%' } as const;
+    const methods = ['dense', 'oneshot', 'refill'] as const;
+    const { results } = await run({ cut, methods }, at('short'));
+    const short = ['ssm', 'mlp'].map((kind) => ({ kind, limit: 'min-width', reached: 0.25 }));
+    expect(results.runs.map(({ shortOfRate }) => shortOfRate)).toEqual([undefined, short, short]);
+    const told =
+      'Of the 50% asked for 25.0% of ssm and 25.0% of mlp are gone, held back by the units that every group keeps at least.';
+    expect(heldBackText(results.runs)).toEqual([told]);
+    expect(readFileSync(at('short', 'results.md'), 'utf8')).toContain(`\n\n${told}\n`);
+  });
+
+  it('tell a range where runs came to different shares, and nothing where all reached the rate', () => {
+    const runs = [0.681, 0.69, undefined].map((reached, seed): RunResult => ({
+      seed,
+      method: 'oneshot',
+      rate: 0.7,
+      run: `seed-${seed}/oneshot-70`,
+      accuracy: 0.5,
+      beforeCut: 0.5,
+      afterCut: 0.5,
+      parameters: 1,
+      macs: 1,
+      ...(reached !== undefined && {
+        shortOfRate: [{ kind: 'channels', limit: 'round-to', reached }],
+      }),
+    }));
+    expect(heldBackText(runs)).toEqual([
+      'Of the 70% asked for 68.1% to 69.0% of channels are gone, held back by the rounding of widths.',
+    ]);
+    expect(heldBackText(runs.slice(2))).toEqual([]);
   });
 
   it('may be several of RSST, which is done after the last of them', async () => {

@@ -1,4 +1,5 @@
 // What finished runs come to: the mean of every method at every rate, and whether two methods differ.
+import type { ShortOfRate } from './held-back.js';
 import { type CompareMethod, compareMethods } from './methods.js';
 import { type PairedTest, holm, mean, pairedTest, sampleDeviation } from './statistics.js';
 
@@ -18,6 +19,8 @@ export interface RunResult {
   readonly parameters: number;
   /** Of one image. */
   readonly macs: number;
+  /** What kept more units than the rate asks for; left out where nothing did. */
+  readonly shortOfRate?: readonly ShortOfRate[];
 }
 
 /** All seeds under one method at one rate; means, unless said otherwise. */

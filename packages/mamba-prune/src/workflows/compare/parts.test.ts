@@ -225,6 +225,19 @@ describe('a part of a comparison', () => {
       /got `only` "seed-1\/\*", which names no run/,
     );
   });
+
+  it('that names no run begins nothing, and adds nothing', async () => {
+    const only = ['seed-9/*'];
+    await expect(run(request, at('none'), { only })).rejects.toThrow(/which names no run/);
+    const tune = { lrs: [1e-3, 2e-3], seed: 9, rate: 0.5 };
+    const control = { out: at('none'), start: inProcess(), only: ['seed-0/*'] };
+    await expect(tuneRates(request, tune, control)).rejects.toThrow(/which names no run/);
+    expect(existsSync(at('none'))).toBe(false);
+    const before = readFileSync(at('only', 'compare.json'), 'utf8');
+    const more = { ...request, rates: [...request.rates, 0.75] };
+    await expect(run(more, at('only'), { only })).rejects.toThrow(/which names no run/);
+    expect(readFileSync(at('only', 'compare.json'), 'utf8')).toBe(before);
+  });
 });
 
 describe('given dense models', () => {

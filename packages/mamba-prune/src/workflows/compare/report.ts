@@ -6,6 +6,7 @@ import { modelLabel } from '../../models/model-label.js';
 import { loadReportPackage } from '../../report-package.js';
 import { describe, doneText, headingOf, rateText, remarks, removedText } from './describe.js';
 import type { CompareFolder } from './folder.js';
+import { heldBackText } from './held-back.js';
 import { methodLabel, methodsOf } from './methods.js';
 import type { MethodResult } from './outcomes.js';
 import { type CompareResults, sizeSpread } from './results.js';
@@ -58,7 +59,7 @@ export function markdown(
     '',
     `${describe(settings)}. Removed: ${rates.map((rate) => removedText(rate, settings)).join('; ')}. ` +
       `Seeds ${seeds.join(', ')}.`,
-    ...remarks(settings).flatMap((remark) => ['', remark]),
+    ...[...remarks(settings), ...heldBackText(results.runs)].flatMap((remark) => ['', remark]),
     ...(done < planned ? ['', `**${doneText(results)}.**`] : []),
     '',
     '| method | removed | accuracy | n | to dense | before the cut | after the cut | parameters | MACs |',

@@ -1,6 +1,7 @@
 // What a comparison shows, from the records of its runs.
 import { join } from 'node:path';
 import { type PruningRecord, isDone, readPruningRecord } from '../prune/record.js';
+import { shortOfRates } from './held-back.js';
 import {
   type MethodResult,
   type MethodTest,
@@ -73,6 +74,7 @@ function runResult(run: MethodRun, record: PruningRecord): RunResult[] {
   const { before } = first.accuracy;
   const { afterCut, after } = last.accuracy;
   if (before === null || afterCut === null || after === null) return [];
+  const shortOfRate = shortOfRates(record);
   return [
     {
       seed: run.seed,
@@ -84,6 +86,7 @@ function runResult(run: MethodRun, record: PruningRecord): RunResult[] {
       afterCut,
       parameters: record.parameters.after,
       macs: record.macs.after,
+      ...(shortOfRate.length > 0 && { shortOfRate }),
     },
   ];
 }

@@ -38,6 +38,15 @@ export function selectRuns<T extends Named>(
   return runs.filter(({ name }) => wanted.has(name));
 }
 
+/**
+ * Before a folder is written: a comparison that was begun, or has grown, with a name that was mistyped would be held against
+ * the next command.
+ * @throws UsageError for a pattern that matches no run
+ */
+export function checkOnly(runs: readonly Named[], patterns: readonly string[] | undefined): void {
+  selectRuns(runs, patterns, () => true);
+}
+
 const listed = (runs: readonly Named[]): string => {
   const names = runs.slice(0, 8).map(({ name }) => name);
   return names.join(', ') + (runs.length > names.length ? ', ...' : '');

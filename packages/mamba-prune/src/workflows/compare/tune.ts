@@ -19,6 +19,7 @@ import {
 } from './request.js';
 import { readResults } from './results.js';
 import { allSeeds } from './seeds.js';
+import { checkOnly } from './select-runs.js';
 import {
   type CompareRun,
   type CompareSettings,
@@ -100,6 +101,7 @@ export async function tuneRates(
         'Change `tune.seed` or `tune.rate`, or give `overwrite` to choose anew.',
     );
   }
+  checkOnly(planTuning(wanted, ''), control.only);
   const folder = CompareFolder.open(out, wanted, { args, overwrite });
   try {
     const { settings, path } = folder;

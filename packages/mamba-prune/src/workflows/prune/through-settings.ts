@@ -68,7 +68,7 @@ function checkCuts(cuts: number, { units, lrThrough, epochs, rechoose, rounds }:
   const got = `prune: got ${cuts} cuts`;
   if (!lrThrough) {
     throw new UsageError(
-      `${got} without \`lrThrough\`, expected both: they are cuts within one training. Add \`lrThrough\`, or give rounds, each with a training of its own.`,
+      `${got} without \`lrThrough\`, expected both: they are cuts within one training. Add \`lrThrough\`, or leave \`cuts\` out.`,
     );
   }
   if (units !== 'doomed') {
