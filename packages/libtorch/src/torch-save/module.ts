@@ -34,12 +34,27 @@ export interface ModuleTensors {
   readonly others: Map<string, string>;
 }
 
+/** What torch.fx gives a GraphModule to pickle in its own place: a call with its attributes and the code of its forward pass. */
+const reducedGraph = 'torch.fx.graph_module.reduce_graph_module';
+const graphModule = 'torch.fx.graph_module.GraphModule';
+
+/** Its attributes; undefined for what has none. */
+function attributesOf({ global, args, state }: PythonObject): PickleValue | undefined {
+  if (state instanceof Map) return state;
+  return global === reducedGraph && Array.isArray(args) ? args[0] : undefined;
+}
+
 /** Whether an object has what every torch.nn.Module has. */
 export function isModule(value: PickleValue): value is PythonObject {
-  if (!(value instanceof PythonObject) || !(value.state instanceof Map)) return false;
-  const { state } = value;
-  return state.get('_parameters') instanceof Map && state.get('_modules') instanceof Map;
+  if (!(value instanceof PythonObject)) return false;
+  const attributes = attributesOf(value);
+  if (!(attributes instanceof Map)) return false;
+  return attributes.get('_parameters') instanceof Map && attributes.get('_modules') instanceof Map;
 }
+
+/** The class of a module: `torch.nn.modules.container.Sequential`. */
+export const moduleClass = ({ global }: PythonObject): string =>
+  global === reducedGraph ? graphModule : global;
 
 /**
  * Parameters and buffers by their names, as `torch.nn.Module.state_dict`: buffers that the module does not
@@ -106,7 +121,7 @@ function collect(
 }
 
 const pickledModule = (module: PythonObject): PickledModule => ({
-  type: module.global,
+  type: moduleClass(module),
   setting: (name) => {
     const value = member(module, name);
     return typeof value === 'boolean' || typeof value === 'number' || typeof value === 'string'
@@ -141,7 +156,8 @@ function hookName(hook: PickleValue): string {
 }
 
 function member(module: PythonObject, name: string): PickleValue {
-  return module.state instanceof Map ? (module.state.get(name) ?? null) : null;
+  const attributes = attributesOf(module);
+  return attributes instanceof Map ? (attributes.get(name) ?? null) : null;
 }
 
 /** Also one that the module does not keep in its state dict. */

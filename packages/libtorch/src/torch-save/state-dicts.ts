@@ -1,5 +1,5 @@
 // All state dicts that a checkpoint holds, wherever they are.
-import { type PickledModule, isModule, moduleTensors } from './module.js';
+import { type PickledModule, isModule, moduleClass, moduleTensors } from './module.js';
 import { tensorOf } from './tensor-of.js';
 import type { TorchTensor } from './torch-tensor.js';
 import { describe } from './unpickler.js';
@@ -69,7 +69,7 @@ function visit(
   const key = path.join('.');
   if (isModule(value)) {
     const parts = moduleTensors(value, where, budget);
-    if (hasTensors(parts)) found.push({ key, ...parts, module: value.global });
+    if (hasTensors(parts)) found.push({ key, ...parts, module: moduleClass(value) });
     return;
   }
   const children = childrenOf(value);

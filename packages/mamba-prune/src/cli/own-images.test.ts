@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RunFolder } from '../training/run-folder.js';
-import { recordedImages } from './own-images.js';
+import { recordedImages, unknownImages } from './own-images.js';
 
 let folder = '';
 const at = (...path: string[]): string => join(folder, ...path);
@@ -43,6 +43,16 @@ describe('the images that a run recorded', () => {
 
   it('are unknown where the model does not say what it was trained on', async () => {
     expect(await recordedImages(at('a/model.safetensors'), {})).toBeUndefined();
+  });
+
+  it('are asked for with the data set that the model was fine-tuned on', () => {
+    const history = [{ step: 'import' }, { step: 'finetune', dataset: 'cifar10' }];
+    expect(unknownImages('a.pt', { history }).message).toBe(
+      'a.pt does not say what it was trained on at first. Give --dataset: it was fine-tuned on cifar10.',
+    );
+    expect(unknownImages('a.pt', {}).message).toBe(
+      'a.pt does not say what it was trained on. Give --dataset.',
+    );
   });
 
   it('are not looked for in a config.json that is damaged', async () => {

@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { isDataset, requireRecordedDataset } from '../data/datasets.js';
 import { defined } from '../defined.js';
+import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import type { RunConfig } from '../training/run-config.js';
@@ -41,6 +42,21 @@ export async function recordedImages(
   const { dir, module } = own;
   const data = dir === undefined ? undefined : resolve(config.cwd, dir);
   return { dataset, ...defined({ data, module }) };
+}
+
+/**
+ * The refusal of a model that does not say what it was trained on: one that began as the file of another program still
+ * knows which images it was fine-tuned on.
+ */
+export function unknownImages(
+  path: string,
+  { history = [] }: Partial<Pick<ModelInfo, 'history'>>,
+): UsageError {
+  const tuned = history.flatMap(({ dataset }) => (typeof dataset === 'string' ? [dataset] : []));
+  const last = tuned.at(-1);
+  return new UsageError(
+    `${path} does not say what it was trained on${last === undefined ? '. Give --dataset.' : ` at first. Give --dataset: it was fine-tuned on ${printableLine(last)}.`}`,
+  );
 }
 
 /** What the run says in whose folder, or among whose checkpoints, a model's file lies; undefined if there is none. */

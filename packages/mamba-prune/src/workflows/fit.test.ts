@@ -83,6 +83,17 @@ describe('a model that does not fit its data', () => {
     }).toThrow(
       `expected 224x224. Use the data set that the model was trained on. Where the size of its images was assumed, \`imageSize\` ${info.width} says the right one.`,
     );
+    // No other size fits its positions.
+    for (const family of ['vit', 'vim', 'mamba']) {
+      expect(() => {
+        checkFits({ ...fitting, imageSize: 224, family }, info);
+      }, family).toThrow(
+        `trained on. Positions of a file of another program are resampled with \`imageSize\` ${info.width} and \`resamplePositions\`.`,
+      );
+    }
+    expect(() => {
+      checkFits({ ...fitting, imageSize: 224, family: 'resnet' }, info);
+    }).toThrow(/`imageSize` \d+ says the right one/);
     expect(() => {
       checkFits({ ...fitting, numClasses: 1000 }, info);
     }).toThrow(

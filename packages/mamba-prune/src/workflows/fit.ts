@@ -9,6 +9,7 @@ import {
   preprocessingOf,
   preprocessingProblem,
 } from '../preparation/preprocessing.js';
+import { families } from '../models/families.js';
 import type { ModelConfigBase } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { printableLine } from '../printable.js';
@@ -144,7 +145,8 @@ export function noteUnusedCopies(
 }
 
 /** What a model asks of its data. */
-type InputFacts = Pick<ModelConfigBase, 'channels' | 'imageSize' | 'numClasses'>;
+type InputFacts = Pick<ModelConfigBase, 'channels' | 'imageSize' | 'numClasses'> &
+  Partial<Pick<ModelConfigBase, 'family'>>;
 
 /** As openData, with the size that the model takes. @throws UsageError if the two do not fit */
 export async function openDataFor(
@@ -157,6 +159,13 @@ export async function openDataFor(
   checkFits(model.config, dataset.info);
   return dataset;
 }
+
+/** Whether the tensors of a model are of images of one size. */
+const hasPositions = ({ family: name }: InputFacts): boolean =>
+  families().some(
+    (family) =>
+      family.name === name && Object.hasOwn(family.layout?.options ?? {}, 'resamplePositions'),
+  );
 
 /** @throws UsageError naming every difference */
 export function checkFits(config: InputFacts, info: DatasetInfo): void {
@@ -176,7 +185,9 @@ export function checkFits(config: InputFacts, info: DatasetInfo): void {
     'Use the data set that the model was trained on.',
     isSize || info.width !== info.height
       ? ''
-      : `Where the size of its images was assumed, \`imageSize\` ${info.width} says the right one.`,
+      : hasPositions(config)
+        ? `Positions of a file of another program are resampled with \`imageSize\` ${info.width} and \`resamplePositions\`.`
+        : `Where the size of its images was assumed, \`imageSize\` ${info.width} says the right one.`,
     isClasses
       ? ''
       : `For other classes train it first: \`train.from\` gives it a classifier for ${info.classes.length}.`,

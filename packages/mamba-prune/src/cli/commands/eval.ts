@@ -4,7 +4,6 @@ import type { Dataset } from '../../data/types.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import type { ModelEvaluation } from '../../inference/evaluate-model.js';
 import type { openDataFor } from '../../workflows/fit.js';
-import { UsageError } from '../../errors.js';
 import type { ResolvedInferencePrecision } from '../../precision.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
@@ -164,10 +163,8 @@ async function datasetFor(
   const { dataFor, openDataFor: open, withModelInfo } = await import('../../workflows/fit.js');
   const { dataset, data } = context.options;
   const settings = dataFor(info, { dataset, data });
-  if (settings === undefined) {
-    throw new UsageError(`${path} does not say what it was trained on. Give --dataset.`);
-  }
-  const { requireOwnDataset } = await import('../own-images.js');
+  const { requireOwnDataset, unknownImages } = await import('../own-images.js');
+  if (settings === undefined) throw unknownImages(path, info);
   const { noteAssumedPixels } = await import('../../workflows/assumed-pixels.js');
   const { describesItself } = await import('../../workflows/open-model-file.js');
   await requireOwnDataset(path, settings.dataset);

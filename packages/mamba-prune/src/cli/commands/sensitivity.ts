@@ -227,14 +227,12 @@ async function settingsOf(
   const { path, info, options: said, model } = opened;
   const kinds = modelKinds(model.pruningGroups());
   model.dispose();
-  const { recordedImages, requireOwnDataset } = await import('../own-images.js');
+  const { recordedImages, requireOwnDataset, unknownImages } = await import('../own-images.js');
   const { dataFor } = await import('../../workflows/fit.js');
   const recorded = await recordedImages(path, info);
   const asked = defined({ dataset: given.dataset, data: given.data });
   const source = dataFor({ dataset: info.dataset, data: recorded?.data }, asked);
-  if (source === undefined) {
-    throw new UsageError(`${path} does not say what it was trained on. Give --dataset.`);
-  }
+  if (source === undefined) throw unknownImages(path, info);
   await requireOwnDataset(path, source.dataset);
   return {
     seed: given.seed,

@@ -237,4 +237,33 @@ describe('a whole model that was pickled', () => {
     expect(info.classes).toEqual(['x', 'y']);
     model.dispose();
   });
+
+  const pooled = fileURLToPath(new URL('../fixtures/checkpoint-pooled.pt', import.meta.url));
+
+  it.each([
+    ['avg', 'mean'],
+    // Where timm has `fc_norm`, it pools by the mean unless told otherwise.
+    ['token', 'token'],
+  ])('pools as its timm says: %s', async (key, pooling) => {
+    const { model, assumed, notes } = await openModelFile(pooled, { key });
+    expect({ pooling: 'token', ...model.config }).toMatchObject({ pooling });
+    expect(model.config).not.toHaveProperty('poolsBeforeNorm');
+    model.dispose();
+    expect(assumed.join()).not.toContain('pooling');
+    expect(notes.join(' ')).toContain(`\`pooling\` ${pooling} (${key}.global_pool)`);
+  });
+
+  it.each([
+    ['max', /another pooling than token or mean \(global_pool max\), as the file says/],
+    ['all', /a mean over all of its tokens.*\(all\.pool_include_prefix\), as the file says/],
+    ['none', /pools none of its tokens \(none\.global_pool ''\).*Give `pooling`: 'token' where/],
+  ])('is refused where it pools otherwise: %s', async (key, message) => {
+    await expect(openModelFile(pooled, { key })).rejects.toThrow(message);
+  });
+
+  it('pools as is said where the script does it', async () => {
+    const { model } = await openModelFile(pooled, { key: 'none', pooling: 'mean' });
+    expect(model.config).toMatchObject({ pooling: 'mean' });
+    model.dispose();
+  });
 });

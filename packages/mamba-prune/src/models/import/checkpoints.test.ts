@@ -123,6 +123,18 @@ describe('a checkpoint', () => {
     expect(info.history).toMatchObject([{ key: 'model' }]);
   });
 
+  it('may be a module that torch.fx traced', async () => {
+    const path = fixture('graph.pt');
+    expect(await weights(path)).toEqual(await weights(fixture('plain.pt')));
+    const { notes, info } = await read(path);
+    expect(ofTheFile(notes)).toEqual([
+      expect.stringMatching(
+        /whole pickled module \(class torch\.fx\.graph_module\.GraphModule\); no code was run/,
+      ),
+    ]);
+    expect(info.history[0]).not.toHaveProperty('key');
+  });
+
   it('may hold arrays of numpy', async () => {
     expect(await weights(fixture('numpy.pt'))).toEqual(await weights(fixture('plain.pt')));
   });

@@ -29,7 +29,7 @@ export interface AttentionWords {
 }
 
 export interface ModuleWords extends ModelModules, Surroundings {
-  /** What transformers calls models of this type, `vit`; undefined for modules of others. */
+  /** What transformers calls models of this type, `vit`; undefined for modules of others than its own and timm's ViTs. */
   readonly modelType: string | undefined;
   /** Attributes of the model, then of the modules around it. */
   readonly holders: readonly Holder[];
@@ -126,8 +126,13 @@ function epsWord({ at, module }: Part): Word<number>[] {
 export const hooksOf = ({ hooks }: PickledModule): readonly string[] =>
   hooks.filter((hook) => !hook.startsWith('torch.nn.utils.'));
 
-const modelType = ({ type }: PickledModule): string[] =>
-  /^transformers\.models\.(\w+)\./.exec(type)?.slice(1) ?? [];
+/** A VisionTransformer of timm, whatever a script calls its own class of it, says what it pools and which tokens it does not pool. */
+function modelType(module: PickledModule): string[] {
+  const isVit = ['global_pool', 'num_prefix_tokens'].every(
+    (name) => module.setting(name) !== undefined,
+  );
+  return isVit ? ['vit'] : (/^transformers\.models\.(\w+)\./.exec(module.type)?.slice(1) ?? []);
+}
 
 interface Part {
   /** In the pickled module. */

@@ -1,5 +1,5 @@
 // Weights with the tensors of a model that is here, and the name of one that is not.
-import { FormatError } from '@mamba-prune/libtorch';
+import { FormatError, zeros } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { createModel } from '../registry.js';
 import { readModel } from './read.js';
@@ -44,6 +44,29 @@ describe('a file whose script names a model that is not here', () => {
       expect(config).toMatchObject({ arch: 'vit_tiny' });
     },
   );
+
+  it.each([
+    [['base_model.model.blocks.0.attn.qkv.base_layer.weight'], /an adapter.*merge_and_unload\(\)/],
+    [['base_model.model.layer1.0.conv1.lora_A.weight'], /an adapter.*merge_and_unload\(\)/],
+    [['cls_token', 'to_patch_embedding.1.weight'], /a model of vit-pytorch.*no architecture/],
+  ])('says so of names that tell of it: %j', (names, message) => {
+    const read = () => readModel(new Map(names.map((name) => [name, zeros([4])])));
+    expect(read).toThrow(FormatError);
+    expect(read).toThrow(message);
+  });
+
+  it('says so of an adapter beside the layers of a model that is here', () => {
+    for (const [arch, sizes] of [...files, ['resnet18', { baseWidth: 4, blocks: [1] }] as const]) {
+      const tensors = new Map(createModel(arch, sizes).stateDict());
+      const name = [...tensors.keys()].at(-1) ?? '';
+      for (const other of ['original_module', 'modules_to_save.default']) {
+        tensors.set(name.replace(/(?=\w+$)/, `${other}.`), zeros([4]));
+      }
+      expect(() => readModel(tensors, { ...sizes, arch }), arch).toThrow(
+        /which belongs to an adapter/,
+      );
+    }
+  });
 
   // What timm's train.py writes beside the weights.
   it.each([

@@ -1,10 +1,11 @@
 // Models that are not here, by the names that their authors' scripts give them. Some have the tensors of a model that is
 // here, to the last name and shape, and compute something else; of the others the name says more than a tensor does.
 import { FormatError } from '@mamba-prune/libtorch';
-import { printableLine } from '../../printable.js';
+import { printableLine, printableName } from '../../printable.js';
 import { cardEntries } from './card.js';
 import type { Family } from '../family.js';
 import type { ScriptArguments } from './layout.js';
+import { adapterNames } from './state-dict.js';
 
 /** What the name of a model, `args.model` of its script, means. */
 const others: readonly (readonly [name: RegExp, what: string])[] = [
@@ -18,6 +19,31 @@ const others: readonly (readonly [name: RegExp, what: string])[] = [
   ],
   [/^plain_?mamba/i, 'a PlainMamba, whose scans know in which direction each step goes'],
 ];
+
+/** Names of tensors that no model here has. */
+const otherNames: readonly (readonly [name: RegExp, got: string, expected: string])[] = [
+  [
+    adapterNames,
+    'an adapter (LoRA and others of peft)',
+    'the weights of a model with those of the adapter in them: model = model.merge_and_unload() makes it where it was trained, and its state_dict() is to be saved',
+  ],
+  [
+    /(?:^|\.)to_patch_embedding\./,
+    'a model of vit-pytorch',
+    'one of another program: its ViTs have norms around the embedding of their patches, or other attentions, which no architecture here has',
+  ],
+];
+
+/** @throws FormatError for names that tell of what no model here is */
+export function refuseOtherNames(names: Iterable<string>): void {
+  for (const name of names) {
+    const found = otherNames.find(([pattern]) => pattern.test(name));
+    if (!found) continue;
+    throw new FormatError(
+      `import: got '${printableName(name)}', which belongs to ${found[1]}, expected ${found[2]}.`,
+    );
+  }
+}
 
 /** What the file calls the model, in the arguments of its script or elsewhere; empty where its file does not say. */
 export function scriptModelName(args: ScriptArguments | undefined): string {

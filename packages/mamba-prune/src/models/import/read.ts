@@ -9,7 +9,7 @@ import type { ModelOptions } from '../model-options.js';
 import type { ClassifierNames } from './apart-classifier.js';
 import type { Telling } from './choice.js';
 import { withPlainClassifier } from './plain-classifier.js';
-import { refuseNamedVariants, refuseOtherModels } from './other-models.js';
+import { refuseNamedVariants, refuseOtherModels, refuseOtherNames } from './other-models.js';
 import type {
   Layout,
   LayoutOptions,
@@ -130,6 +130,8 @@ const flattened = /(?:^|\.)_?flat_param(?:_\d+)?$/;
 function familyFromShapes(shapes: Shapes): ReadableFamily {
   const found = recognised(shapes);
   if (found) return found;
+  // A plugin may have models of such names.
+  refuseOtherNames(shapes.keys());
   const flat = [...shapes.keys()].find((name) => flattened.test(name));
   if (flat !== undefined) {
     throw new FormatError(

@@ -9,6 +9,15 @@ export type Rename = readonly [pattern: RegExp, replacement: string];
 /** What a name that matches tells of a model that ours is not. */
 export type Refusal = readonly [pattern: RegExp, what: string];
 
+/** What peft, and loralib before it, put beside the layers of any model, and what peft puts before the names of those. */
+export const adapterNames =
+  /(?:^|\.)(?:lora_(?:[ABab]|embedding_[AB]|magnitude_vector)|base_layer|modules_to_save)(?:\.|$)/;
+
+const adapter: Refusal = [
+  adapterNames,
+  'an adapter beside its layers (model.merge_and_unload() of peft makes one model of both)',
+];
+
 /**
  * Names, tensors and notes of one import. Tensors that are made here belong to the caller's scope; those given are
  * never changed.
@@ -64,7 +73,7 @@ export class StateDict {
   /** @throws FormatError naming the first tensor that tells of another model */
   refuse(family: string, refusals: readonly Refusal[]): void {
     for (const name of this.#tensors.keys()) {
-      const found = refusals.find(([pattern]) => pattern.test(name));
+      const found = [...refusals, adapter].find(([pattern]) => pattern.test(name));
       if (!found) continue;
       throw new FormatError(
         `import: got '${printableName(name)}', which belongs to ${found[1]}, expected a ${family} without: no architecture here has it.`,

@@ -98,7 +98,7 @@ export function withNotes<T extends ImportedModel>(notes: readonly string[], bod
     if (notes.length === 0 || !(error instanceof FormatError || error instanceof UsageError)) {
       throw error;
     }
-    const message = [error.message.replace(/[.]?$/, '.'), ...notes].join(' ');
+    const message = [error.message.replace(/(?<![.?!])$/, '.'), ...notes].join(' ');
     throw error instanceof UsageError
       ? new UsageError(message, { cause: error })
       : new FormatError(message, { cause: error });

@@ -66,6 +66,12 @@ export function convertVit(state: StateDict, source: VitSource, options: LayoutO
     patchSize,
     dModel,
   };
+  if (!state.has('pos_embed')) {
+    throw new FormatError(
+      "import: got weights without 'pos_embed', the positions that are added to the tokens, expected a ViT that has them: no architecture here is without " +
+        '(DINOv3, whose positions are rotary, is). Where other tensors are missing too, the file is not complete.',
+    );
+  }
   const fixedPositions = tokens.classToken && startsWithZeros(state.get('pos_embed'));
   const imageSize = readPositions(state, positions, options);
   return {

@@ -172,6 +172,6 @@ export const vitRefusals: readonly Refusal[] = [
     'an embedding of patches with more than one convolution (hybrid)',
   ],
   [/^(rope|pos_embed_h|pos_embed_w|freqs)|rope_embed|inv_freq/, 'rotary positions'],
-  [/\.(adapter|adaptmlp|lora_[AB]|lora_a|lora_b)\./, 'adapters beside its layers'],
+  [/\.(adapter|adaptmlp)\./, 'adapters beside its layers'],
   [/^(blocks_token_only|cls_attn_blocks|decoder_)/, 'a second stack of blocks'],
 ];

@@ -422,6 +422,10 @@ describe('what a ViT here does not have', () => {
     const rectangle = stateOf();
     rectangle.set('pos_embed', zeros([1, 7, 24]));
     expect(() => importStateDict(rectangle, said)).toThrow(/6 patches, expected a square number/);
+    rectangle.delete('pos_embed');
+    expect(() => importStateDict(rectangle, said)).toThrow(
+      /without 'pos_embed', the positions .*DINOv3, whose positions are rotary/,
+    );
     const second = stateOf();
     second.set('head_dist.weight', zeros([5, 24]));
     expect(() => importStateDict(second, said)).toThrow(/without 'cls_token' and 'dist_token'/);

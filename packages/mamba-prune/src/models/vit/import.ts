@@ -1,9 +1,17 @@
 // Vision transformers of timm, torchvision, Hugging Face and mmpretrain, dense or pruned, in the one form that model.ts has.
+import { FormatError } from '@mamba-prune/libtorch';
 import { inRange, rangeWords } from '../../checks.js';
 import { UsageError } from '../../errors.js';
 import { modelLimits } from '../../limits.js';
+import { printableLine } from '../../printable.js';
 import { count, resamplePositions } from '../common-options.js';
-import type { Layout, LayoutOptions, LayoutResult, Reading } from '../import/layout.js';
+import type {
+  Layout,
+  LayoutOptions,
+  LayoutResult,
+  ModelModules,
+  Reading,
+} from '../import/layout.js';
 import { vitCard } from './card.js';
 import { attentionWidth, readHeads } from './import-heads.js';
 import {
@@ -19,6 +27,7 @@ import { StateDict } from '../import/state-dict.js';
 import { vitFunctions } from './modules.js';
 import { scaleScores } from './scores.js';
 import {
+  type VitPooling,
   type VitSizes,
   attentionGroup,
   defaultEps,
@@ -68,11 +77,12 @@ export const vitLayout: Layout = {
 
   recognises: (shapes) => vitNamesOf(shapes) !== undefined,
 
-  read(tensors, options): Reading {
+  read(tensors, options, _args, modules): Reading {
     const state = new StateDict(tensors);
     const names = vitNamesOf(state.shapes) ?? 'timm';
     state.refuse('ViT', vitRefusals);
     checkActivation(options.activation);
+    if (modules !== undefined) checkPooling(modules, options.pooling);
     // DINOv2 of Hugging Face has another eps than its ViT; and only the ViT has this name.
     const isDinov2 =
       names === 'Hugging Face' && !state.names().some((name) => name.includes('layernorm_before'));
@@ -177,6 +187,20 @@ function epsOf(
       `LayerNorm adds ${eps} to the variance, as Hugging Face's ViT and DeiT do unless their config.json has another layer_norm_eps.`,
     ],
   };
+}
+
+/**
+ * timm's backbones give all of their tokens where they are made so, and a script's own class does with them what nothing tells.
+ * @throws FormatError unless it was said
+ */
+function checkPooling({ parts }: ModelModules, said: VitPooling | undefined): void {
+  const model = parts.find(({ name }) => name === '');
+  if (said !== undefined || model?.module.setting('global_pool') !== '') return;
+  const at = [model.at, 'global_pool'].filter((step) => step !== '').join('.');
+  throw new FormatError(
+    `import: got a ViT that pools none of its tokens (${printableLine(at)} ''), as the file says, expected one that pools: nothing tells which of them its ` +
+      "classifier reads. Give `pooling`: 'token' where it reads the first, 'mean' where it reads the mean over the patches.",
+  );
 }
 
 /** What Hugging Face calls `hidden_act`, and timm `act_layer`. @throws UsageError but for the exact GELU */
