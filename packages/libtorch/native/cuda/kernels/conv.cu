@@ -9,6 +9,7 @@
 // PROJECTED (columns of the projections' result whose gradient is taken through them into dy, with RING; 0: dy has it
 // already) and BLOCKS (of a multiprocessor). Only the pass that has its own is compiled.
 #include "conv_interface.h"
+#include "tile_ops.cuh"
 #if PROJECTED
 #include "pairs.cuh"
 #endif
@@ -140,18 +141,6 @@ constexpr int kTiles = kWarpChannels / 16, kDeep = PROJECTED / 16, kProjectedPie
 static_assert(PROJECTED % 16 == 0 && kAhead * kProjectedPieces <= 32, "whole products, and a piece a lane");
 static_assert(sizeof(Rows) / 4 % 32 == 16 && PROJECTED / 2 % 8 == 0, "lanes read in banks of their own");
 
-// d += a b: rows are channels, columns steps, the depth columns of the projections.
-__device__ __forceinline__ void add_product(float (&d)[4], const uint4& a, const u32 (&b)[2]) {
-#if SCALAR == MAMBA_PRUNE_BFLOAT16
-#define TYPES "bf16.bf16"
-#else
-#define TYPES "f16.f16"
-#endif
-  asm("mma.sync.aligned.m16n8k16.row.col.f32." TYPES ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b[0]), "r"(b[1]));
-#undef TYPES
-}
 // The block's channels of the projection as left operands: of tile i the rows g and g + 8 are its channels 2g and
 // 2g + 1, so that a lane's results are neighbours.
 struct Projection {
@@ -194,7 +183,11 @@ __device__ __forceinline__ void add_projected(Rows* places, const Projection& by
 #pragma unroll
   for (int k = 0; k < kDeep; k++)
 #pragma unroll
-    for (int i = 0; i < kTiles; i++) add_product(sums[i], by.of[i][k][lane], steps[k]);
+    for (int i = 0; i < kTiles; i++) {
+      // Rows are channels, columns steps, the depth columns of the projections.
+      const uint4 part = by.of[i][k][lane];
+      add_product(sums[i], {part.x, part.y, part.z, part.w}, steps[k][0], steps[k][1]);
+    }
 #pragma unroll
   for (int i = 0; i < kTiles; i++)
 #pragma unroll
@@ -289,12 +282,6 @@ class Inputs {
 #endif
     asm volatile("cp.async.commit_group;" ::: "memory");
     x += x_step, dy += dy_step, step += kAhead;
-  }
-  // 16 bytes into shared memory, zeros where there is nothing to copy.
-  static __device__ __forceinline__ void copy_piece(void* to, const void* from, bool there) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((u32)__cvta_generic_to_shared(to)), "l"(from),
-                 "r"(there ? 16 : 0)
-                 : "memory");
   }
   // Until no more than so many groups are on their way, and all lanes see what has come and are through with the rest.
   template <int Groups> __device__ __forceinline__ void wait() {

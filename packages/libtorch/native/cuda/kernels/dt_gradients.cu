@@ -10,6 +10,7 @@
 // multiprocessor).
 #include "dt_gradients_interface.h"
 #include "pairs.cuh"
+#include "tile_ops.cuh"
 
 using namespace mamba_prune::cuda::dt_kernel;
 using Args = DtArgs<scalar>;
@@ -20,12 +21,6 @@ struct Memory {
 };
 static_assert(sizeof(Memory) == shared_bytes(PANELS) && PANELS <= kMostPanels, "as the host says");
 
-__device__ __forceinline__ u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
-// 16 bytes into shared memory, zeros where there is nothing to copy.
-__device__ __forceinline__ void copy_piece(void* to, const void* from, bool there) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(there ? 16 : 0)
-               : "memory");
-}
 __device__ __forceinline__ void copies_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 // Four tiles of 8 x 8; lane 8 m + i tells where row i of tile m is. Transposed, a lane gets columns of them.
 __device__ __forceinline__ void load_tiles(u32 (&to)[4], const scalar* row) {
@@ -39,17 +34,6 @@ __device__ __forceinline__ void load_transposed(u32 (&to)[4], const scalar* row)
                : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
                : "r"(shared_address(row))
                : "memory");
-}
-__device__ __forceinline__ void add_product(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
-#if SCALAR == MAMBA_PRUNE_BFLOAT16
-#define TYPES "bf16.bf16"
-#else
-#define TYPES "f16.f16"
-#endif
-  asm("mma.sync.aligned.m16n8k16.row.col.f32." TYPES ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-#undef TYPES
 }
 // The right operand of both products: 16 rows from `first` on, times the numbers of low rank.
 __device__ __forceinline__ void load_right(u32 (&to)[4], const scalar (*rows)[kRow], int first) {
