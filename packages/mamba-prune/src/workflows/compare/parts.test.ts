@@ -108,7 +108,7 @@ describe('training from scratch', () => {
       'rsst - scratch',
     ]);
     expect(readFileSync(join(whole, 'results.md'), 'utf8')).toMatch(
-      /^\| scratch \| 50% \| \d+\.\d\d% \| 1 \| [+-]?\d+\.\d\d \| {2}\| {2}\|/m,
+      /^\| scratch \| 50% \| \d+\.\d\d% \| 1 \| (?:[+-]\d+\.\d\d|0\.00) \| {2}\| {2}\|/m,
     );
   });
 
