@@ -53,6 +53,7 @@ import {
 
 interface FromFlags {
   readonly from?: string;
+  readonly widthsFrom?: string;
   readonly weights?: string;
   readonly resamplePositions?: true;
 }
@@ -90,6 +91,10 @@ export function addTrainCommand(program: Command, cli: Cli): void {
     '--from <model>',
     'model to begin with: a file of this program or of PyTorch, a run, hf:owner/name, pretrained:NAME or models:NAME; architecture and ' +
       'sizes are then its own, and so is the preparation of images of folders, while image size, classes, mean and deviation are those of the data',
+  );
+  command.option(
+    '--widths-from <model>',
+    'begin with random weights in the architecture, sizes and widths of this model, such as a pruned one, named as for --from',
   );
   command.addOption(weightsOption());
   command.addOption(
@@ -130,6 +135,11 @@ export function addTrainCommand(program: Command, cli: Cli): void {
       "Fine-tune weights from the Hugging Face Hub, in timm's layout",
       'mamba-prune train --from hf:timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k \\\n' +
         '    --dataset folder --data photos --epochs 10 --lr 1e-4 --out runs/c',
+    ],
+    [
+      'From random weights in the widths of a pruned model: what its weights are worth',
+      'mamba-prune train --widths-from models:cifar10/mamba_small-90 \\\n' +
+        '    --dataset cifar10 --data data --preset best --out runs/e',
     ],
     ['Go on after Ctrl-C', 'mamba-prune train --resume --out runs/b'],
     [
@@ -228,7 +238,8 @@ async function settingsOf(
   context: Context<TrainCommandOptions>,
 ): Promise<{ readonly settings: TrainSettings; readonly notes: readonly string[] }> {
   const { options, given } = context;
-  const { arch, imageSize, keepEpochs, preset, from, weights, resamplePositions } = given;
+  const { arch, imageSize, keepEpochs, preset, from, widthsFrom } = given;
+  const { weights, resamplePositions } = given;
   const { interpolation, cropShare, cachedSize } = given;
   const model = typedModelOptions(given);
   const data = defined({
@@ -245,6 +256,11 @@ async function settingsOf(
     if (from !== undefined) {
       throw new UsageError(
         '--from: got a model to begin with, but the run has begun. Leave it out.',
+      );
+    }
+    if (widthsFrom !== undefined) {
+      throw new UsageError(
+        '--widths-from: got a model to take the widths of, but the run has begun. Leave it out.',
       );
     }
     refuseAboutFile(given, 'the run has begun');
@@ -274,6 +290,9 @@ async function settingsOf(
     recipe: recipeOf(given, options.seed, defaults, dataset),
     ...defined({ keepEpochs, preset }),
   };
+  if (widthsFrom !== undefined) {
+    return { settings: { ...rest, ...(await freshOf(context, widthsFrom)) }, notes: [] };
+  }
   if (from === undefined) {
     refuseAboutFile(given, 'there is no --from');
     const chosen = arch ?? defaultArch;
@@ -291,6 +310,38 @@ async function settingsOf(
   // Weights to begin with bring their own sizes.
   const settings = { ...rest, init, arch: found.arch, import: found.import, model };
   return { settings, notes: found.notes };
+}
+
+/** A model with random weights that is made like another one. */
+async function freshOf(
+  context: Context<TrainCommandOptions>,
+  argument: string,
+): Promise<Pick<TrainSettings, 'arch' | 'model' | 'widths'>> {
+  const { given } = context;
+  if (given.from !== undefined) {
+    throw new UsageError(
+      'got --from with --widths-from, expected one of the two: weights have their own widths. Leave one of them out.',
+    );
+  }
+  refuseAboutFile(given, 'the weights are random with --widths-from');
+  const { dropPath, ...sizes } = typedModelOptions(given);
+  const typed = given.arch === undefined ? Object.keys(sizes) : ['arch', ...Object.keys(sizes)];
+  if (typed.length > 0) {
+    const flags = typed.map((name) => inFlags(`\`${name}\``, context.flags)).join(', ');
+    throw new UsageError(
+      `got ${flags} with --widths-from, whose model has its own architecture and sizes. Leave one of the two out.`,
+    );
+  }
+  const path = resolve(await findModel(context, argument, { flag: '--widths-from' }));
+  const { openModelFile } = await import('../../workflows/open-model-file.js');
+  const { freshSettings } = await import('../../workflows/fresh-settings.js');
+  const { model } = await openModelFile(path);
+  try {
+    const fresh = freshSettings(model, argument);
+    return { ...fresh, model: { ...fresh.model, ...defined({ dropPath }) } };
+  } finally {
+    model.dispose();
+  }
 }
 
 /** @throws UsageError if there is no file that it is about */
