@@ -1,4 +1,4 @@
-// Trains the table of docs/results.md on the GPUs of this machine: a dense model of each set, and from it every rate, method and
+// Trains the tables of docs/results/all-runs.md on the GPUs of this machine: a dense model of each set, and from it every rate, method and
 // seed, as many at the same time as there are slots. The results lie in OUT/results. The exit status is 1 unless all jobs were done.
 //
 //   node benchmarks/campaign.mjs --data DIR --out DIR [--sets cifar10,cifar100] [--rates 50,70,80,90,95]

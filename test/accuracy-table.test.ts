@@ -1,4 +1,4 @@
-// What makes the table of accuracies in docs/results.md: the page and its picture are what the script makes of the logs, and
+// What makes the tables of accuracies in docs/results/all-runs.md and docs/results.md: the pages and their picture are what the script makes of the logs, and
 // the script refuses what would make a wrong table.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,6 +20,7 @@ interface Run {
 interface Script {
   readSummaries(folder: string): Run[];
   tablesOf(runs: readonly Run[]): string;
+  overviewOf(runs: readonly Run[]): string;
   pictureOf(runs: readonly Run[]): Promise<string>;
   withBlock(page: string, block: string): string;
 }
@@ -32,7 +33,7 @@ let script: Script;
 beforeAll(async () => {
   buildPage();
   const modules: object[] = [];
-  for (const name of ['summaries', 'tables', 'picture', 'page']) {
+  for (const name of ['summaries', 'tables', 'overview', 'picture', 'page']) {
     const url = new URL(`benchmarks/accuracy-table/${name}.mjs`, root);
     modules.push((await import(url.href)) as object);
   }
@@ -85,8 +86,14 @@ function cells(tables: string, ...first: readonly string[]): string[][] {
 describe('the page', () => {
   it('has the tables that the script makes of docs/results', () => {
     const tables = script.tablesOf(script.readSummaries(path('docs/results')));
-    const page = read('docs/results.md');
+    const page = read('docs/results/all-runs.md');
     expect(script.withBlock(page, tables)).toBe(page);
+  });
+
+  it('of the results has the short table of them', () => {
+    const table = script.overviewOf(script.readSummaries(path('docs/results')));
+    const page = read('docs/results.md');
+    expect(script.withBlock(page, table)).toBe(page);
   });
 
   it('has the picture that the script draws of them', async () => {
@@ -101,7 +108,7 @@ describe('the page', () => {
       { encoding: 'utf8' },
     );
     expect(status).toBe(0);
-    expect(read('docs/results.md')).toContain(`begin -->\n\n${stdout.trim()}\n\n<!--`);
+    expect(read('docs/results/all-runs.md')).toContain(`begin -->\n\n${stdout.trim()}\n\n<!--`);
   });
 });
 
@@ -208,6 +215,36 @@ describe('the tables', () => {
     write();
     writeFileSync(join(folder, 'cifar10/90/tuning-rsst-4e-3.jsonl'), '{"valAccuracy":0.5}\n');
     expect(script.readSummaries(folder)).toHaveLength(1);
+  });
+});
+
+describe('the short table', () => {
+  it('has the means of the methods beside each other, with the numbers of their seeds', () => {
+    write({ seed: 1, accuracy: 0.9, images: 'JPEG copy' });
+    write({ seed: 2, accuracy: 0.92, denseAccuracy: 0.941, images: 'JPEG copy' });
+    write({ method: 'refill', accuracy: 0.91, images: 'JPEG copy' });
+    write({ set: 'cifar100', rate: 50, method: 'one-shot', accuracy: 0.7 });
+    const table = script.overviewOf(script.readSummaries(folder));
+    expect(cells(table, 'CIFAR-10 (JPEG copy)')).toEqual([
+      [
+        ...['CIFAR-10 (JPEG copy)', '90%', '94.00 to 94.10', '–'],
+        ...['91.00 (1)', '91.00 ± 1.41 (2)', 'none'],
+      ],
+    ]);
+    expect(cells(table, 'CIFAR-100')).toEqual([
+      ['CIFAR-100', '50%', '94.00', '70.00 (1)', '–', '–', 'none'],
+    ]);
+  });
+
+  it('names who is shown to be ahead by the corrected test, and of whom', () => {
+    [0.9, 0.91, 0.92].forEach((accuracy, i) => {
+      write({ seed: i + 1, accuracy });
+      // The first is ahead of RSST by nearly the same in every pair, the second by much in two of them alone.
+      write({ seed: i + 1, method: 'refill', accuracy: accuracy + 0.01 + 0.0005 * i });
+      write({ seed: i + 1, method: 'oneshot', accuracy: accuracy + 0.03 * i });
+    });
+    const table = script.overviewOf(script.readSummaries(folder));
+    expect(cells(table, 'CIFAR-10')[0]?.at(-1)).toBe('Refill over RSST');
   });
 });
 

@@ -96,7 +96,7 @@ function comparisonsOf(page: string): string[][] {
     });
 }
 
-describe('comparisons on the page of the results', () => {
+describe('comparisons on the pages of the results', () => {
   const folder = mkdtempSync(join(tmpdir(), 'mp-documented-'));
   const dense = join(folder, 'dense');
   beforeAll(() => {
@@ -108,7 +108,9 @@ describe('comparisons on the page of the results', () => {
     rmSync(folder, { recursive: true });
   });
 
-  const comparisons = comparisonsOf('docs/results.md');
+  const comparisons = pages
+    .filter((name) => /^docs\/results(?:\.md|\/)/.test(name))
+    .flatMap(comparisonsOf);
 
   it('are found', () => {
     expect(comparisons.length).toBeGreaterThan(2);

@@ -1,13 +1,15 @@
 // The accuracy after pruning by set, rate, method and seed, from the logs and summaries of the runs:
 //
 //   node benchmarks/accuracy-table/accuracy-table.mjs [FOLDER]     prints the tables of FOLDER (docs/results)
-//   node benchmarks/accuracy-table/accuracy-table.mjs --write      writes them into docs/results.md, and the picture
+//   node benchmarks/accuracy-table/accuracy-table.mjs --write      writes them into docs/results/all-runs.md, the short table
+//                                                                  into docs/results.md, and the picture
 //                                                                  docs/images/accuracy-macs.png and .svg
 //
 // The README of the benchmarks says what FOLDER holds.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { readFlags } from '../../scripts/script-flags.mjs';
+import { overviewOf } from './overview.mjs';
 import { withBlock } from './page.mjs';
 import { pictureOf, pngOf } from './picture.mjs';
 import { readSummaries } from './summaries.mjs';
@@ -25,8 +27,8 @@ try {
   const tables = tablesOf(runs);
   console.log(tables);
   if (values.write) {
-    const page = new URL('results.md', docs);
-    writeFileSync(page, withBlock(readFileSync(page, 'utf8'), tables));
+    writeBlock('results.md', overviewOf(runs));
+    writeBlock('results/all-runs.md', tables);
     const svg = await pictureOf(runs);
     writeFileSync(new URL('images/accuracy-macs.svg', docs), svg);
     writeFileSync(new URL('images/accuracy-macs.png', docs), await pngOf(svg));
@@ -34,4 +36,9 @@ try {
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
+}
+
+function writeBlock(name, block) {
+  const page = new URL(name, docs);
+  writeFileSync(page, withBlock(readFileSync(page, 'utf8'), block));
 }

@@ -1,18 +1,18 @@
-// The tables of docs/results.md, from the runs that there are.
+// The tables of docs/results/all-runs.md, from the runs that there are.
 import { count } from 'mamba-prune/format';
 import { methodLabel, methodResults, methodTests, pText, pointsText } from 'mamba-prune/internal';
 import { markdownTable } from '../markdown-table.mjs';
 
 /** What the table is to have; what was not run is said below it. */
 const plannedRates = [0.5, 0.7, 0.8, 0.9, 0.95];
-const plannedMethods = ['oneshot', 'refill', 'rsst'];
+export const plannedMethods = ['oneshot', 'refill', 'rsst'];
 const pairs = [
   ['rsst', 'refill'],
   ['refill', 'oneshot'],
   ['rsst', 'oneshot'],
 ];
 const setNames = { cifar10: 'CIFAR-10', cifar100: 'CIFAR-100' };
-const none = '–';
+export const none = '–';
 
 /** @returns {string[]} in the order of the tables */
 export const setsOf = (runs) => [
@@ -21,7 +21,7 @@ export const setsOf = (runs) => [
 
 export const setName = (set) => setNames[set] ?? set;
 
-const removed = (rate) => `${Math.round(100 * rate)}%`;
+export const removed = (rate) => `${Math.round(100 * rate)}%`;
 const points = (share) => (100 * share).toFixed(2);
 
 /** Two tables for every set, with a sentence before each. */
@@ -124,7 +124,7 @@ function numberedByModel(runs) {
 }
 
 /** Of what was pruned. */
-const ratesOf = (runs) =>
+export const ratesOf = (runs) =>
   [...new Set([...plannedRates, ...runs.map(({ rate }) => rate)])]
     .filter((rate) => rate > 0)
     .sort((a, b) => a - b);
@@ -138,7 +138,7 @@ function methodsAt(rate, results) {
 /** 2e-3, 16e-3: rates of one column are read beside each other. */
 const exponential = (rate) => `${Number((1000 * rate).toPrecision(6))}e-3`;
 
-const denseOf = (members) => span(members.map(({ denseAccuracy }) => denseAccuracy));
+export const denseOf = (members) => span(members.map(({ denseAccuracy }) => denseAccuracy));
 
 function afterCut(members) {
   const values = members.flatMap((run) => run.afterCut ?? []);
@@ -160,13 +160,13 @@ function numbers(seeds) {
 
 const each = (members) => members.map(({ accuracy }) => points(accuracy)).join(', ');
 
-const meanText = ({ accuracy, deviation }) =>
+export const meanText = ({ accuracy, deviation }) =>
   deviation === null ? points(accuracy) : `${points(accuracy)} ± ${points(deviation)}`;
 
-/** None where no two methods have a seed in common. */
-function differences(set, runs) {
+/** A test for each pair of methods and rate that have runs from one dense model, with the number that Holm's correction is over. */
+export function testsOf(runs) {
   const rates = ratesOf(runs);
-  const rows = pairs.flatMap((methods) => {
+  return pairs.flatMap((methods) => {
     const tests = methodTests(methods, rates, numberedByModel(runs));
     const tested = tests.filter(({ p }) => p !== null).length;
     return rates.flatMap((rate) => {
@@ -174,6 +174,11 @@ function differences(set, runs) {
       return test === undefined ? [] : [{ methods, rate, tested, test }];
     });
   });
+}
+
+/** None where no two methods have a seed in common. */
+function differences(set, runs) {
+  const rows = testsOf(runs);
   if (rows.length === 0) return [];
   const known = (field, text) => (row) => row.test?.[field] == null ? none : text(row); // prettier-ignore
   const columns = [
@@ -191,7 +196,13 @@ function differences(set, runs) {
   ];
 }
 
-function ahead({ methods, test }) {
-  if (test.pHolm >= 1 - test.confidence) return 'neither is shown to be';
-  return methodLabel(methods[test.difference > 0 ? 0 : 1]);
+function ahead(row) {
+  return isShown(row) ? methodLabel(inOrder(row)[0]) : 'neither is shown to be';
 }
+
+/** Whether the corrected test says that the two methods differ. */
+export const isShown = ({ test }) => test.pHolm !== null && test.pHolm < 1 - test.confidence;
+
+/** The two methods of a test, the one of the higher mean first. */
+export const inOrder = ({ methods, test }) =>
+  test.difference > 0 ? methods : methods.toReversed();

@@ -1,4 +1,4 @@
-// The jobs of the table in docs/results.md: accuracy after pruning, by set, rate, method and seed. A dense mamba_small is trained
+// The jobs of the table in docs/results/all-runs.md: accuracy after pruning, by set, rate, method and seed. A dense mamba_small is trained
 // on each set, and every cell is one run of `mamba-prune compare` from it, in a folder of its own.
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -4,7 +4,7 @@
 #
 # Purpose: the dense model, and one after each round, to see what accuracy is left at which size.
 # Takes: (1 + 16) x 60 epochs of CIFAR-10: about 44 minutes of one H200, and weeks of a CPU by the time of a
-# step. What came out is in docs/results.md. Ctrl-C stops it; the same command with --resume goes on.
+# step. What came out is in docs/results/70-percent.md. Ctrl-C stops it; the same command with --resume goes on.
 #
 # Data: mamba-prune data get cifar10 --data datasets/cifar10
 # Shorter, to try it: further flags come last and win, as in

@@ -37,7 +37,7 @@ describe('presetRecipe', () => {
 
   it('gives CIFAR the recipe of the measured runs', () => {
     const best = presetRecipe('best', 'cifar10', 'train');
-    // The options of the command in docs/results.md.
+    // The options of the command in docs/results/dense-models.md.
     expect(best).toEqual({
       epochs: 245,
       batchSize: 512,

@@ -87,7 +87,10 @@ export function addComparisonOptions(command: Command): void {
   command
     .optionsGroup('Comparison:')
     .option('--out <dir>', 'folder of the comparison, a new one or one to go on with (required)')
-    .option('--quick', 'use the settings of the small comparison in docs/results.md')
+    .option(
+      '--quick',
+      'use the settings of the small comparison in docs/results/methods-compared.md',
+    )
     .addOption(
       integerOption('--seeds <n>', 'number of seeds, counted up from --seed (default: 3)', {
         min: 1,

@@ -45,9 +45,9 @@ export const cifar10Spec: CifarSpec = {
 
 const recipe: DatasetRecipe = {
   ...smallPictures,
-  // mamba_small reaches 94.2% in nine minutes of an H200 (docs/results.md).
+  // mamba_small reaches 94.2% in nine minutes of an H200 (docs/results/dense-models.md).
   found: { best: foundOn(245) },
-  // Against `uni` in as many epochs: 86.6 for 85.0% after 15, 87.3 for 84.3% after 40 (docs/results.md).
+  // Against `uni` in as many epochs: 86.6 for 85.0% after 15, 87.3 for 84.3% after 40 (docs/results/cifar-10-recipe.md).
   models: { mamba: { scan: 'cross' } },
 };
 

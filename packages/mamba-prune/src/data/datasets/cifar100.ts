@@ -43,7 +43,7 @@ export const cifar100Spec: CifarSpec = {
 
 const recipe: DatasetRecipe = {
   ...smallPictures,
-  // mamba_small reaches 79.0% in 7.0 minutes of an H200 (docs/results.md).
+  // mamba_small reaches 79.0% in 7.0 minutes of an H200 (docs/results/dense-models.md).
   found: { best: foundOn(150) },
   models: { mamba: { scan: 'cross' } },
 };

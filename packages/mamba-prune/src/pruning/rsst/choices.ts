@@ -29,7 +29,7 @@ export type RegApplication = (typeof regApplications)[number];
 /**
  * How hard to pull unless told. All units: 1e-4, in the loss. Doomed units alone may be
  * pulled as hard as it takes, so that they are at zero before the end of even a short training
- * (docs/results.md), where the strength hardly matters: under p = 4 a unit is gone when t^5 reaches its
+ * (docs/results/regulariser.md), where the strength hardly matters: under p = 4 a unit is gone when t^5 reaches its
  * norm / (strength · Σ lr / 5).
  */
 export function rsstDefaults(

@@ -6,7 +6,7 @@ const epochs = { dense: 4, further: 4, regularized: 2 } as const;
 
 /**
  * Purpose: the four methods on the model and the images of the quickstart, with a few epochs each.
- * Expected: about 6 minutes a seed on 2 cores. docs/results.md has the outcome.
+ * Expected: about 6 minutes a seed on 2 cores. docs/results/methods-compared.md has the outcome.
  */
 export const quickComparison: CompareRequest = {
   train: {
