@@ -1,5 +1,5 @@
 // The short table of docs/results.md: a row for each set and rate, with the means of the methods beside each other. It has the
-// methods that are planned; what else was run is in the tables of all runs.
+// methods that are planned and, where it was run, training from random weights.
 import { methodLabel, methodResults } from 'mamba-prune/internal';
 import { markdownTable } from '../markdown-table.mjs';
 import * as tables from './tables.mjs';
@@ -11,13 +11,18 @@ export function overviewOf(runs) {
     { title: 'data', cell: dataName, left: true },
     { title: 'removed', cell: ({ rate }) => tables.removed(rate) },
     { title: 'dense', cell: ({ members }) => tables.denseOf(members) },
-    ...tables.plannedMethods.map((method) => ({
+    ...columnMethods(runs).map((method) => ({
       title: methodLabel(method),
       cell: ({ results }) => meanWithSeeds(results.find((one) => one.method === method)),
     })),
     { title: 'shown to be ahead', cell: shown, left: true },
   ];
   return markdownTable(columns, rows);
+}
+
+function columnMethods(runs) {
+  const hasScratch = runs.some(({ method }) => method === 'scratch');
+  return [...tables.plannedMethods, ...(hasScratch ? ['scratch'] : [])];
 }
 
 function rowsOf(runs) {

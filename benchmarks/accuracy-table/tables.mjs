@@ -55,7 +55,7 @@ function accuracies(set, runs) {
     { title: 'method', cell: ({ method }) => methodLabel(method), left: true },
     { title: 'learning rate', cell: ofRun(([{ learningRate }]) => exponential(learningRate)) },
     { title: 'epochs', cell: ofRun(([{ epochs }]) => String(epochs)) },
-    { title: 'began with', cell: ({ rate, members }) => (rate === 0 ? none : ofRun(denseOf)({ members })) }, // prettier-ignore
+    { title: 'began with', cell: ({ rate, members }) => (rate === 0 ? none : denseOf(members)) }, // prettier-ignore
     { title: 'right after the cut', cell: ofRun(afterCut) },
     { title: 'seeds', cell: ofRun((members) => numbers(members.map(({ seed }) => seed))) },
     { title: 'of each seed', cell: ofRun(each), left: true },
@@ -138,7 +138,11 @@ function methodsAt(rate, results) {
 /** 2e-3, 16e-3: rates of one column are read beside each other. */
 const exponential = (rate) => `${Number((1000 * rate).toPrecision(6))}e-3`;
 
-export const denseOf = (members) => span(members.map(({ denseAccuracy }) => denseAccuracy));
+/** Of the models that the runs began with; a run from random weights began with none. */
+export function denseOf(members) {
+  const pruned = members.filter(({ method }) => method !== 'scratch');
+  return pruned.length === 0 ? none : span(pruned.map(({ denseAccuracy }) => denseAccuracy));
+}
 
 function afterCut(members) {
   const values = members.flatMap((run) => run.afterCut ?? []);
