@@ -26,6 +26,11 @@ export interface Distillation {
   readonly weight: number;
   /** Softens both outputs; the term is multiplied by its square. Default 1. */
   readonly temperature?: number;
+  /**
+   * What the teacher is shown in place of the images [batch, channels, height, width], such as these normalised by other
+   * means. It must compute the same in every step.
+   */
+  readonly images?: ((images: Tensor) => Tensor) | undefined;
 }
 
 export interface StepInfo {

@@ -28,8 +28,8 @@ export function distillationLoss(student: Tensor, teacher: Tensor, temperature =
 
 /** Mixes a task loss with the teacher's. */
 export function distilledLoss(task: Tensor, context: StepContext, how: Distillation): Tensor {
-  const { teacher, weight, temperature = 1 } = how;
-  const logits = noGrad(() => F.atLeastFloat32(teacher.forward(context.images)));
+  const { teacher, weight, temperature = 1, images = (given: Tensor) => given } = how;
+  const logits = noGrad(() => F.atLeastFloat32(teacher.forward(images(context.images))));
   const term = distillationLoss(context.logits, logits, temperature);
   return task.mul(1 - weight).add(term.mul(weight));
 }

@@ -19,6 +19,7 @@ const distillationKinds: OptionKinds<Distillation> = {
   teacher: 'any',
   weight: 'number',
   temperature: 'number',
+  images: 'function',
 };
 
 /**

@@ -21,6 +21,7 @@ import { todaysSettings } from './prune/earlier-names.js';
 import type { LatencyTimer } from './prune/latency-table.js';
 import type { PruneSettings } from './prune/settings.js';
 import { settingChanges } from './setting-changes.js';
+import type { TeacherSettings } from './teacher.js';
 
 /** How to train: as the library's TrainOptions, with the augmentation by name. */
 export interface RecipeSettings extends Omit<TrainOptions, 'augment' | 'plainAugment'> {
@@ -47,6 +48,8 @@ export interface TrainSettings extends DataSettings, PreparationSettings {
   readonly init?: string | undefined;
   /** What that file does not tell of its model, if another program wrote it. */
   readonly import?: ImportOptions | undefined;
+  /** Another model that teaches. */
+  readonly distill?: TeacherSettings | undefined;
   /** Name of the preset that the recipe came from. */
   readonly preset?: string | undefined;
 }
@@ -100,6 +103,7 @@ export const trainSettingsKinds: OptionKinds<TrainSettings> = {
   keepEpochs: 'array',
   init: 'string',
   import: 'object',
+  distill: 'object',
   preset: 'string',
 };
 

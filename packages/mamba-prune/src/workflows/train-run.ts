@@ -31,10 +31,12 @@ import {
   checkAutoBatch,
   checkSame,
   controlKinds,
+  storedSettings,
   trainOptionsOf,
   trainSettingsKinds,
 } from './settings.js';
 import { startingModel } from './starting-model.js';
+import { type ResolvedTeacher, openTeacher, resolveTeacher } from './teacher.js';
 
 export interface TrainRun {
   /** The trained model, or as far as it came; the caller disposes it. */
@@ -69,9 +71,36 @@ export async function trainRun(
   requireOptions('trainRun: control', control, controlKinds, ['out']);
   checkAutoBatch('train', control);
   const { init } = given;
-  let settings = init === undefined ? given : { ...given, init: modelFileOf(init) };
+  const distill = teacherOf(given, control);
+  const settings: TrainSettings = {
+    ...given,
+    ...(init !== undefined && { init: modelFileOf(init) }),
+    ...(distill && { distill }),
+  };
   checkNewModel(settings, control.device);
-  let dataset = await openData(settings, control.data);
+  const dataset = await openData(settings, control.data);
+  // Before the seed is set: a training has the same random numbers with a teacher as without.
+  const teacher = distill && (await openTeacher(distill, dataset.info, control.device ?? 'cpu'));
+  try {
+    const hooks = composeHooks(
+      control.hooks,
+      teacher ? { distillation: teacher.distillation } : undefined,
+    );
+    return await trainOn(dataset, settings, { ...control, hooks }, onBegin);
+  } finally {
+    teacher?.dispose();
+  }
+}
+
+/** The training of `trainRun`, whose images there are. */
+async function trainOn(
+  opened: Dataset,
+  given: TrainSettings,
+  control: RunControl,
+  onBegin?: OnBegin,
+): Promise<TrainRun> {
+  let dataset = opened;
+  let settings = given;
   noteUnusedCopies(settings, settings.recipe, dataset.info, control.data);
   let options = trainOptionsOf(settings.recipe, dataset.info);
   let resolved = resolveTrainOptions(options, dataset.info);
@@ -218,6 +247,23 @@ export async function trainRun(
   }
 }
 
+/** @throws UsageError if the run that goes on began with another teacher, or without one */
+function teacherOf(
+  { distill }: TrainSettings,
+  { out, resume, group }: RunControl,
+): ResolvedTeacher | undefined {
+  const leads = (group?.rank ?? 0) === 0;
+  if (!leads || resume === undefined || resume === false) return distill && resolveTeacher(distill);
+  const { distill: began } = storedSettings(out, 'train');
+  if ((began === undefined) !== (distill === undefined)) {
+    const [got, expected] = began === undefined ? ['a', 'none'] : ['no', 'that of the run'];
+    throw new UsageError(
+      `resume: got ${got} teacher, expected ${expected}: a run goes on as it began. Give what the run began with, or start a new run.`,
+    );
+  }
+  return distill && resolveTeacher(distill, began);
+}
+
 /** The workers' values, by rank. */
 function gathered(value: number, group: distributed.ProcessGroup): number[] {
   const { rank, workers } = group;
@@ -235,10 +281,18 @@ function checkKeepEpochs({ keepEpochs = [] }: TrainSettings, epochs: number): vo
 
 /** An entry of a model's history; no times in it, so that equal runs give equal files. */
 function trainingStep(settings: TrainSettings, accuracy: number | null): Record<string, unknown> {
-  const { dataset, arch, recipe, init } = settings;
+  const { dataset, arch, recipe, init, distill } = settings;
   const { epochs, seed = 0 } = recipe;
-  const from = init === undefined ? {} : { from: init };
-  return { step: 'train', arch, dataset, ...from, epochs, seed, accuracy };
+  return {
+    step: 'train',
+    arch,
+    dataset,
+    ...(init !== undefined && { from: init }),
+    ...(distill && { teacher: distill.teacher, distill: distill.weight }),
+    epochs,
+    seed,
+    accuracy,
+  };
 }
 
 function saver(

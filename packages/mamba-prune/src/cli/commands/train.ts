@@ -1,80 +1,36 @@
-import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { defined } from '../../defined.js';
-import { UsageError } from '../../errors.js';
 import { clock, count, percent, plural } from '../../format.js';
 import { trainLimits } from '../../limits.js';
 import { relativePath, resumeCommand } from '../../shell.js';
-import { presetInterpolation } from '../../training/presets.js';
-import type { TrainSettings } from '../../workflows/settings.js';
+import type { TeacherSettings } from '../../workflows/teacher.js';
 import type { TrainRun } from '../../workflows/train-run.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { inFlags } from '../flag-spelling.js';
-import { findModel } from '../model-argument.js';
 import type { ModelFacts } from '../open-model.js';
-import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import { addCommonOptions } from '../options/common.js';
 import {
-  type DataOptions,
-  type CacheOptions,
-  type PreparationOptions,
   addCacheOption,
   addDataOptions,
   addPreparationOptions,
   describeDataset,
 } from '../options/data.js';
 import { weightsOption } from '../options/import.js';
-import {
-  type ModelFlags,
-  addModelOptions,
-  newModelOptions,
-  typedModelOptions,
-} from '../options/model.js';
+import { addModelOptions } from '../options/model.js';
 import { integersOption } from '../options/parse.js';
+import { addRecipeOptions } from '../options/recipe.js';
+import { addRunOptions, outOf } from '../options/run.js';
 import {
-  type RecipeOptions,
-  addRecipeOptions,
-  checkMomentum,
-  recipeOf,
-  refuseOtherPreset,
-  typedRecipe,
-} from '../options/recipe.js';
-import { type RunOptions, addRunOptions, checkNew, outOf } from '../options/run.js';
+  type TrainCommandOptions,
+  addTrainTeacherOptions,
+  defaultArch,
+  trainDefaults,
+  trainSettingsOf,
+} from '../options/train.js';
 import { columnsOf } from '../terminal/io.js';
 import { wrapText } from '../terminal/text.js';
 import { TrainingProgress } from '../training-progress.js';
 import { interruptible } from '../work.js';
-import {
-  type WorkerOptions,
-  type Workers,
-  addWorkerOptions,
-  agreed,
-  withWorkers,
-} from '../workers.js';
-
-interface FromFlags {
-  readonly from?: string;
-  readonly widthsFrom?: string;
-  readonly weights?: string;
-  readonly resamplePositions?: true;
-}
-
-interface KeepFlags {
-  readonly keepEpochs?: readonly number[];
-}
-
-type TrainCommandOptions = CommonOptions &
-  DataOptions &
-  PreparationOptions &
-  CacheOptions &
-  ModelFlags &
-  RecipeOptions &
-  RunOptions &
-  WorkerOptions &
-  KeepFlags &
-  FromFlags;
-
-const defaults = { epochs: 30, lr: 1e-3, phase: 'train' } as const;
-const defaultArch = 'mamba_tiny';
+import { type Workers, addWorkerOptions, agreed, withWorkers } from '../workers.js';
 
 export function addTrainCommand(program: Command, cli: Cli): void {
   const command = program
@@ -106,7 +62,8 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   addDataOptions(command);
   addPreparationOptions(command, '--from');
   addCacheOption(command);
-  addRecipeOptions(command, 'Training:', defaults);
+  addRecipeOptions(command, 'Training:', trainDefaults);
+  addTrainTeacherOptions(command);
   addRunOptions(command);
   command.addOption(
     integersOption(
@@ -137,9 +94,14 @@ export function addTrainCommand(program: Command, cli: Cli): void {
         '    --dataset folder --data photos --epochs 10 --lr 1e-4 --out runs/c',
     ],
     [
-      'From random weights in the widths of a pruned model: what its weights are worth',
+      'From random weights in the widths of a pruned model',
       'mamba-prune train --widths-from models:cifar10/mamba_small-90 \\\n' +
         '    --dataset cifar10 --data data --preset best --out runs/e',
+    ],
+    [
+      'A pruned model, trained on with the dense one as its only teacher',
+      'mamba-prune train --from runs/pruned --teacher runs/dense --distill 1 \\\n' +
+        '    --temperature 2 --dataset cifar10 --data data --epochs 90 --out runs/f',
     ],
     ['Go on after Ctrl-C', 'mamba-prune train --resume --out runs/b'],
     [
@@ -159,7 +121,7 @@ async function trainCommand(
 ): Promise<void> {
   const { options, progress } = context;
   const out = outOf(options);
-  const { settings, notes } = await agreed(workers, () => settingsOf(context));
+  const { settings, notes } = await agreed(workers, () => trainSettingsOf(context));
   const { prepareDevice } = await import('../device.js');
   const { trainRun } = await import('../../workflows/train-run.js');
   const onNote = (note: string): void => {
@@ -199,6 +161,10 @@ async function trainCommand(
         progress.line(
           `  ${model.config.arch}, ${count(model.numParameters())} parameters, on ${device} in ${precision}${shared}`,
         );
+        const { distill } = settings;
+        if (distill) {
+          progress.line(wrapText(describeTeacher(distill), columnsOf(context.io.stderr)));
+        }
         progress.line(
           wrapText(describeDataset(dataset, settings.recipe), columnsOf(context.io.stderr)),
         );
@@ -223,6 +189,9 @@ async function trainCommand(
   printTrained(context, run);
 }
 
+const describeTeacher = ({ teacher, weight = 0.5, temperature = 1 }: TeacherSettings): string =>
+  `taught by ${relativePath(teacher)}, with a weight of ${weight} in the loss and a temperature of ${temperature}`;
+
 /** Of the weights that the run began with, if it did with any. */
 async function factsOf(
   { settings, info }: TrainRun,
@@ -231,126 +200,6 @@ async function factsOf(
   if (settings.init === undefined) return null;
   const { assumedIn } = await import('../../workflows/same-info.js');
   return { model: settings.init, assumed: assumedIn(info), notes };
-}
-
-/** What was typed over what the run's config.json says, or over the defaults. */
-async function settingsOf(
-  context: Context<TrainCommandOptions>,
-): Promise<{ readonly settings: TrainSettings; readonly notes: readonly string[] }> {
-  const { options, given } = context;
-  const { arch, imageSize, keepEpochs, preset, from, widthsFrom } = given;
-  const { weights, resamplePositions } = given;
-  const { interpolation, cropShare, cachedSize } = given;
-  const model = typedModelOptions(given);
-  const data = defined({
-    dataset: given.dataset,
-    data: given.data,
-    imageSize,
-    interpolation,
-    cropShare,
-    cachedSize,
-  });
-  if (options.resume !== undefined) {
-    const { storedSettings } = await import('../../workflows/settings.js');
-    const stored = storedSettings(outOf(options), 'train');
-    if (from !== undefined) {
-      throw new UsageError(
-        '--from: got a model to begin with, but the run has begun. Leave it out.',
-      );
-    }
-    if (widthsFrom !== undefined) {
-      throw new UsageError(
-        '--widths-from: got a model to take the widths of, but the run has begun. Leave it out.',
-      );
-    }
-    refuseAboutFile(given, 'the run has begun');
-    refuseOtherPreset(preset, stored.preset);
-    const recipe = { ...stored.recipe, ...typedRecipe(given), ...defined({ seed: given.seed }) };
-    checkMomentum(given, recipe);
-    const settings = {
-      ...stored,
-      ...data,
-      ...defined({ keepEpochs }),
-      arch: arch ?? stored.arch,
-      model: { ...stored.model, ...model },
-      recipe,
-    };
-    return { settings, notes: [] };
-  }
-  await checkNew(options);
-  const { dataset } = given;
-  if (dataset === undefined) {
-    throw new UsageError('--dataset is missing, expected a name such as fashion-mnist or cifar10.');
-  }
-  const usual = preset === undefined ? undefined : presetInterpolation(preset, dataset);
-  const rest = {
-    ...defined({ interpolation: usual }),
-    ...data,
-    dataset,
-    recipe: recipeOf(given, options.seed, defaults, dataset),
-    ...defined({ keepEpochs, preset }),
-  };
-  if (widthsFrom !== undefined) {
-    return { settings: { ...rest, ...(await freshOf(context, widthsFrom)) }, notes: [] };
-  }
-  if (from === undefined) {
-    refuseAboutFile(given, 'there is no --from');
-    const chosen = arch ?? defaultArch;
-    const settings = { ...rest, arch: chosen, model: newModelOptions(given, dataset, chosen) };
-    return { settings, notes: [] };
-  }
-  const init = resolve(await findModel(context, from, { flag: '--from' }));
-  const { startingWeights } = await import('../../workflows/starting-weights.js');
-  // Dropout is of the training, not of the file.
-  const sizes = { ...model, dropPath: undefined };
-  const found = await startingWeights(
-    init,
-    defined({ arch, key: weights, resamplePositions, ...sizes }),
-  );
-  // Weights to begin with bring their own sizes.
-  const settings = { ...rest, init, arch: found.arch, import: found.import, model };
-  return { settings, notes: found.notes };
-}
-
-/** A model with random weights that is made like another one. */
-async function freshOf(
-  context: Context<TrainCommandOptions>,
-  argument: string,
-): Promise<Pick<TrainSettings, 'arch' | 'model' | 'widths'>> {
-  const { given } = context;
-  if (given.from !== undefined) {
-    throw new UsageError(
-      'got --from with --widths-from, expected one of the two: weights have their own widths. Leave one of them out.',
-    );
-  }
-  refuseAboutFile(given, 'the weights are random with --widths-from');
-  const { dropPath, ...sizes } = typedModelOptions(given);
-  const typed = given.arch === undefined ? Object.keys(sizes) : ['arch', ...Object.keys(sizes)];
-  if (typed.length > 0) {
-    const flags = typed.map((name) => inFlags(`\`${name}\``, context.flags)).join(', ');
-    throw new UsageError(
-      `got ${flags} with --widths-from, whose model has its own architecture and sizes. Leave one of the two out.`,
-    );
-  }
-  const path = resolve(await findModel(context, argument, { flag: '--widths-from' }));
-  const { openModelFile } = await import('../../workflows/open-model-file.js');
-  const { freshSettings } = await import('../../workflows/fresh-settings.js');
-  const { model } = await openModelFile(path);
-  try {
-    const fresh = freshSettings(model, argument);
-    return { ...fresh, model: { ...fresh.model, ...defined({ dropPath }) } };
-  } finally {
-    model.dispose();
-  }
-}
-
-/** @throws UsageError if there is no file that it is about */
-function refuseAboutFile({ weights, resamplePositions }: FromFlags, why: string): void {
-  if (resamplePositions !== undefined) {
-    throw new UsageError(`--resample-positions: ${why}, of which it could be. Leave it out.`);
-  }
-  if (weights === undefined) return;
-  throw new UsageError(`--weights: got '${weights}', but ${why}. Leave it out.`);
 }
 
 function interrupted({ result }: TrainRun, resume: string): InterruptedError {

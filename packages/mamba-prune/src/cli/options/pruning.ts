@@ -109,15 +109,18 @@ export const distillOptions = (teacher: string): Option[] => [
     `weight of ${teacher}, as a teacher, in the loss after a cut (default: 0)`,
     { min: 0, max: 1 },
   ),
-  numberOption('--temperature <t>', 'softmax temperature of teacher and student (default: 1)', {
-    above: 0,
-    max: pruneLimits.temperature,
-  }),
+  temperatureOption(),
   new Option(
     '--distill-through',
     'RSST: let the teacher of --distill teach in the regularised epochs too, which learn from the labels otherwise',
   ),
 ];
+
+export const temperatureOption = (): Option =>
+  numberOption('--temperature <t>', 'softmax temperature of teacher and student (default: 1)', {
+    above: 0,
+    max: pruneLimits.temperature,
+  });
 
 export const bnBatchesOption = (): Option =>
   integerOption(
