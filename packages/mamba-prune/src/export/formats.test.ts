@@ -146,15 +146,38 @@ describe('softplus', () => {
 });
 
 describe('measureAccuracy', () => {
-  it('measures what evaluateModel does, of several models on the same images', async () => {
-    const labels = Uint8Array.from({ length: 30 }, (_, i) => (i * 5) % 6);
+  const labels = Uint8Array.from({ length: 30 }, (_, i) => (i * 5) % 6);
+  const madeUp = (): Dataset => {
     const pixels = syntheticImages(30, mamba.config);
     const split = new MemorySplit(pixels, labels, pixels.length / 30);
-    const dataset: Dataset = {
+    return {
       info: { ...info, name: 'made up', channels: 3, height: 16, width: 16 },
       train: split,
       test: split,
     };
+  };
+
+  it('counts an image as wrong whose logits are no numbers', async () => {
+    const classes = info.classes.length;
+    const wrongAt = (bad: (logit: number) => boolean) => (): Float32Array =>
+      Float32Array.from({ length: 30 * classes }, (_, i) => {
+        const [image, logit] = [Math.floor(i / classes), i % classes];
+        return bad(logit) ? NaN : Number(logit === labels[image]);
+      });
+    const measured = await measureAccuracy(
+      [wrongAt(() => false), wrongAt(() => true), wrongAt((logit) => logit === 0)],
+      madeUp(),
+    );
+    expect(measured.map(({ accuracy, top5 }) => [accuracy, top5])).toEqual([
+      [1, 1],
+      [0, 0],
+      [0, 0],
+    ]);
+    expect(measured.map(({ loss }) => Number.isNaN(loss))).toEqual([false, true, true]);
+  });
+
+  it('measures what evaluateModel does, of several models on the same images', async () => {
+    const dataset = madeUp();
     const own = (batch: Uint8Array): Float32Array => ownLogits(mamba, info, batch);
     const seen: number[] = [];
     const [first, flipped] = await measureAccuracy(
