@@ -3,9 +3,10 @@
  * Range request, renamed to FILE only when its checksum is right.
  */
 import { closeSync, existsSync, fsyncSync, openSync, renameSync } from 'node:fs';
-import { rmSync, statSync, writeSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { writeFully } from '@mamba-prune/libtorch/files';
 import { makeFolder } from '../files/folder.js';
 import { takeTurn } from '../files/turn.js';
 import { checksumOfFile, describeChecksum } from './checksum.js';
@@ -173,7 +174,7 @@ async function fetchOnce(url: string, part: string, options: DownloadOptions): P
       if (response.body) {
         for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
           alive();
-          for (let at = 0; at < chunk.length;) at += writeSync(file, chunk, at);
+          writeFully(file, chunk);
           received += chunk.length;
           options.onProgress?.({ received, total });
         }

@@ -1,14 +1,6 @@
 /** metrics.jsonl: one JSON object a line, on the disk before anything that relies on it. */
-import { readTextFile } from '@mamba-prune/libtorch/files';
-import {
-  closeSync,
-  fstatSync,
-  fsyncSync,
-  ftruncateSync,
-  openSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { readTextFile, writeFully } from '@mamba-prune/libtorch/files';
+import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, statSync } from 'node:fs';
 import { RunFolderError } from './errors.js';
 import type { EpochMetrics, StepMetrics } from './metrics-lines.js';
 
@@ -60,7 +52,7 @@ export class MetricsLog {
     if (this.#fd === undefined) return;
     const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
     try {
-      for (let done = 0; done < bytes.length;) done += writeSync(this.#fd, bytes, done);
+      writeFully(this.#fd, bytes);
     } catch (error) {
       // Half a line helps nobody.
       ftruncateSync(this.#fd, this.#bytes);
