@@ -1,5 +1,6 @@
 /** Calls as JavaScript can make them, with something else than what is expected: each is told what is wrong. */
 import { describe, expect, it } from 'vitest';
+import { profileModel } from './bench/profile-model.js';
 import { openDataset, verifyDataset } from './data/index.js';
 import { UsageError } from './errors.js';
 import { exportOnnx } from './export/export-onnx.js';
@@ -83,6 +84,22 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   'predictImagesOnnx on a device': [
     () => predictImagesOnnx(wrong(onnx), [], wrong({ device: 'cuda' })),
     'predict: got the option `device`',
+  ],
+  'profileModel of what is no model': [
+    () => profileModel('a', wrong({}), { batch: 1 }),
+    'profileModel: got an object, expected a model',
+  ],
+  'profileModel with a misspelt option': [
+    () => profileModel('a', model, wrong({ batch: 1, pases: 3 })),
+    'profileModel: got the option `pases`, expected some of `batch`, `precision`, `passes`',
+  ],
+  'profileModel without a batch': [
+    () => profileModel('a', model, wrong({})),
+    'profileModel: got options without `batch`, expected it to be given',
+  ],
+  'profileModel of no passes': [
+    () => profileModel('a', model, { batch: 1, passes: 0 }),
+    'profileModel: passes: got 0, expected an integer of at least 1.',
   ],
   'Ema with an object as its decay': [
     () => new Ema(model, wrong({ deca: 1 })),
