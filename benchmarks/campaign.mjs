@@ -6,7 +6,15 @@
 //        [--dense SET=RUN]...   begins with the dense model of an earlier campaign in place of training one
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { listOf, oneOf, readFlags, refuse, whole } from '../scripts/script-flags.mjs';
+import {
+  listOf,
+  numbersOf,
+  oneOf,
+  readFlags,
+  refuse,
+  whole,
+  wordsOf,
+} from '../scripts/script-flags.mjs';
 import { campaignMethods, campaignSets, cellJobs, denseJob } from './campaign/accuracy-table.mjs';
 import { logName, runJobs } from './campaign/scheduler.mjs';
 
@@ -26,11 +34,9 @@ const { values: args } = readFlags({
   minutes: { type: 'string', default: '600', value: whole() },
   dense: { type: 'string', multiple: true, default: [] },
 });
-const list = (text) => text.split(',');
-const numbers = (text) => list(text).map(Number);
 const folders = { data: resolve(args.data), out: resolve(args.out) };
-const [sets, methods] = [list(args.sets), list(args.methods)];
-const [rates, seeds, gpus] = [numbers(args.rates), numbers(args.seeds), numbers(args.gpus)];
+const [sets, methods] = [wordsOf(args.sets), wordsOf(args.methods)];
+const [rates, seeds, gpus] = [numbersOf(args.rates), numbersOf(args.seeds), numbersOf(args.gpus)];
 const [slots, minutes] = [Number(args.slots), Number(args.minutes)];
 // Before anything is trained: a slip would be seen minutes later, in the first cell.
 if (!existsSync(folders.data))

@@ -4,7 +4,7 @@
 //   node benchmarks/compare.mjs [--only scan,train,infer] [--rounds 5] [--threads 2] [--python PATH] [--json]
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { listOf, oneOf, readFlags, whole } from '../scripts/script-flags.mjs';
+import { listOf, oneOf, readFlags, whole, wordsOf } from '../scripts/script-flags.mjs';
 import { roundsOfTwo } from './bench/rounds.mjs';
 import { beside } from './bench/summary.mjs';
 import { faster, inMs } from './bench/table.mjs';
@@ -59,7 +59,7 @@ const side =
     return ms;
   };
 
-const wanted = args.only?.split(',');
+const wanted = args.only && wordsOf(args.only);
 const results = [];
 for (const one of cases.filter(({ name }) => wanted === undefined || wanted.includes(name))) {
   const rounds = roundsOfTwo(

@@ -22,7 +22,16 @@ import {
   importanceNames,
   pruneModel,
 } from 'mamba-prune/pruning';
-import { listOf, oneOf, readFlags, refuse, share, whole } from '../scripts/script-flags.mjs';
+import {
+  listOf,
+  numbersOf,
+  oneOf,
+  readFlags,
+  refuse,
+  share,
+  whole,
+  wordsOf,
+} from '../scripts/script-flags.mjs';
 import { denseModels, hasBatchNorms, measureNormsAgain, trained } from './dense-models.mjs';
 import { printedTable } from './printed-table.mjs';
 
@@ -58,7 +67,6 @@ const { values: args } = readFlags({
 if (args.model === undefined && args.dataset !== undefined)
   refuse('--dataset goes with --model: those of --models are of Fashion-MNIST');
 setNumThreads(Number(args.threads));
-const list = (text) => text.split(',');
 const seed = Number(args.seed);
 
 const name = args.dataset ?? 'fashion-mnist';
@@ -68,17 +76,17 @@ const batches = Math.ceil(Number(args.calibration) / 64);
 const calibration = calibrationOf(dataset, {
   ...{ batches, seed, device: 'cpu', maxImages: Number(args.calibration) },
 });
-const ways = list(args.targets).flatMap((target) =>
-  list(args.judges).map((judge) => ({ target, ...(judge !== 'default' && { judge }) })),
+const ways = wordsOf(args.targets).flatMap((target) =>
+  wordsOf(args.judges).map((judge) => ({ target, ...(judge !== 'default' && { judge }) })),
 );
 const nameOf = ({ target, judge }) => (judge === undefined ? target : `${target}, ${judge}`);
 
 const rows = [];
-for (const name of args.model === undefined ? list(args.models) : [args.model]) {
+for (const name of args.model === undefined ? wordsOf(args.models) : [args.model]) {
   const { model, norms } = await dense(name);
   const before = await accuracy(model, 0);
-  for (const rate of list(args.rates).map(Number)) {
-    for (const importance of list(args.importances)) {
+  for (const rate of numbersOf(args.rates)) {
+    for (const importance of wordsOf(args.importances)) {
       const kinds = defaultKinds(model).map((kind) => [kind, rate]);
       const cutting = { rates: Object.fromEntries(kinds), importance, ranking: 'global' };
       const kept = await chooseUnits(model, cutting, scoring);

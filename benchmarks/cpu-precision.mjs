@@ -16,7 +16,7 @@ import { manualSeed, noGrad, scope, setNumThreads } from '@mamba-prune/libtorch'
 import { productKernels, productsMissing } from '@mamba-prune/libtorch/kernels';
 import { benchmarkModels, createModel, loadModel, saveModel } from 'mamba-prune';
 import { benchOnnx, prepareInference } from 'mamba-prune/internal';
-import { listOf, readFlags, whole } from '../scripts/script-flags.mjs';
+import { listOf, numbersOf, readFlags, whole, wordsOf } from '../scripts/script-flags.mjs';
 import { randomInfo } from './bench/random-info.mjs';
 import { inMs } from './bench/table.mjs';
 import { counted } from './facts.mjs';
@@ -95,7 +95,7 @@ for (const precision of ['bf16', 'int8']) {
   } else console.log(`${precision}: left out, ${missing}`);
 }
 
-for (const name of args.models.split(',')) {
+for (const name of wordsOf(args.models)) {
   const file = fileOf(name);
   const models = precisions.map((precision) => ours(file, precision));
   if (!args['no-onnx']) {
@@ -103,7 +103,7 @@ for (const name of args.models.split(',')) {
       models.push(await onnxruntime(file, quantize));
     }
   }
-  for (const batch of args.batches.split(',').map(Number)) {
+  for (const batch of numbersOf(args.batches)) {
     const results = await benchmarkModels(models, {
       batches: [batch],
       inputShape: models[0].inputShape,

@@ -17,6 +17,7 @@ import {
   rsstHooks,
 } from 'mamba-prune/pruning';
 import { evaluate } from 'mamba-prune/training';
+import { percent } from 'mamba-prune/format';
 import { BatchLoader } from 'mamba-prune/data';
 import { aboveZero, oneOf, readFlags, whole } from '../scripts/script-flags.mjs';
 import { trained } from './dense-models.mjs';
@@ -94,8 +95,4 @@ function isOwn(folder) {
   if (!RunFolder.isRun(folder)) return false;
   const { command } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
   return command === description.command;
-}
-
-function percent(share) {
-  return `${(100 * share).toFixed(2)}%`;
 }

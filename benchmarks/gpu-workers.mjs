@@ -15,7 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { cudaDeviceCount, distributed, libtorchVersion, manualSeed } from '@mamba-prune/libtorch';
 import { RunFolder, createModel, trainModel } from 'mamba-prune';
 import { MemorySplit } from 'mamba-prune/data';
-import { aboveZero, listOf, oneOf, readFlags, whole } from '../scripts/script-flags.mjs';
+import { aboveZero, listOf, numbersOf, oneOf, readFlags, whole } from '../scripts/script-flags.mjs';
 import { classNames } from './bench/random-info.mjs';
 import { median } from './median.mjs';
 import { errorLine } from './processes.mjs';
@@ -34,7 +34,6 @@ const { values: args } = readFlags({
   path: { type: 'string' },
 });
 const self = fileURLToPath(import.meta.url);
-const numbers = (list) => list.split(',').map(Number);
 
 /** Random pixels: what they show changes neither the work nor its time. */
 function synthetic(count) {
@@ -141,7 +140,9 @@ function gpuName() {
 async function compare() {
   if (args.device !== 'cpu' && cudaDeviceCount() === 0)
     throw new Error('there is no GPU that libtorch can use. --device cpu shows that it runs.');
-  const counts = args.gpus ? numbers(args.gpus) : [...new Set([1, Math.max(1, cudaDeviceCount())])];
+  const counts = args.gpus
+    ? numbersOf(args.gpus)
+    : [...new Set([1, Math.max(1, cudaDeviceCount())])];
   const folder = mkdtempSync(join(tmpdir(), 'gpu-workers-'));
   const date = new Date().toISOString().slice(0, 10);
   console.log(
@@ -149,7 +150,7 @@ async function compare() {
   );
   console.log('| images per GPU | GPUs | images/s | each epoch | of linear | step |');
   console.log('| ---: | ---: | ---: | --- | ---: | --- |');
-  for (const batch of numbers(args.batches)) {
+  for (const batch of numbersOf(args.batches)) {
     let one;
     for (const gpus of counts) {
       const result = await measure(gpus, batch, join(folder, `${gpus}-${batch}`));

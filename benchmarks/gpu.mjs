@@ -12,7 +12,16 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { aboveZero, listOf, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
+import {
+  aboveZero,
+  listOf,
+  numbersOf,
+  oneOf,
+  readFlags,
+  share,
+  whole,
+  wordsOf,
+} from '../scripts/script-flags.mjs';
 import { printedTable } from './printed-table.mjs';
 import { errorLine } from './processes.mjs';
 
@@ -34,9 +43,8 @@ const { values: args } = readFlags({
   arch: { type: 'string', default: 'mamba_small' },
 });
 const { arch, device } = args;
-const parts = args.only.split(',');
-const numbers = (list) => list.split(',').map(Number);
-const batches = numbers(args['peer-batches']);
+const parts = wordsOf(args.only);
+const batches = numbersOf(args['peer-batches']);
 const limitMs = Number(args.limit) * 1e3;
 
 const ours = (what, batch, rate = 0) => ({
@@ -71,9 +79,9 @@ const fast = (what, batch, name, ...options) => {
 
 const rows = [];
 if (parts.includes('ours')) {
-  for (const batch of numbers(args.train)) rows.push(ours('train', batch));
-  for (const batch of numbers(args.infer)) rows.push(ours('infer', batch));
-  for (const batch of numbers(args.pruned)) rows.push(ours('infer', batch, Number(args.rate)));
+  for (const batch of numbersOf(args.train)) rows.push(ours('train', batch));
+  for (const batch of numbersOf(args.infer)) rows.push(ours('infer', batch));
+  for (const batch of numbersOf(args.pruned)) rows.push(ours('infer', batch, Number(args.rate)));
 }
 if (parts.includes('fast')) {
   for (const batch of batches) {
@@ -176,7 +184,7 @@ if (!machine && parts.some((part) => part !== 'ours'))
   console.error(`gpu: ${args.python} has no torch: the peers are left out.`);
 const wanted = rows.filter(
   ({ name, what }) =>
-    (machine || name === 'ours') && args.what.split(',').includes(what.split(',')[0]),
+    (machine || name === 'ours') && wordsOf(args.what).includes(what.split(',')[0]),
 );
 const measured = [];
 for (const row of wanted) {

@@ -11,7 +11,15 @@ import { join } from 'node:path';
 import { setNumThreads } from '@mamba-prune/libtorch';
 import { calibrationOf, evaluateModel, loadModel, openDataset, pruneOneShot } from 'mamba-prune';
 import { defaultKinds } from 'mamba-prune/pruning';
-import { listOf, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
+import {
+  listOf,
+  numbersOf,
+  oneOf,
+  readFlags,
+  share,
+  whole,
+  wordsOf,
+} from '../scripts/script-flags.mjs';
 import { hasBatchNorms, measureNormsAgain, trained } from './dense-models.mjs';
 import { printedTable } from './printed-table.mjs';
 
@@ -29,7 +37,7 @@ const { values: args } = readFlags({
   json: { type: 'boolean', default: false },
 });
 setNumThreads(Number(args.threads));
-const rates = args.rates.split(',').map(Number);
+const rates = numbersOf(args.rates);
 
 /** What tells units apart: norms of weights alone, then those that look at images. */
 const ways = [
@@ -49,7 +57,7 @@ const ways = [
 
 const dataset = await openDataset('fashion-mnist');
 const rows = [];
-for (const name of args.models.split(',')) {
+for (const name of wordsOf(args.models)) {
   for (let seed = 0; seed < Number(args.seeds); seed++) {
     const { model, before } = await dense(name, seed);
     const kinds = defaultKinds(model);

@@ -12,7 +12,15 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { aboveZero, listOf, oneOf, readFlags, refuse, whole } from '../scripts/script-flags.mjs';
+import {
+  aboveZero,
+  listOf,
+  numbersOf,
+  oneOf,
+  readFlags,
+  refuse,
+  whole,
+} from '../scripts/script-flags.mjs';
 import { counted } from './facts.mjs';
 import { median } from './median.mjs';
 import { printedTable } from './printed-table.mjs';
@@ -96,7 +104,7 @@ async function compare() {
   const made = args.data === undefined ? await makeFolder() : undefined;
   const dir = made ?? args.data;
   try {
-    const cores = args.cores.split(',').map(Number);
+    const cores = numbersOf(args.cores);
     const rows = cores.flatMap((count) =>
       ['crops', 'batches'].flatMap((what) => [
         { who: 'ours', what, count },

@@ -9,7 +9,15 @@
 // bf16 and int8 are of inference alone, and of ours, which is then measured in float32 beside it.
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { listOf, oneOf, readFlags, refuse, share, whole } from '../scripts/script-flags.mjs';
+import {
+  listOf,
+  numbersOf,
+  oneOf,
+  readFlags,
+  refuse,
+  share,
+  whole,
+} from '../scripts/script-flags.mjs';
 import { printedTable } from './printed-table.mjs';
 import { findPython, measured } from './processes.mjs';
 
@@ -31,9 +39,8 @@ const precision = args.precision ?? (onGpu ? 'bf16' : 'fp32');
 /** In fewer bits on the CPU, where the peer has no counterpart. */
 const inFewerBits = !onGpu && precision !== 'fp32';
 
-const numbers = (text) => (text === '' ? [] : text.split(',').map(Number));
-const rates = numbers(args.rates);
-const batches = { train: numbers(args.train), infer: numbers(args.infer) };
+const rates = numbersOf(args.rates);
+const batches = { train: numbersOf(args.train), infer: numbersOf(args.infer) };
 
 /** Steps after two of warming up: every buffer is there after the first, and a plain loop takes long. */
 const runs = '1';

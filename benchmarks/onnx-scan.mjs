@@ -7,7 +7,15 @@
 import { F, Generator, fromTypedArray, rand, randn, setNumThreads } from '@mamba-prune/libtorch';
 import { benchmarkModels } from 'mamba-prune';
 import { GraphBuilder, Layout, encodeModel, modelOf } from 'mamba-prune/onnx';
-import { listOf, oneOf, readFlags, refuse, whole } from '../scripts/script-flags.mjs';
+import {
+  listOf,
+  numbersOf,
+  oneOf,
+  readFlags,
+  refuse,
+  whole,
+  wordsOf,
+} from '../scripts/script-flags.mjs';
 import { inMs } from './bench/table.mjs';
 import { counted, factsOf } from './facts.mjs';
 import { chunk, formNames, scanForms } from './onnx-scan-forms.mjs';
@@ -23,7 +31,7 @@ const { values: args } = readFlags({
   only: { type: 'string', value: listOf(oneOf(...formNames)) },
 });
 const [L, D, N, threads] = [args.length, args.channels, args.states, args.threads].map(Number);
-const names = args.only?.split(',') ?? formNames;
+const names = args.only ? wordsOf(args.only) : formNames;
 if (L % chunk !== 0) refuse(`--length: got '${L}', expected a multiple of ${chunk}`);
 const ort = await import('onnxruntime-node').catch(() => {
   throw new Error('onnxruntime-node is not installed. npm install brings it.');
@@ -100,7 +108,7 @@ async function foreign(name) {
 
 const models = await Promise.all(names.map(foreign));
 const rows = [];
-for (const batch of args.batches.split(',').map(Number)) {
+for (const batch of numbersOf(args.batches)) {
   const given = sequences(batch, 0);
   const kernel = { name: 'our kernel', forward: () => ours(given) };
   const results = await benchmarkModels([...models, kernel], {

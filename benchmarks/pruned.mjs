@@ -13,7 +13,7 @@ import {
   setNumThreads,
 } from '@mamba-prune/libtorch';
 import { benchmarkModels, createModel, pruneOneShot } from 'mamba-prune';
-import { listOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
+import { listOf, numbersOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
 import { inMs } from './bench/table.mjs';
 import { counted, factsOf } from './facts.mjs';
 import { printedTable } from './printed-table.mjs';
@@ -75,7 +75,7 @@ const models = [
   { name: 'pruned, products alone', forward: productsOf(pruned) },
 ];
 const results = await benchmarkModels(models, {
-  batches: args.batches.split(',').map(Number),
+  batches: numbersOf(args.batches),
   inputShape: [channels, imageSize, imageSize],
   rounds: Number(args.rounds),
 });

@@ -16,6 +16,7 @@ import {
   setNumThreads,
 } from '@mamba-prune/libtorch';
 import { createModel } from 'mamba-prune';
+import { percent } from 'mamba-prune/format';
 import { doomedUnits, rsstHooks, unitsByNorm } from 'mamba-prune/pruning';
 import { readFlags, whole } from '../scripts/script-flags.mjs';
 import { counted, factsOf } from './facts.mjs';
@@ -115,7 +116,6 @@ if (args.json) {
   const { arch } = args;
   console.log(JSON.stringify({ arch, batch, threads, libtorch: libtorchVersion(), results }));
 } else {
-  const percent = (share) => `${(share * 100).toFixed(1)}%`;
   const columns = [
     {
       title: 'regulariser',
@@ -123,11 +123,11 @@ if (args.json) {
       left: true,
     },
     { title: 'step without it', cell: ({ msWithout }) => `${msWithout.toFixed(0)} ms` },
-    { title: 'its own time over the rest', cell: ({ ownShare }) => percent(ownShare) },
+    { title: 'its own time over the rest', cell: ({ ownShare }) => percent(ownShare, 1) },
     {
       title: 'whole steps longer by (quartiles)',
       cell: ({ ratio, quartiles }) =>
-        `${percent(ratio - 1)} (${quartiles.map((value) => percent(value - 1)).join(' to ')})`,
+        `${percent(ratio - 1, 1)} (${quartiles.map((value) => percent(value - 1, 1)).join(' to ')})`,
     },
   ];
   const more = [`libtorch ${libtorchVersion()}`, `${args.arch}, batch ${batch}`];

@@ -9,8 +9,18 @@ import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setNumThreads } from '@mamba-prune/libtorch';
 import { RunFolder, pruneRun } from 'mamba-prune';
+import { percent } from 'mamba-prune/format';
 import { readPruningRecord, searchMethods, sensitivityRun } from 'mamba-prune/workflows';
-import { aboveZero, listOf, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
+import {
+  aboveZero,
+  listOf,
+  numbersOf,
+  oneOf,
+  readFlags,
+  share,
+  whole,
+  wordsOf,
+} from '../scripts/script-flags.mjs';
 import { counted } from './facts.mjs';
 import { printedTable } from './printed-table.mjs';
 
@@ -46,7 +56,7 @@ const images = { dataset: args.dataset, ...(args.data && { data: args.data }) };
 const found = new Map();
 let measured;
 let earlier;
-for (const method of args.search.split(',')) {
+for (const method of wordsOf(args.search)) {
   const out = join(args.out, `${method}.json`);
   // Every search begins from the same measurement.
   if (earlier && !existsSync(out)) copyFileSync(earlier, out);
@@ -58,7 +68,7 @@ for (const method of args.search.split(',')) {
       ...images,
       images: Number(args.images),
       ...(args.importance && { importance: args.importance }),
-      rates: args.rates.split(',').map(Number),
+      rates: numbersOf(args.rates),
       seed,
       bnBatches: Number(args['bn-batches']),
       search: { method, target: { metric: 'macs', amount: args.target } },
@@ -145,8 +155,4 @@ function isFinished(out) {
 
 function count(value) {
   return value >= 1e6 ? `${(value / 1e6).toFixed(2)} M` : `${(value / 1e3).toFixed(1)} K`;
-}
-
-function percent(share) {
-  return share === null ? '-' : `${(100 * share).toFixed(2)}%`;
 }

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { manualSeed, noGrad, randn, saveSafetensors } from '@mamba-prune/libtorch';
-import { listOf, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
+import { listOf, numbersOf, oneOf, readFlags, share, whole } from '../scripts/script-flags.mjs';
 import { roundsOfTwo } from './bench/rounds.mjs';
 import { beside } from './bench/summary.mjs';
 import { faster, inMs } from './bench/table.mjs';
@@ -33,7 +33,6 @@ const { values: args } = readFlags({
 });
 const python = requirePython(args.python);
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
-const numbers = (list) => list.split(',').map(Number);
 const folder = mkdtempSync(join(tmpdir(), 'vim-benchmark-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
@@ -53,9 +52,9 @@ function writeCase(rate) {
 
 const rows = [];
 const versions = new Set();
-for (const rate of numbers(args.rates)) {
+for (const rate of numbersOf(args.rates)) {
   const file = writeCase(rate);
-  for (const batch of numbers(args.batches)) {
+  for (const batch of numbersOf(args.batches)) {
     const title = `${args.arch} ${args.what}, batch ${batch}, ${Math.round(rate * 100)}% removed`;
     const options = ['--what', args.what, '--arch', args.arch, '--batch', String(batch)];
     options.push('--threads', args.threads, '--runs', args.runs);

@@ -55,6 +55,12 @@ export const listOf = (check, { orNone = false } = {}) => ({
   partOf: (text) => text.split(',').find((part) => !check.accepts(part)),
 });
 
+/** The parts of a list that `listOf` has checked. */
+export const wordsOf = (text) => (text === '' ? [] : text.split(','));
+
+/** The same as numbers. */
+export const numbersOf = (text) => wordsOf(text).map(Number);
+
 /**
  * What was typed. An error of the library about an argument, later on, ends the script as a wrong flag does, and any other
  * that says what is wrong by its message and status 1.

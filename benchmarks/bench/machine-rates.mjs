@@ -3,7 +3,7 @@
 //
 //   node benchmarks/bench/machine-rates.mjs --threads 2 [--bytes 52736000,16644000] [--runs 8]
 import { F, noGrad, ops, randn, scope, setNumThreads } from '@mamba-prune/libtorch';
-import { listOf, readFlags, whole } from '../../scripts/script-flags.mjs';
+import { listOf, numbersOf, readFlags, whole } from '../../scripts/script-flags.mjs';
 
 const { values: args } = readFlags({
   threads: { type: 'string', default: '2', value: whole() },
@@ -46,6 +46,6 @@ function readRate(bytes) {
   });
 }
 
-const sizes = args.bytes === '' ? [] : args.bytes.split(',').map(Number);
+const sizes = numbersOf(args.bytes);
 const read = Object.fromEntries(sizes.map((bytes) => [bytes, readRate(bytes)]));
 console.log(JSON.stringify({ flops: flops(), read }));

@@ -2,11 +2,13 @@
 import {
   aboveZero,
   listOf,
+  numbersOf,
   oneOf,
   readFlags,
   refuse,
   share,
   whole,
+  wordsOf,
 } from '../../scripts/script-flags.mjs';
 
 /** SGD as it is usual for ResNets on CIFAR (He et al. 2016, with a cosine), AdamW for transformers. */
@@ -96,7 +98,7 @@ export function settings() {
     folders: positionals.length > 0 ? positionals : [args.out],
     models: listed(args.models ?? (args.quick ? 'resnet20,vit_tiny' : 'resnet56,vit_tiny'), models),
     rows: listed(args.rows, Object.fromEntries(rows.map((row) => [row.id, row]))),
-    rates: args.rates.split(',').map(Number),
+    rates: numbersOf(args.rates),
     seeds: Array.from(
       { length: args.quick ? 1 : Number(args.seeds) },
       (_, i) => Number(args['first-seed']) + i,
@@ -113,7 +115,7 @@ export function settings() {
 }
 
 /** The values under the names of a list with commas. */
-const listed = (names, known) => names.split(',').map((id) => ({ id, ...known[id] }));
+const listed = (names, known) => wordsOf(names).map((id) => ({ id, ...known[id] }));
 
 /** A recipe with what the command line changes of it. */
 export function recipeOf(recipe, { batchSize, trainImages, testImages }, epochs, seed) {

@@ -31,8 +31,15 @@ const randomKinds: OptionKinds<RandomOptions> = { ...tensorKinds, generator: 'ob
 const arrayKinds = { ...tensorKinds, copy: 'boolean' } as const;
 
 function finish(made: Tensor, { device, requiresGrad }: TensorOptions): Tensor {
-  const tensor = device === undefined ? made : made.to(device);
+  const tensor = device === undefined ? made : inPlaceOf(made, device);
   if (requiresGrad === true) tensor.requiresGrad = true;
+  return tensor;
+}
+
+/** Of another type or on another device; nobody else has what it was made from. */
+function inPlaceOf(made: Tensor, target: string): Tensor {
+  const tensor = made.to(target);
+  if (tensor !== made) made.dispose();
   return tensor;
 }
 
@@ -68,8 +75,7 @@ export function tensor(values: NestedNumbers, options: TensorOptions = {}): Tens
   flattenInto(values, shape, 0, flat);
   const dtype = options.dtype ?? 'float32';
   if (dtype === 'float16' || dtype === 'bfloat16') {
-    const wide = fromTypedArray(Float32Array.from(flat), shape);
-    return finish(wide.to(dtype), options);
+    return finish(inPlaceOf(fromTypedArray(Float32Array.from(flat), shape), dtype), options);
   }
   const array = newTypedArray(dtype, flat.length);
   if (array instanceof BigInt64Array) flat.forEach((v, i) => (array[i] = BigInt(Math.trunc(v))));

@@ -77,6 +77,27 @@ describe('Tensor', () => {
     ]);
   });
 
+  it.each([
+    ['numbers', () => tensor([1, 2], { device: 'meta' })],
+    ['16-bit numbers', () => tensor([1, 2], { dtype: 'float16', device: 'meta' })],
+    ['a typed array', () => fromTypedArray(Float32Array.of(1), [1], { device: 'meta' })],
+    ['ones', () => ones([2], { device: 'meta' })],
+  ] as const)('leaves nothing on the CPU of what goes to another device: %s', (_, make) => {
+    const before = memoryStats().tensors;
+    const made = make();
+    expect(made.device).toBe('meta');
+    expect(memoryStats().tensors).toBe(before + 1);
+    made.dispose();
+  });
+
+  it('frees a list of indices on another device too, also where nothing can be selected', () => {
+    const rows = ones([3, 2], { device: 'meta' });
+    const before = memoryStats().tensors;
+    expect(() => rows.indexSelect(5, [2, 0])).toThrow(TorchError);
+    expect(memoryStats().tensors).toBe(before);
+    rows.dispose();
+  });
+
   it('says which operator failed and with what shapes', () => {
     expect(() => ones([2, 3]).mm(ones([4, 5]))).toThrow(
       /aten::mm: .*2x3 and 4x5[\s\S]*float32\[2, 3\] cpu.*float32\[4, 5\] cpu/,

@@ -531,11 +531,14 @@ export class Tensor {
     if (index instanceof Tensor) return ops.indexSelect(this, dim, index);
     const handle = native.fromBytes(BigInt64Array.from(index, BigInt), 'int64', [index.length]);
     const list = new Tensor(handle);
+    const { device } = this;
+    let moved = list;
     try {
-      const moved = this.device === 'cpu' ? list : list.to(this.device);
+      moved = list.to(device);
       return ops.indexSelect(this, dim, moved);
     } finally {
       list.dispose();
+      moved.dispose();
     }
   }
   gather(dim: number, index: Tensor): Tensor {

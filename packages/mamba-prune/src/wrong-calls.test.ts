@@ -1,6 +1,7 @@
 /** Calls as JavaScript can make them, with something else than what is expected: each is told what is wrong. */
 import { describe, expect, it } from 'vitest';
-import { openDataset, verifyDataset } from './data/index.js';
+import { profileModel } from './bench/profile-model.js';
+import { downloadDataset, openDataset, verifyDataset } from './data/index.js';
 import { UsageError } from './errors.js';
 import { exportOnnx } from './export/export-onnx.js';
 import { fetchFromHub } from './hub/fetch.js';
@@ -13,10 +14,11 @@ import { pruneOneShot } from './pruning/oneshot.js';
 import { pruneWithRefill } from './pruning/refill.js';
 import { unitsByNorm } from './pruning/rsst/index.js';
 import { Ema } from './training/ema.js';
-import { toyInfo } from './training/testing/toy.js';
+import { toyDataset, toyInfo } from './training/testing/toy.js';
 import { compare } from './workflows/compare/compare.js';
 import { modelInfoOf } from './workflows/fit.js';
 import { impRun } from './workflows/imp.js';
+import { calibrationOf } from './workflows/prune/calibration.js';
 import { pruneRun } from './workflows/prune/run.js';
 import { trainRun } from './workflows/train-run.js';
 
@@ -68,6 +70,22 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
     () => openDataset('fashion-mnist', wrong({ dirr: 'x' })),
     'openDataset: got the option `dirr`, expected some of `dir`',
   ],
+  'downloadDataset with a misspelt option': [
+    () => downloadDataset('cifar10', '/nonexistent', wrong({ retrys: 1 })),
+    'downloadDataset: got the option `retrys`, expected some of `url`, ',
+  ],
+  'calibrationOf with a misspelt option': [
+    () => calibrationOf(toyDataset(), wrong({ batch: 4 })),
+    'calibrationOf: got the option `batch`, expected some of `batches`, `seed`',
+  ],
+  'calibrationOf no batches': [
+    () => calibrationOf(toyDataset(), { batches: 0 }),
+    'calibrationOf: batches: got 0, expected an integer of at least 1.',
+  ],
+  'calibrationOf no images': [
+    () => calibrationOf(toyDataset(), { maxImages: NaN }),
+    'calibrationOf: maxImages: got NaN, expected an integer of at least 1.',
+  ],
   'verifyDataset with a misspelt option': [
     () => verifyDataset('fashion-mnist', '/nonexistent', wrong({ cachedir: 'x' })),
     'verifyDataset: got the option `cachedir`',
@@ -83,6 +101,22 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   'predictImagesOnnx on a device': [
     () => predictImagesOnnx(wrong(onnx), [], wrong({ device: 'cuda' })),
     'predict: got the option `device`',
+  ],
+  'profileModel of what is no model': [
+    () => profileModel('a', wrong({}), { batch: 1 }),
+    'profileModel: got an object, expected a model',
+  ],
+  'profileModel with a misspelt option': [
+    () => profileModel('a', model, wrong({ batch: 1, pases: 3 })),
+    'profileModel: got the option `pases`, expected some of `batch`, `precision`, `passes`',
+  ],
+  'profileModel without a batch': [
+    () => profileModel('a', model, wrong({})),
+    'profileModel: got options without `batch`, expected it to be given',
+  ],
+  'profileModel of no passes': [
+    () => profileModel('a', model, { batch: 1, passes: 0 }),
+    'profileModel: passes: got 0, expected an integer of at least 1.',
   ],
   'Ema with an object as its decay': [
     () => new Ema(model, wrong({ deca: 1 })),

@@ -70,7 +70,10 @@ export function writeFileAtomic(
   syncDirectory(directory);
 }
 
-/** Writes all bytes at the descriptor's position, in pieces, whatever a single call takes. */
+/**
+ * Writes all bytes at the descriptor's position, in pieces, whatever a single call takes.
+ * @throws the system's error; some of the bytes may have been written then
+ */
 export function writeFully(fd: number, bytes: Uint8Array): void {
   let done = 0;
   while (done < bytes.byteLength) {

@@ -25,7 +25,7 @@ export {
   safetensorsBytes,
   writeSafetensorsFile,
 } from '../safetensors/write.js';
-export { writeFileAtomic } from './atomic.js';
+export { writeFileAtomic, writeFully } from './atomic.js';
 export {
   type ReadFileOptions,
   digestFile,

@@ -129,6 +129,13 @@ describe('benchmarkModels', () => {
       benchmarkModels([taking('a', 0)], { inputShape: [1], batches: [0] }),
     ).rejects.toThrow('batch: got 0, expected an integer of at least 1');
   });
+
+  it('refuses a turn that would never end', async () => {
+    const options = { inputShape: [1], minRoundMs: Infinity };
+    await expect(benchmarkModels([taking('a', 0)], options)).rejects.toThrow(
+      'minRoundMs: got Infinity, expected a number of at least 0',
+    );
+  });
 });
 
 describe('statistics', () => {

@@ -3,6 +3,7 @@
 // the machine for a while slows all models of that round alike, and the ratio hardly moves.
 import { setImmediate as turn } from 'node:timers/promises';
 import { type GraphBackend, type Tensor, Generator, nn, randn, scope } from '@mamba-prune/libtorch';
+import { defined } from '../defined.js';
 import { UsageError } from '../errors.js';
 import { explainingMemory } from '../memory.js';
 import type { ImageModel } from '../models/image-model.js';
@@ -115,6 +116,19 @@ export interface BenchResult {
   readonly speedup: Spread;
 }
 
+/** What is done unless the options say otherwise. */
+const defaults = {
+  batches: [1, 64] as readonly number[],
+  warmup: 3,
+  rounds: 15,
+  minRoundMs: 50,
+  device: 'cpu',
+  precision: 'fp32' as InferencePrecision,
+  asInTraining: false,
+  seed: 0,
+};
+type Settings = typeof defaults & Omit<BenchOptions, keyof typeof defaults>;
+
 /**
  * Times the models against each other, without gradients and in evaluation mode. The device is
  * synchronised before and after each call, so a latency is that of the whole call; those of other
@@ -129,17 +143,19 @@ export async function benchmarkModels(
   options: BenchOptions,
 ): Promise<BenchResult[]> {
   requireOptions('bench', options, benchKinds);
-  const { batches = [1, 64], rounds = 15, warmup = 3, onProgress } = options;
+  const settings = { ...defaults, ...defined(options), inputShape: options.inputShape };
+  const { batches, rounds, warmup, onProgress } = settings;
   if (models.length === 0) throw new UsageError('bench: got no model, expected at least one.');
-  const { integer } = checksOf('bench');
+  const { integer, number } = checksOf('bench');
   for (const batch of batches) integer('batch', batch, { min: 1 });
   integer('rounds', rounds, { min: 1 });
   integer('warmup', warmup, { min: 0 });
+  number('minRoundMs', settings.minRoundMs, { min: 0 });
   const modules = models.map((model) => ('forward' in model ? model.module : undefined));
   const restoreModes = modules.map((module) => module && modesOf(module));
   const prepared: ModelCompute[] = [];
   try {
-    for (const model of models) prepared.push(computeOf(model, options));
+    for (const model of models) prepared.push(computeOf(model, settings));
   } catch (error) {
     for (const { dispose } of prepared) dispose();
     throw error;
@@ -148,7 +164,7 @@ export async function benchmarkModels(
   try {
     const results: BenchResult[] = [];
     for (const [index, batch] of batches.entries()) {
-      const measured = await measure(models, batch, options, prepared, (round) =>
+      const measured = await measure(models, batch, settings, prepared, (round) =>
         onProgress?.(index * rounds + round, batches.length * rounds),
       );
       results.push(...summarise(models, batch, measured));
@@ -165,7 +181,7 @@ type ModelCompute = Pick<PreparedInference, 'images' | 'run' | 'dispose'>;
 
 function computeOf(
   model: BenchCandidate,
-  { device = 'cpu', precision: wanted = 'fp32', asInTraining = false }: BenchOptions,
+  { device, precision: wanted, asInTraining }: Settings,
 ): ModelCompute {
   const precision = inferencePrecisionOn(device, wanted);
   const module = 'forward' in model ? model.module : undefined;
@@ -198,11 +214,11 @@ interface Measured {
 async function measure(
   models: readonly BenchCandidate[],
   batch: number,
-  options: BenchOptions,
+  settings: Settings,
   prepared: readonly ModelCompute[],
   onRound: (done: number) => void,
 ): Promise<Measured> {
-  const { rounds = 15, warmup = 3, minRoundMs = 50, device = 'cpu', seed = 0 } = options;
+  const { rounds, warmup, minRoundMs, device, seed, signal } = settings;
   const advice = 'Give smaller `batches`, or see that nobody else uses the device.';
   const memory = () => ({ where: 'bench', batchSize: batch, device, advice });
   const inputs: Tensor[] = [];
@@ -233,7 +249,7 @@ async function measure(
       }
       onRound(round + 1);
       await turn(); // Ctrl-C and the progress bar get their chance
-      options.signal?.throwIfAborted();
+      signal?.throwIfAborted();
     }
     return { laps, graphs: calls.map(({ graph }) => graph) };
   } finally {
@@ -244,10 +260,10 @@ async function measure(
   async function callOf(model: BenchCandidate, { images, run }: ModelCompute): Promise<Timed> {
     if (!('forward' in model)) return new ForeignCall(await model.prepare(batch, seed));
     const input = explainingMemory(memory, () =>
-      inputOf(model.inputShape ?? options.inputShape, images),
+      inputOf(model.inputShape ?? settings.inputShape, images),
     );
     inputs.push(input);
-    return new TimedCall(() => run(() => model.forward(input)), device, options.graphBackend);
+    return new TimedCall(() => run(() => model.forward(input)), device, settings.graphBackend);
   }
 
   function inputOf(shape: readonly number[], type: ModelCompute['images']): Tensor {

@@ -11,11 +11,14 @@ import {
   randn,
   scope,
 } from '@mamba-prune/libtorch';
+import { checksOf } from '../checks.js';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { prepareInference } from '../models/inference-precision.js';
 import { rememberModes } from '../models/modes.js';
 import { imageType } from '../models/precision.js';
+import { requireModel } from '../models/require-model.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { ResolvedInferencePrecision } from '../precision.js';
 
 /** What is done to the images. */
@@ -60,6 +63,13 @@ export interface ProfileOptions {
   readonly seed?: number;
 }
 
+const profileKinds: OptionKinds<ProfileOptions> = {
+  batch: 'number',
+  precision: 'string',
+  passes: 'number',
+  seed: 'number',
+};
+
 /** Passes that do not count: memory is taken, and threads start. */
 const warmup = 2;
 
@@ -69,13 +79,20 @@ const warmup = 2;
  * there is no profile of a training step.
  *
  * @param name - of the model, in what is returned
- * @throws UsageError unless the model is on the CPU
+ * @throws UsageError for options out of range, or unless the model is on the CPU
  */
 export function profileModel(
   name: string,
   model: ImageModel,
-  { batch, precision = 'fp32', passes = 5, seed = 0 }: ProfileOptions,
+  options: ProfileOptions,
 ): PassProfile[] {
+  requireModel('profileModel', model);
+  requireOptions('profileModel', options, profileKinds, ['batch']);
+  const { batch, precision = 'fp32', passes = 5, seed = 0 } = options;
+  const { integer } = checksOf('profileModel');
+  integer('batch', batch, { min: 1 });
+  integer('passes', passes, { min: 1 });
+  integer('seed', seed, { min: 0 });
   const [parameter] = model.parameters();
   const device = parameter?.device ?? 'cpu';
   if (device !== 'cpu') {

@@ -127,55 +127,35 @@ async function accuracies(
   dataset: Dataset,
 ): Promise<Accuracy[]> {
   const { options, progress } = context;
-  const { ownLogits } = await import('../export/verify.js');
-  const { OnnxModel } = await import('../export/onnx-model.js');
-  const { measureAccuracy } = await import('../export/accuracy.js');
+  const { measureForms } = await import('../export/measure-forms.js');
   const { encodeModel } = await import('../onnx/proto.js');
   const { buildOnnxModel } = await import('../export/build-model.js');
   const { inFloat32 } = await import('../export/export-onnx.js');
   const exact = isRounded(build)
     ? encodeModel(buildOnnxModel(model, info, inFloat32(build)))
     : undefined;
-  const files = [
-    ...(exact
-      ? [{ name: 'ONNX, float32', onnx: await OnnxModel.load(exact), size: exact.length }]
-      : []),
-    {
-      name: `ONNX, ${precisionName(build)}`,
-      onnx: await OnnxModel.open(options.out),
-      size: statSync(options.out).size,
-    },
+  const rows = [
+    { model: 'libtorch, float32', fileBytes: null },
+    ...(exact ? [{ model: 'ONNX, float32', fileBytes: exact.length }] : []),
+    { model: `ONNX, ${precisionName(build)}`, fileBytes: statSync(options.out).size },
   ];
   const images = Math.min(options.images ?? accuracyImages, dataset.test.length);
-  const results = await interruptible(context, (signal) => {
+  const measured = await interruptible(context, (signal) => {
     progress.begin('accuracy', images, 'img');
-    return measureAccuracy(
-      [
-        (pixels) => ownLogits(model, info, pixels),
-        ...files.map(
-          ({ onnx }) =>
-            async (pixels: Uint8Array) =>
-              (await onnx.classify(pixels)).logits,
-        ),
-      ],
-      dataset,
-      {
-        images,
-        seed: options.seed,
-        signal,
-        onProgress: (done) => {
-          progress.update(done);
-        },
+    return measureForms(model, info, [...(exact ? [exact] : []), options.out], dataset, {
+      images,
+      seed: options.seed,
+      signal,
+      onProgress: (done) => {
+        progress.update(done);
       },
-    );
+    });
   });
-  for (const { onnx } of files) await onnx.release();
-  return results.map(({ accuracy, loss, images: seen }, i) => ({
-    model: i === 0 ? 'libtorch, float32' : (files[i - 1]?.name ?? ''),
+  return measured.map(({ accuracy, loss, images: seen }, i) => ({
+    ...(rows[i] as Pick<Accuracy, 'model' | 'fileBytes'>),
     accuracy,
     loss,
     images: seen,
-    fileBytes: files[i - 1]?.size ?? null,
   }));
 }
 

@@ -32,6 +32,14 @@ export class BatchThreads {
       worker.on('error', (error) => {
         this.#fail(error instanceof Error ? error : new Error(String(error)));
       });
+      worker.on('exit', (code) => {
+        if (!this.#workers.includes(worker)) return; // `close` ends it.
+        this.#fail(
+          new DataError(
+            `BatchLoader: a thread ended with status ${code}, expected it to make batches. Begin again, or set threads to 0.`,
+          ),
+        );
+      });
       this.#workers.push(worker);
     }
   }
@@ -67,7 +75,8 @@ export class BatchThreads {
   }
 
   #fail(error: Error): void {
-    this.#failure = error;
+    // What failed first is the reason.
+    this.#failure ??= error;
     for (const { reject, worker } of this.#waiting.values()) {
       worker.unref();
       reject(error);

@@ -8,11 +8,10 @@
  *
  * A cache is only ever a copy of something: whatever is wrong with it, it is made anew.
  */
-import { createHash, randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, openSync } from 'node:fs';
-import { renameSync, rmSync, writeSync } from 'node:fs';
+import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { updateHash, writeFileAtomic, writeFully } from '@mamba-prune/libtorch/files';
 import { makeFolder } from '../files/folder.js';
 import { errnoOf, reasonOf } from './errors.js';
 import { readWhole } from './read-whole.js';
@@ -63,34 +62,19 @@ export function readCache(path: string): CacheRead {
   }
 }
 
-/** Writes a cache file whole or not at all (temporary file, fsync, rename). Throws what node:fs throws. */
+/**
+ * Writes a cache file whole or not at all. Where two processes convert at the same time, the last one's stays.
+ * @throws the system's error, as `writeFileAtomic` has it
+ */
 export function writeCache(path: string, header: unknown, payload: readonly Uint8Array[]): void {
   const json = Buffer.from(JSON.stringify(header), 'utf8');
   const length = Buffer.alloc(4);
   length.writeUInt32LE(json.length);
   const body = [length, json, ...payload];
   const digest = createHash('sha256');
-  for (const part of body) digest.update(part);
-
+  for (const part of body) updateHash(digest, part);
   makeFolder(dirname(path));
-  // Two runs may convert at the same time: each writes a file of its own, the last rename wins.
-  const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
-  try {
-    const file = openSync(temporary, 'wx');
-    try {
-      for (const part of [magic, digest.digest(), ...body]) writeAll(file, part);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(temporary, path);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
-  }
-}
-
-/** write(2) may take only part of what it is given. */
-function writeAll(file: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
+  writeFileAtomic(path, (file) => {
+    for (const part of [magic, digest.digest(), ...body]) writeFully(file, part);
+  });
 }

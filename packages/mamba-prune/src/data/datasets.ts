@@ -191,18 +191,30 @@ export async function verifyDataset(
   return verifyByReading(completed(definition, await definition.open(given), given), given);
 }
 
+const downloadKinds: OptionKinds<DownloadDatasetOptions> = {
+  url: 'string',
+  onProgress: 'function',
+  onNote: 'function',
+  fetch: 'function',
+  retries: 'number',
+  retryDelayMs: 'number',
+  stallMs: 'number',
+  signal: 'object',
+};
+
 /**
  * Downloads and unpacks a data set; what is there already is kept, a broken download continues where it stopped.
  * @param dir - made if missing; the archive goes into it, and the unpacked folder of CIFAR. By default `data`, or for a
  *   data set that needs no folder the cache, where it is found without one
  * @returns the unpacked folder, or the archive of Fashion-MNIST
- * @throws DataError for unknown names, no network, a wrong checksum, a full disk
+ * @throws UsageError for unknown options; DataError for unknown names, no network, a wrong checksum, a full disk
  */
 export async function downloadDataset(
   name: string,
   dir?: string,
   options: DownloadDatasetOptions = {},
 ): Promise<string> {
+  checkOptions('downloadDataset', options, downloadKinds);
   const download = definitions.get(name)?.download;
   if (download === undefined) {
     const names = datasetDefinitions().filter((definition) => definition.download !== undefined);

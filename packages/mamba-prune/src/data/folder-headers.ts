@@ -1,6 +1,7 @@
 /** What is known of every image of a folder before any is decoded: each header is checked once, and then remembered. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { systemReason } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { defaultCacheDir, readCache, writeCache } from './cache.js';
 import { reasonOf } from './errors.js';
@@ -74,8 +75,8 @@ export async function checkHeaders(
       writeCache(cachePath, { version: 3, files: Object.fromEntries(good) }, []);
     } catch (error) {
       options.onNote?.(
-        `${name}: the cache ${cachePath} cannot be written (${reasonOf(error)}); ` +
-          'the images are checked again on the next start.',
+        `${name}: the cache ${cachePath} cannot be written, so that the images are checked again on the next start: ` +
+          systemReason(error),
       );
     }
   }

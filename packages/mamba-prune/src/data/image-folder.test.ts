@@ -259,7 +259,7 @@ describe('openImageFolder', () => {
     const onNote = (note: string) => notes.push(note);
     await openImageFolder(folderSpec, { dir, cacheDir: join(dir, 'blocked', 'x'), onNote });
     expect(notes.at(-1)).toMatch(
-      /the cache .* cannot be written .* checked again on the next start/,
+      /the cache .* cannot be written, so that the images are checked again on the next start: .* \(E[A-Z]+\)\./,
     );
   });
 

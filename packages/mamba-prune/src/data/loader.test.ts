@@ -391,4 +391,17 @@ describe('BatchLoader with threads', () => {
     await expect(collect(loader, 0)).rejects.toThrow('no start');
     await loader.close();
   });
+
+  it('says that a thread has ended, rather than wait for its batches for ever', async () => {
+    const ending = join(out, 'ending.mjs');
+    writeFileSync(
+      ending,
+      `import { parentPort } from 'node:worker_threads';
+       parentPort.on('message', () => process.exit(3));`,
+    );
+    const loader = make({ threads: 1, threadFile: pathToFileURL(ending) });
+    await expect(collect(loader, 0)).rejects.toThrow('a thread ended with status 3');
+    await expect(collect(loader, 0)).rejects.toThrow('a thread ended with status 3');
+    await loader.close();
+  });
 });

@@ -33,7 +33,8 @@ const accuracyKinds: OptionKinds<AccuracyOptions> = {
 };
 
 /**
- * What `evaluateModel` measures, of several classifiers on the same images.
+ * What `evaluateModel` measures, of several classifiers on the same images. An image of which a logit is NaN counts as
+ * wrong, and the loss of its classifier is NaN.
  * @throws UsageError for options out of range; DataError if there are no images
  */
 export async function measureAccuracy(
@@ -88,6 +89,8 @@ class Counts {
       0,
     );
     this.#seen[label] = (this.#seen[label] ?? 0) + 1;
+    // No logit is above NaN, so that every class would be the likeliest one.
+    if (logits.some(Number.isNaN)) return;
     if (place === 0) this.#right[label] = (this.#right[label] ?? 0) + 1;
     if (place < 5) this.#among5++;
   }

@@ -108,7 +108,8 @@ describe('an ONNX model computes what its model does', () => {
     const proto = buildOnnxModel(model, grey, { input: 'pixel-values' });
     const dims = proto.graph.input[0]?.type.tensor_type.shape.dim;
     expect(dims?.map(({ dim_value }) => dim_value).slice(1)).toEqual([3, 16, 16]);
-    await verifyOnnx(encodeModel(proto), ownLogits(model, grey, pixels), pixels);
+    const found = await verifyOnnx(encodeModel(proto), ownLogits(model, grey, pixels), pixels);
+    expect(found).toMatchObject({ images: 2, agreement: 1 });
   });
 
   it.each([
@@ -178,7 +179,8 @@ describe('an ONNX model computes what its model does', () => {
     const grey = { ...info, mean: [0.3], std: [0.35] };
     const pixels = syntheticImages(2, model.config);
     const bytes = encodeModel(buildOnnxModel(model, grey));
-    await verifyOnnx(bytes, ownLogits(model, grey, pixels), pixels);
+    const found = await verifyOnnx(bytes, ownLogits(model, grey, pixels), pixels);
+    expect(found).toMatchObject({ images: 2, agreement: 1 });
   });
 });
 

@@ -2,9 +2,9 @@
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { getNumThreads, manualSeed, noGrad, randn } from '@mamba-prune/libtorch';
+import { FormatError, getNumThreads, manualSeed, noGrad, randn } from '@mamba-prune/libtorch';
 import * as ort from 'onnxruntime-node';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import type { Dataset } from '../data/types.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
@@ -14,6 +14,8 @@ import { MemorySplit } from '../data/memory-split.js';
 import { measureAccuracy } from './accuracy.js';
 import { type BuildOptions, buildOnnxModel } from './build-model.js';
 import { exportOnnx } from './export-onnx.js';
+import { measureForms } from './measure-forms.js';
+import { OnnxModel } from './onnx-model.js';
 import { GraphBuilder } from '../onnx/graph-builder.js';
 import { modelOf } from '../onnx/model.js';
 import { softplus } from '../onnx/operators.js';
@@ -146,15 +148,38 @@ describe('softplus', () => {
 });
 
 describe('measureAccuracy', () => {
-  it('measures what evaluateModel does, of several models on the same images', async () => {
-    const labels = Uint8Array.from({ length: 30 }, (_, i) => (i * 5) % 6);
+  const labels = Uint8Array.from({ length: 30 }, (_, i) => (i * 5) % 6);
+  const madeUp = (): Dataset => {
     const pixels = syntheticImages(30, mamba.config);
     const split = new MemorySplit(pixels, labels, pixels.length / 30);
-    const dataset: Dataset = {
+    return {
       info: { ...info, name: 'made up', channels: 3, height: 16, width: 16 },
       train: split,
       test: split,
     };
+  };
+
+  it('counts an image as wrong whose logits are no numbers', async () => {
+    const classes = info.classes.length;
+    const wrongAt = (bad: (logit: number) => boolean) => (): Float32Array =>
+      Float32Array.from({ length: 30 * classes }, (_, i) => {
+        const [image, logit] = [Math.floor(i / classes), i % classes];
+        return bad(logit) ? NaN : Number(logit === labels[image]);
+      });
+    const measured = await measureAccuracy(
+      [wrongAt(() => false), wrongAt(() => true), wrongAt((logit) => logit === 0)],
+      madeUp(),
+    );
+    expect(measured.map(({ accuracy, top5 }) => [accuracy, top5])).toEqual([
+      [1, 1],
+      [0, 0],
+      [0, 0],
+    ]);
+    expect(measured.map(({ loss }) => Number.isNaN(loss))).toEqual([false, true, true]);
+  });
+
+  it('measures what evaluateModel does, of several models on the same images', async () => {
+    const dataset = madeUp();
     const own = (batch: Uint8Array): Float32Array => ownLogits(mamba, info, batch);
     const seen: number[] = [];
     const [first, flipped] = await measureAccuracy(
@@ -168,6 +193,32 @@ describe('measureAccuracy', () => {
     expect(first?.classAccuracy).toEqual(expected?.classAccuracy);
     expect(flipped?.loss).not.toBeCloseTo(first?.loss ?? NaN, 3);
     expect(seen).toEqual([7, 14, 21, 28, 30]);
+  });
+});
+
+describe('measureForms', () => {
+  const pixels = syntheticImages(12, mamba.config);
+  const split = new MemorySplit(pixels, new Uint8Array(12), pixels.length / 12);
+  const dataset: Dataset = {
+    info: { ...info, name: 'made up', channels: 3, height: 16, width: 16 },
+    train: split,
+    test: split,
+  };
+
+  it('measures the model, then each form, and frees the forms', async () => {
+    const release = vi.spyOn(OnnxModel.prototype, 'release');
+    const measured = await measureForms(mamba, info, [bytesOf(mamba)], dataset, {});
+    expect(measured).toHaveLength(2);
+    expect(measured[1]?.accuracy).toBe(measured[0]?.accuracy);
+    expect(release).toHaveBeenCalledTimes(1);
+    const stopped = { signal: AbortSignal.abort(new Error('enough')) };
+    await expect(measureForms(mamba, info, [bytesOf(mamba)], dataset, stopped)).rejects.toThrow(
+      'enough',
+    );
+    await expect(
+      measureForms(mamba, info, [bytesOf(mamba), Uint8Array.of(1)], dataset, {}),
+    ).rejects.toThrow(FormatError);
+    expect(release).toHaveBeenCalledTimes(3);
   });
 });
 

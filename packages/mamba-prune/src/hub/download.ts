@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HubApiError } from '@huggingface/hub';
 import { makeFolder } from '../files/folder.js';
-import { FileLock, LockedError } from '../files/lock.js';
+import { takeTurn } from '../files/turn.js';
 import { HubError, reasonOf } from './errors.js';
 
 export interface RemoteFile {
@@ -82,19 +82,6 @@ export async function downloadToFile(
     renameSync(part, target);
   } finally {
     lock.release();
-  }
-}
-
-/** Two processes that want the same file download it once. */
-async function takeTurn(target: string, { signal, onNote }: DownloadOptions): Promise<FileLock> {
-  for (let waited = false; ; waited = true) {
-    try {
-      return FileLock.acquire(`${target}.lock`, target);
-    } catch (error) {
-      if (!(error instanceof LockedError)) throw error;
-      if (!waited) onNote?.('Another process downloads the same file; waiting for it.');
-    }
-    await sleep(200, undefined, signal ? { signal } : {});
   }
 }
 

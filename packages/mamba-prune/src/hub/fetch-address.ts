@@ -103,16 +103,30 @@ const ofAddress = (address: string, call: typeof fetch): FileSource => ({
     if (status >= 500 || status === 429) throw new Error(`the server answered ${status}`);
     refuse(address, status);
     const [, start = '0'] = /^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '') ?? [];
-    if (Number(start) !== from) {
+    const content = (body ?? nothing()) as AsyncIterable<Uint8Array>;
+    if (Number(start) > from) {
       await body?.cancel();
       throw new HubError(
-        `${address}: the server sends the file from its beginning, not from where it broke off, after ${bytes(from)}. ` +
-          'Download it by hand.',
+        `${address}: the server sends the file from ${bytes(Number(start))} on, expected from ${bytes(from)} on, where it broke ` +
+          'off. Download it by hand.',
       );
     }
-    return (body ?? nothing()) as AsyncIterable<Uint8Array>;
+    // One that knows no ranges sends all of it again.
+    return without(content, from - Number(start));
   },
 });
+
+/** What comes after the first `count` bytes. */
+async function* without(
+  content: AsyncIterable<Uint8Array>,
+  count: number,
+): AsyncGenerator<Uint8Array> {
+  let left = count;
+  for await (const chunk of content) {
+    if (chunk.length > left) yield chunk.subarray(left);
+    left = Math.max(0, left - chunk.length);
+  }
+}
 
 // eslint-disable-next-line @typescript-eslint/require-await -- the others wait
 async function* nothing(): AsyncGenerator<Uint8Array> {

@@ -75,6 +75,7 @@ beforeEach(async () => {
   release.ranges.length = 0;
   release.md5 = 'none';
   release.breakAfter = undefined;
+  release.knowsRanges = true;
 });
 afterEach(() => {
   hub.stop();
@@ -191,6 +192,21 @@ describe('published weights at an address', () => {
     expect(release.ranges).toHaveLength(3);
     expect(String(release.ranges[2])).toMatch(/^bytes=[1-9]\d*-$|^undefined$/);
     expect(notes).not.toHaveLength(0);
+  });
+
+  it('go on from a server that knows no ranges and sends all of the file again', async () => {
+    release.knowsRanges = false;
+    release.breakAfter = 70_000;
+    const progress: number[] = [];
+    const found = await fetchPublished('published_large', {
+      ...quick,
+      onProgress: ({ received }) => progress.push(received),
+    });
+    expect(readFileSync(found.path).equals(weights)).toBe(true);
+    // How much of it arrived is the system's to decide.
+    expect(release.ranges).toHaveLength(3);
+    expect(String(release.ranges[2])).toMatch(/^bytes=[1-9]\d*-$|^undefined$/);
+    expect(progress.filter((received, i) => received < (progress[i - 1] ?? 0))).toEqual([]);
   });
 
   it('are not continued with the bytes of another version of the file', async () => {

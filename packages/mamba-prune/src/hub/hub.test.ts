@@ -132,7 +132,9 @@ describe('two processes that want the same file', () => {
       lock.release();
     };
     const again = await fetchFromHub('hf:lab/small', { ...quick, onNote });
-    expect(said).toEqual(['Another process downloads the same file; waiting for it.']);
+    expect(said).toEqual([
+      `Another process downloads the same file; waiting for it. If none does any more, delete ${blob}.lock.`,
+    ]);
     expect(readFileSync(again.path, 'utf8')).toBe('torch');
   });
 });

@@ -37,14 +37,6 @@ export function createModel(arch: string, options: ModelOptions = {}): ImageMode
 }
 
 /**
- * Shapes of the tensors that `createModel` would make; nothing is allocated.
- * @throws as `createModel`
- */
-export function denseShapes(arch: string, options: ModelOptions = {}): ModelShapes {
-  return modelShapes(denseConfig(arch, options));
-}
-
-/**
  * A randomly initialised model of the shape that `config` describes.
  * @throws UsageError for a configuration that no model has, otherwise as `createModel`
  */

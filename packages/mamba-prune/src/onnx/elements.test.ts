@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { encodeElements, fromFloat16Bits, toFloat16Bits } from './elements.js';
+import { encodeElements, toFloat16Bits } from './elements.js';
+
+/** The number that the bits of a float16 stand for (IEEE 754, binary16). */
+function fromFloat16Bits(half: number): number {
+  const sign = half & 0x8000 ? -1 : 1;
+  const exponent = (half >>> 10) & 31;
+  const mantissa = half & 0x3ff;
+  if (exponent === 31) return mantissa === 0 ? sign * Infinity : NaN;
+  if (exponent === 0) return sign * mantissa * 2 ** -24;
+  return sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+}
 
 describe('toFloat16Bits', () => {
   it('gives every float16 number back', () => {

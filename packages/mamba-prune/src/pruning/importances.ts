@@ -89,6 +89,9 @@ const keysOf = <K extends string>(table: Readonly<Record<K, unknown>>): K[] =>
 export const unitScores: readonly UnitScore[] = keysOf(scores);
 export const defaultScore = 'consumer' satisfies UnitScore;
 
+/** Batches of real images that are looked at where nobody says how many. */
+export const defaultScoreBatches = 8;
+
 /** What `ImportanceFunction` works with. */
 export interface ImportanceContext {
   /** In whatever mode it is; to be left as it was, its gradients too. */

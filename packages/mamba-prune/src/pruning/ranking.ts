@@ -1,5 +1,5 @@
 // Which units are ranked against which: those of a kind, or all together by their score for what they cost.
-import type { KeptUnits, PruningGroup } from '../models/groups.js';
+import type { PruningGroup } from '../models/groups.js';
 import type { Widths } from '../models/width-costs.js';
 import { UsageError } from '../errors.js';
 import type { WidthCost } from './budget/targets.js';
@@ -99,22 +99,5 @@ export function countsIn(
 ): Map<string, number> {
   return new Map(
     pools.flatMap((pool) => [...keptCounts(pool.ranked, { ...options, rate: rateIn(pool) })]),
-  );
-}
-
-/** The best units of each group, so many as the counts say; in the order of `groups`. */
-export function bestUnits(
-  groups: readonly PruningGroup[],
-  pools: readonly Pool[],
-  counts: ReadonlyMap<string, number>,
-): KeptUnits {
-  const orders = new Map(
-    pools.flatMap(({ ranked }) => ranked.map(({ group, order }) => [group.name, order] as const)),
-  );
-  return new Map(
-    groups.map(({ name }) => [
-      name,
-      (orders.get(name) ?? []).slice(0, counts.get(name)).sort((a, b) => a - b),
-    ]),
   );
 }

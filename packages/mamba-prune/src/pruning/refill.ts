@@ -23,7 +23,7 @@ import {
   refillScores,
 } from './refill-choices.js';
 import { requireProbe } from './score-units.js';
-import { bestFirst, checkChoice, checkScores, roundUp } from './selection.js';
+import { bestFirst, checkChoice, checkScores, increasing, roundUp } from './selection.js';
 import { pruneModel } from './surgery.js';
 
 export interface RefillOptions extends CutOptions {
@@ -197,8 +197,6 @@ export function checkRefill(
     );
   }
 }
-
-const increasing = (units: readonly number[]): number[] => [...units].sort((a, b) => a - b);
 
 const unitsOf = (units: KeptUnits, group: string): readonly number[] =>
   units.get(group) as readonly number[];

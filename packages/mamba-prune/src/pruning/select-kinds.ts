@@ -4,8 +4,14 @@ import type { KeptUnits, PruningGroup } from '../models/groups.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { type CostBudget, type BudgetSolution, checkReach, solveInPools } from './budget/solve.js';
 import type { BudgetTarget, WidthCost } from './budget/targets.js';
-import { type RankMeasure, bestUnits, countsIn, poolsOf, rankMeasures } from './ranking.js';
-import { type SelectionOptions, checkChoice, checkSelection, selectionKinds } from './selection.js';
+import { type RankMeasure, countsIn, poolsOf, rankMeasures } from './ranking.js';
+import {
+  type SelectionOptions,
+  bestUnits,
+  checkChoice,
+  checkSelection,
+  selectionKinds,
+} from './selection.js';
 
 export interface KindSelectionOptions extends Omit<SelectionOptions, 'rate'> {
   /** Fraction of units to remove of each kind of group: `{ ssm: 0.7, mlp: 0.7 }`. Under a budget 0: they name the kinds. */
@@ -77,7 +83,13 @@ export function selectKinds(
   });
   const solution = costBudget && solveInPools(pools, options, costBudget);
   const counts = solution?.counts ?? countsIn(pools, options);
-  return { kept: bestUnits(groups, pools, counts), ...(solution && { solution }) };
+  const best = bestUnits(
+    pools.flatMap(({ ranked }) => ranked),
+    counts,
+  );
+  // Pools go kind by kind, groups in the order of the network.
+  const kept = new Map(groups.map(({ name }) => [name, best.get(name) ?? []]));
+  return { kept, ...(solution && { solution }) };
 }
 
 /** Options of a cut with a cost budget. */

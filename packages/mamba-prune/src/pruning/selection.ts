@@ -72,14 +72,23 @@ export function selectUnits(
   requireOptions('selectUnits', options, { rate: 'number', ...selectionKinds });
   checkSelection(options);
   const ranked = rankGroups(groups, scores, options);
-  const counts = keptCounts(ranked, options);
-  return new Map(
+  return bestUnits(ranked, keptCounts(ranked, options));
+}
+
+/** The best units of each group, so many as the counts say by its name. */
+export const bestUnits = (
+  ranked: readonly RankedGroup[],
+  counts: ReadonlyMap<string, number>,
+): KeptUnits =>
+  new Map(
     ranked.map(({ group, order }) => [
       group.name,
-      order.slice(0, counts.get(group.name)).sort((a, b) => a - b),
+      increasing(order.slice(0, counts.get(group.name))),
     ]),
   );
-}
+
+/** The same units, in the order that `KeptUnits` has them. */
+export const increasing = (units: readonly number[]): number[] => [...units].sort((a, b) => a - b);
 
 /** @throws UsageError for scores that are no numbers, or not one for each unit */
 export const rankGroups = (

@@ -149,7 +149,12 @@ describe('RunFolder.create', () => {
     mkdirSync(join(path(), 'checkpoints'), { recursive: true });
     writeFileSync(join(path(), 'run.lock'), '{"pid":1,"ho');
     writeFileSync(join(path(), '.config.json.0123-1-ab.tmp'), '{');
-    RunFolder.create(path(), toyRun).release();
+    const run = RunFolder.create(path(), toyRun);
+    expect(run.isWritten).toBe(true);
+    run.release();
+    const visible = readdirSync(path()).filter((name) => !name.startsWith('.'));
+    expect(visible.sort()).toEqual(['checkpoints', 'config.json']);
+    expect(RunFolder.open(path()).config).toMatchObject(toyRun);
   });
 });
 

@@ -1,14 +1,6 @@
 /** metrics.jsonl: one JSON object a line, on the disk before anything that relies on it. */
-import { readTextFile } from '@mamba-prune/libtorch/files';
-import {
-  closeSync,
-  fstatSync,
-  fsyncSync,
-  ftruncateSync,
-  openSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { readTextFile, writeFully } from '@mamba-prune/libtorch/files';
+import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, statSync } from 'node:fs';
 import { RunFolderError } from './errors.js';
 import type { EpochMetrics, StepMetrics } from './metrics-lines.js';
 
@@ -37,17 +29,21 @@ export class MetricsLog {
     } catch (error) {
       throw unwritable(path, error);
     }
-    const { size } = fstatSync(fd);
-    if (size < keepBytes) {
+    try {
+      const { size } = fstatSync(fd);
+      if (size < keepBytes) {
+        throw new RunFolderError(
+          path,
+          `${path} has ${size} bytes, expected at least the ${keepBytes} of its checkpoint. ` +
+            'Put the file back, or start a new run.',
+        );
+      }
+      if (size > keepBytes) ftruncateSync(fd, keepBytes);
+    } catch (error) {
       closeSync(fd);
-      throw new RunFolderError(
-        path,
-        `${path} has ${size} bytes, expected at least the ${keepBytes} of its checkpoint. ` +
-          'Put the file back, or start a new run.',
-      );
+      throw error instanceof RunFolderError ? error : unwritable(path, error);
     }
     this.#fd = fd;
-    if (size > keepBytes) ftruncateSync(fd, keepBytes);
   }
 
   /** Bytes written so far. */
@@ -60,7 +56,7 @@ export class MetricsLog {
     if (this.#fd === undefined) return;
     const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
     try {
-      for (let done = 0; done < bytes.length;) done += writeSync(this.#fd, bytes, done);
+      writeFully(this.#fd, bytes);
     } catch (error) {
       // Half a line helps nobody.
       ftruncateSync(this.#fd, this.#bytes);
@@ -93,32 +89,36 @@ export class MetricsLog {
  *   regular one
  */
 export function readMetricsFile(path: string): MetricsLine[] {
-  let text: string;
+  return linesOf(path).map((line, i) => parsed(path, line, i + 1));
+}
+
+/** Texts without their ends. */
+function linesOf(path: string): string[] {
   try {
-    text = readTextFile(path);
+    return readTextFile(path).split('\n').slice(0, -1);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
-  const lines = text.split('\n').slice(0, -1);
-  return lines.map((line, i) => {
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch (error) {
-      throw new RunFolderError(
-        path,
-        `readMetrics: line ${i + 1} of ${path} is no JSON: ${(error as Error).message}. Remove it.`,
-        { cause: error },
-      );
-    }
-    if (isMetricsLine(value)) return value;
+}
+
+function parsed(path: string, line: string, place: number): MetricsLine {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (error) {
     throw new RunFolderError(
       path,
-      `readMetrics: line ${i + 1} of ${path} is no line of a training, expected an object with type, phase, ` +
-        'epoch, step, loss and lr. Remove it.',
+      `readMetrics: line ${place} of ${path} is no JSON: ${(error as Error).message}. Remove it.`,
+      { cause: error },
     );
-  });
+  }
+  if (isMetricsLine(value)) return value;
+  throw new RunFolderError(
+    path,
+    `readMetrics: line ${place} of ${path} is no line of a training, expected an object with type, phase, ` +
+      'epoch, step, loss and lr. Remove it.',
+  );
 }
 
 /** Whether it has what every line has. */
@@ -132,12 +132,12 @@ function isMetricsLine(value: unknown): value is MetricsLine {
   );
 }
 
-/** Length of the lines before the first one of a phase; 0 if there is no file. */
+/** Length of the lines before the first one of a phase, as they are in the file; 0 if there is no file. */
 export function bytesBefore(path: string, phase: string): number {
-  const lines = readMetricsFile(path);
-  const first = lines.findIndex((line) => line.phase === phase);
+  const lines = linesOf(path);
+  const first = lines.findIndex((line, i) => parsed(path, line, i + 1).phase === phase);
   const kept = first < 0 ? lines : lines.slice(0, first);
-  return kept.reduce((sum, line) => sum + Buffer.byteLength(`${JSON.stringify(line)}\n`), 0);
+  return kept.reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0);
 }
 
 function unwritable(path: string, error: unknown): RunFolderError {

@@ -8,7 +8,7 @@ import { Ema, evaluate, readMetricsFile, RunFolder } from './index.js';
 import { checkResumeOptions, resolveTrainOptions } from './options.js';
 import { distillationLoss } from './losses.js';
 import { train } from './trainer.js';
-import { MetricsLog } from './metrics.js';
+import { MetricsLog, bytesBefore } from './metrics.js';
 import { eachTestsFolder } from './testing/each-folder.js';
 import { toyDataset, toyInfo, ToyModel, toyOptions, toyRun } from './testing/toy.js';
 import { settledMemory } from '../../../../test/support/garbage.js';
@@ -166,6 +166,15 @@ describe('MetricsLog', () => {
   it('refuses a file that is shorter than its checkpoint says', () => {
     const path = join(folder.path, 'metrics.jsonl');
     expect(() => new MetricsLog(path, 10)).toThrow(/has 0 bytes, expected at least the 10/);
+  });
+
+  it('knows where a phase begins in a file that another program has written anew', () => {
+    const path = join(folder.path, 'metrics.jsonl');
+    const before = `${JSON.stringify(line).replaceAll(/[:,]/g, '$& ')}\n`;
+    appendFileSync(path, `${before}${JSON.stringify({ ...line, phase: 'round-1' })}\n`);
+    expect(bytesBefore(path, 'round-1')).toBe(before.length);
+    expect(bytesBefore(path, 'train')).toBe(0);
+    expect(bytesBefore(join(folder.path, 'none'), 'train')).toBe(0);
   });
 
   it('names a damaged line', () => {

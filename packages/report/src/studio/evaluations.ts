@@ -31,7 +31,12 @@ export class Evaluations {
       this.#key = key;
       // One after the other: two at once would take twice as long.
       const before = this.#last ?? Promise.resolve();
-      this.#last = before.catch(() => undefined).then(() => evaluate(finished, this.#source));
+      const asked = before.catch(() => undefined).then(() => evaluate(finished, this.#source));
+      this.#last = asked;
+      // What failed is tried again when a page asks again: memory that did not suffice may do by then.
+      asked.catch(() => {
+        if (this.#last === asked) this.#last = undefined;
+      });
     }
     return this.#last;
   }

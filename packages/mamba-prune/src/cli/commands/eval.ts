@@ -137,21 +137,24 @@ async function evaluateOnnx(context: EvalContext, path: string): Promise<Evaluat
   const { OnnxModel } = await import('../../export/onnx-model.js');
   const { measureAccuracy } = await import('../../export/accuracy.js');
   const onnx = await OnnxModel.open(path);
-  const { sameInfo } = await import('../../workflows/same-info.js');
-  const { model, ...info } = onnx.description;
-  const same = sameInfo(path, model, info, await importOptionsOf(context.given));
-  const { precision: computedIn } = onnx;
-  const facts = onnxFacts(context, path, computedIn);
-  const dataset = await datasetFor(context, path, model, same);
-  const classify = async (pixels: Uint8Array) => (await onnx.classify(pixels)).logits;
-  const [measured] = await interruptible(context, (signal) =>
-    measureAccuracy([classify], dataset, { ...measurement(context, 'img'), signal }),
-  );
-  await onnx.release();
-  if (!measured) return { result: undefined, dataset, facts, computedIn };
-  const { classAccuracy, ...result } = measured;
-  const shown = context.options.perClass ? { ...result, classAccuracy } : result;
-  return { result: shown, dataset, facts, computedIn };
+  try {
+    const { sameInfo } = await import('../../workflows/same-info.js');
+    const { model, ...info } = onnx.description;
+    const same = sameInfo(path, model, info, await importOptionsOf(context.given));
+    const { precision: computedIn } = onnx;
+    const facts = onnxFacts(context, path, computedIn);
+    const dataset = await datasetFor(context, path, model, same);
+    const classify = async (pixels: Uint8Array) => (await onnx.classify(pixels)).logits;
+    const [measured] = await interruptible(context, (signal) =>
+      measureAccuracy([classify], dataset, { ...measurement(context, 'img'), signal }),
+    );
+    if (!measured) return { result: undefined, dataset, facts, computedIn };
+    const { classAccuracy, ...result } = measured;
+    const shown = context.options.perClass ? { ...result, classAccuracy } : result;
+    return { result: shown, dataset, facts, computedIn };
+  } finally {
+    await onnx.release();
+  }
 }
 
 async function datasetFor(

@@ -41,6 +41,7 @@ export const compareLeftOut = (): LeftOutFlags => ({
   '--keep-epochs': 'no method goes back to earlier weights.',
   '--workers': 'every run is one process. --jobs says how many go on at the same time.',
   '--from': ofDense,
+  '--teacher': 'the dense model teaches: --distill is its weight.',
   ...Object.fromEntries(
     ['--eps', '--head-dim', '--mean', '--pooling', '--resample-positions', '--shortcut-padding']
       .concat('--std', '--weights')

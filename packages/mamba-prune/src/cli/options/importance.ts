@@ -4,6 +4,7 @@ import { pruneLimits } from '../../limits.js';
 import { todaysValue } from '../../pruning/earlier-names.js';
 import {
   defaultScore,
+  defaultScoreBatches,
   importanceDescriptions,
   scoreDescriptions,
 } from '../../pruning/importances.js';
@@ -33,7 +34,7 @@ export const scoreOptions = (fallback: string): Option[] => [
 export const scoreBatchesOption = (): Option =>
   integerOption(
     '--score-batches <n>',
-    'batches of 64 images to measure with, where images are looked at (default: 8)',
+    `batches of 64 images to measure with, where images are looked at (default: ${defaultScoreBatches})`,
     { min: 1, max: pruneLimits.batches },
   );
 

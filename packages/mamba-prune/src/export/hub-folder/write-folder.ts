@@ -13,12 +13,12 @@ import { type ModelInfo, saveHandedOn } from '../../models/model-file.js';
 import { losslessDtype, storedText } from '../../models/stored-weights.js';
 import { type ScanOp, scanOps } from '../../onnx/choices.js';
 import { type OptionKinds, checkOptions, requirePath } from '../../option-checks.js';
-import { type MeasuredAccuracy, measureAccuracy } from '../accuracy.js';
+import type { MeasuredAccuracy } from '../accuracy.js';
 import type { BuildOptions } from '../build-model.js';
 import { exportOnnx } from '../export-onnx.js';
-import { OnnxModel } from '../onnx-model.js';
+import { measureForms } from '../measure-forms.js';
 import { isRounded, precisionName, toleranceOf } from '../tolerance.js';
-import { type Verification, VerificationError, ownLogits } from '../verify.js';
+import { type Verification, VerificationError } from '../verify.js';
 import { configJson, preprocessorJson } from './config-files.js';
 import { factsOf, published } from './facts.js';
 import { modelCard } from './model-card.js';
@@ -217,20 +217,9 @@ async function accuracies(
 ): Promise<MeasuredAccuracy[]> {
   if (accuracy === undefined) return [];
   const { dataset, images = 2000, ...more } = accuracy;
-  const opened: OnnxModel[] = [];
-  try {
-    for (const { file } of forms) opened.push(await OnnxModel.open(join(draft, file)));
-    return await measureAccuracy(
-      [
-        (pixels) => ownLogits(model, info, pixels),
-        ...opened.map((onnx) => async (pixels: Uint8Array) => (await onnx.classify(pixels)).logits),
-      ],
-      dataset,
-      { images: Math.min(images, dataset.test.length), ...more },
-    );
-  } finally {
-    for (const onnx of opened) await onnx.release();
-  }
+  const paths = forms.map(({ file }) => join(draft, file));
+  const options = { images: Math.min(images, dataset.test.length), ...more };
+  return measureForms(model, info, paths, dataset, options);
 }
 
 function filesBelow(folder: string): { file: string; fileBytes: number }[] {

@@ -13,7 +13,8 @@ import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../errors.js';
 import { importModel, importStateDict } from '../import/model.js';
 import { readModel } from '../import/read.js';
-import { createModel, denseShapes } from '../registry.js';
+import { denseConfig } from '../dense-config.js';
+import { createModel, modelShapes } from '../registry.js';
 import { countParameters } from '../shapes.js';
 import { relativeDifference } from '../testing/parity.js';
 import { publishedCase, run } from '../testing/published-case.js';
@@ -85,7 +86,7 @@ describe("a checkpoint of Vim's trainer", () => {
 
 describe('the full size', () => {
   it('has the names and shapes of the published vim_tiny, with nothing allocated', () => {
-    const shapes = denseShapes('vim_tiny', { numClasses: 1000 });
+    const shapes = modelShapes(denseConfig('vim_tiny', { numClasses: 1000 }));
     expect(Object.fromEntries(shapes)).toEqual(fullSize.shapes);
     expect(countParameters(shapes)).toBe(fullSize.parameters);
     expect(fullSize.parameters).toBe(7_148_008);

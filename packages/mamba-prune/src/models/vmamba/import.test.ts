@@ -3,7 +3,8 @@
 import { FormatError, type Tensor, setNumThreads, zeros } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { importModel, importStateDict } from '../import/model.js';
-import { createModel, createModelFromConfig, denseShapes } from '../registry.js';
+import { denseConfig } from '../dense-config.js';
+import { createModel, createModelFromConfig, modelShapes } from '../registry.js';
 import { countParameters } from '../shapes.js';
 import { relativeDifference } from '../testing/parity.js';
 import { publishedCase, run } from '../testing/published-case.js';
@@ -64,7 +65,7 @@ describe("a checkpoint of VMamba's trainer", () => {
 
 describe('the full size', () => {
   it('has the names and shapes of the published vmamba_tiny, with nothing allocated', () => {
-    const shapes = denseShapes('vmamba_tiny', { numClasses: 1000 });
+    const shapes = modelShapes(denseConfig('vmamba_tiny', { numClasses: 1000 }));
     expect(Object.fromEntries(shapes)).toEqual(fullSize.shapes);
     expect(countParameters(shapes)).toBe(fullSize.parameters);
     expect(fullSize.parameters).toBe(30_249_064);

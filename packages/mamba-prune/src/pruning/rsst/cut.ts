@@ -6,7 +6,7 @@ import type { KeptUnits, PruningGroup } from '../../models/groups.js';
 import { todaysCut } from '../earlier-names.js';
 import { checkOwnRates } from '../group-limits.js';
 import { checkRates } from '../select-units.js';
-import { bestFirst } from '../selection.js';
+import { bestFirst, increasing } from '../selection.js';
 import {
   type KindSelectionOptions,
   checkKindSelection,
@@ -61,8 +61,7 @@ export function unitsOverNearZero(
       const least = nearZero * Math.max(...values);
       const kept = values.flatMap((value, unit) => (value > least ? [unit] : []));
       if (kept.length >= Math.min(fewest, size)) return [name, kept];
-      const best = bestFirst(Float64Array.from(values)).slice(0, fewest);
-      return [name, best.sort((a, b) => a - b)];
+      return [name, increasing(bestFirst(Float64Array.from(values)).slice(0, fewest))];
     }),
   );
 }

@@ -12,7 +12,7 @@ import {
   measureSensitivity,
   pointsDone,
 } from './measure.js';
-import { bestUnits, blockOf, partsOf, widthsAt } from './parts.js';
+import { unitsForWidths, blockOf, partsOf, widthsAt } from './parts.js';
 
 /** Loss and accuracy against what the model itself says of some images; the number of calls. */
 async function against(model: ImageModel): Promise<Evaluate & { calls: number }> {
@@ -100,7 +100,7 @@ describe('the sensitivity of a model', () => {
     for (const { groups, points } of measured.parts) {
       const masked = make();
       masked.loadStateDict(model.stateDict());
-      maskModel(masked, bestUnits(scores, widthsAt({ groups }, 0.5)));
+      maskModel(masked, unitsForWidths(scores, widthsAt({ groups }, 0.5)));
       const { loss, accuracy } = await evaluate(masked);
       // The same sums in another order, in float32.
       expect(Math.abs((points[0]?.loss ?? NaN) - loss)).toBeLessThan(1e-5);

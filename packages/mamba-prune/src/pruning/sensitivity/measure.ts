@@ -17,7 +17,7 @@ import { pruneModel } from '../surgery.js';
 import {
   type Part,
   type SensitivityBy,
-  bestUnits,
+  unitsForWidths,
   partsOf,
   sensitivityParts,
   fewestOf,
@@ -171,7 +171,7 @@ export async function measureSensitivity(
       if (own.points.some((point) => point.rate === rate)) continue;
       if (over()) return state;
       const widths = widthsAt(own, rate, roundTo);
-      const copy = await cut(model, bestUnits(scores, widths));
+      const copy = await cut(model, unitsForWidths(scores, widths));
       try {
         const point: SensitivityPoint = {
           rate,

@@ -1,7 +1,7 @@
 // What a measurement of sensitivity cuts together: one group, the groups of one block, or all groups of one kind.
 import { UsageError } from '../../errors.js';
 import type { KeptUnits, PruningGroup } from '../../models/groups.js';
-import { bestFirst, keptCount } from '../selection.js';
+import { bestFirst, increasing, keptCount } from '../selection.js';
 
 /** What is cut together. */
 export const sensitivityParts = ['group', 'block', 'kind'] as const;
@@ -81,7 +81,7 @@ export const withFewest = <T extends GroupSizes>(
  * @param scores - per group name, one per unit; larger is better
  * @throws UsageError for a group without scores
  */
-export function bestUnits(
+export function unitsForWidths(
   scores: ReadonlyMap<string, Float64Array>,
   widths: Readonly<Record<string, number>>,
 ): KeptUnits {
@@ -89,8 +89,7 @@ export function bestUnits(
     Object.entries(widths).map(([name, width]) => {
       const values = scores.get(name);
       if (!values) throw new UsageError(`group '${name}': got no scores, expected one per unit.`);
-      const best = bestFirst(values).slice(0, width);
-      return [name, best.sort((a, b) => a - b)];
+      return [name, increasing(bestFirst(values).slice(0, width))];
     }),
   );
 }

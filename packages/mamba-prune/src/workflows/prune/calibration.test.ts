@@ -1,5 +1,6 @@
 import type { Tensor } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
+import { DataError } from '../../data/errors.js';
 import { MemorySplit } from '../../data/memory-split.js';
 import type { Dataset } from '../../data/types.js';
 import { calibrationOf } from './calibration.js';
@@ -40,6 +41,19 @@ async function batchesOf(
 
 describe('calibration', () => {
   const options = { batches: 2, seed: 3, device: 'cpu' };
+
+  it('refuses what is no data set', () => {
+    const call = (): unknown => calibrationOf(undefined as never);
+    expect(call).toThrow(DataError);
+    expect(call).toThrow('calibrationOf: got undefined in place of the data set, expected {');
+  });
+
+  it('takes eight batches on the CPU unless told otherwise', async () => {
+    const batches = await batchesOf(calibrationOf(numbered(600)));
+    expect(batches.map(({ labels }) => labels.length)).toEqual(Array<number>(8).fill(64));
+    const same = { batches: 8, seed: 0, device: 'cpu' };
+    expect(await batchesOf(calibrationOf(numbered(600), same))).toEqual(batches);
+  });
 
   it('gives so many batches of 64 training images, evenly over the classes and mixed', async () => {
     const batches = await batchesOf(calibrationOf(numbered(200), options));

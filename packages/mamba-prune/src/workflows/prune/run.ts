@@ -81,67 +81,95 @@ export async function pruneRun(
   const given = todaysSettings(told);
   const resuming = control.resume !== undefined && control.resume !== false;
   const earlier = resuming ? RunFolder.open(control.out) : undefined;
-  let settings = withDefaults(given, earlier);
-  let resolved = resolvePruneSettings(settings);
-  const standing = await (earlier
-    ? goOn(earlier, settings, resolved, control)
-    : openSource(resolved));
+  const asked = withDefaults(given, earlier);
+  const resolved = resolvePruneSettings(asked);
+  const standing = await (earlier ? goOn(earlier, asked, resolved, control) : openSource(resolved));
   let job: PruneJob | undefined;
   try {
-    if (!earlier && given.importance === undefined) {
-      // Which is the default depends on the model, too.
-      settings = decideImportance(
-        { ...settings, importance: undefined },
-        familyNamed(standing.model.config),
-      );
-      resolved = resolvePruneSettings(settings);
-      const { importance, importanceReason } = resolved;
-      standing.record = { ...standing.record, importance, importanceReason };
-    }
-    job = await openJob(resolved, control, standing, hooks);
-    const fitted = fitBatch(job, standing.model);
-    if (fitted) {
-      settings = { ...settings, recipe: { ...settings.recipe, ...fitted } };
-      resolved = resolvePruneSettings(settings);
-      job.teacher?.dispose();
-      job = await openJob(resolved, control, standing, hooks);
-    }
-    const told = earlier !== undefined || settings.bnBatches !== undefined;
-    const bnBatches = usualBnBatches({ ...job, told }, standing.model);
-    if (bnBatches > 0) {
-      settings = { ...settings, bnBatches };
-      job = withBnBatches(job, bnBatches);
-    }
+    const isDecided = earlier !== undefined || given.importance !== undefined;
+    const decided = isDecided ? asked : withImportanceOf(asked, standing);
+    const prepared = await prepareJob(decided, standing, control, hooks);
+    job = prepared.job;
     standing.record = await beginBudget(job, standing);
     const folder = earlier
-      ? openFolder(settings, control)
-      : createFolder(settings, control, standing, job);
-    try {
-      if (standing.lost !== undefined) beginAnew(folder, standing.lost, control);
-      writePruningRecord(folder.path, standing.record);
-      standing.model.to(job.device);
-      const rounds = new Rounds(job, folder, standing, hooks);
-      const finished = await rounds.run().catch((error: unknown) => {
-        // Passes over calibration images stop by throwing.
-        if (control.signal?.aborted === true && error === control.signal.reason) return false;
-        throw error;
-      });
-      if (!finished && standing.record.rounds.length === 0) bringBackReplaced(folder);
-      if (control.tensorboard === true) writeEventFile(folder);
-      standing.model.eval();
-      const { model, info, record } = standing;
-      return { finished, model, info, record, result: rounds.result, path: folder.path };
-    } catch (error) {
-      if (standing.record.rounds.length === 0) discardFailedStart(folder, error);
-      throw error;
-    } finally {
-      folder.release();
-    }
+      ? openFolder(prepared.settings, control)
+      : createFolder(prepared.settings, control, standing, job);
+    return await carryOut(job, folder, standing, hooks);
   } catch (error) {
     standing.model.dispose();
     throw error;
   } finally {
     job?.teacher?.dispose();
+  }
+}
+
+/** With the default of the model's family, which is known only now, in the record too. */
+function withImportanceOf(asked: PruneSettings, standing: Standing): PruneSettings {
+  const settings = decideImportance(
+    { ...asked, importance: undefined },
+    familyNamed(standing.model.config),
+  );
+  const { importance, importanceReason } = resolvePruneSettings(settings);
+  standing.record = { ...standing.record, importance, importanceReason };
+  return settings;
+}
+
+/** The job, and its settings with what only the data and the device decide: the batch size, and the batches of `bnBatches`. */
+async function prepareJob(
+  asked: PruneSettings,
+  standing: Standing,
+  control: RunControl,
+  hooks: PruneHooks,
+): Promise<{ readonly settings: PruneSettings; readonly job: PruneJob }> {
+  let settings = asked;
+  const open = () => openJob(resolvePruneSettings(settings), control, standing, hooks);
+  let job = await open();
+  try {
+    const fitted = fitBatch(job, standing.model);
+    if (fitted) {
+      settings = { ...settings, recipe: { ...settings.recipe, ...fitted } };
+      job.teacher?.dispose();
+      job = await open();
+    }
+    const isBegun = control.resume !== undefined && control.resume !== false;
+    const told = isBegun || settings.bnBatches !== undefined;
+    const bnBatches = usualBnBatches({ ...job, told }, standing.model);
+    if (bnBatches === 0) return { settings, job };
+    return { settings: { ...settings, bnBatches }, job: withBnBatches(job, bnBatches) };
+  } catch (error) {
+    job.teacher?.dispose();
+    throw error;
+  }
+}
+
+/** The rounds that are left, in the run's folder, which is released. */
+async function carryOut(
+  job: PruneJob,
+  folder: RunFolder,
+  standing: Standing,
+  hooks: PruneHooks,
+): Promise<PruneRun> {
+  const { control } = job;
+  try {
+    if (standing.lost !== undefined) beginAnew(folder, standing.lost, control);
+    writePruningRecord(folder.path, standing.record);
+    standing.model.to(job.device);
+    const rounds = new Rounds(job, folder, standing, hooks);
+    const finished = await rounds.run().catch((error: unknown) => {
+      // Passes over calibration images stop by throwing.
+      if (control.signal?.aborted === true && error === control.signal.reason) return false;
+      throw error;
+    });
+    if (!finished && standing.record.rounds.length === 0) bringBackReplaced(folder);
+    if (control.tensorboard === true) writeEventFile(folder);
+    standing.model.eval();
+    const { model, info, record } = standing;
+    return { finished, model, info, record, result: rounds.result, path: folder.path };
+  } catch (error) {
+    if (standing.record.rounds.length === 0) discardFailedStart(folder, error);
+    throw error;
+  } finally {
+    folder.release();
   }
 }
 

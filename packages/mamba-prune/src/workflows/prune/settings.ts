@@ -10,6 +10,7 @@ import {
   type UnitScore,
   checkImportance,
   defaultScore,
+  defaultScoreBatches,
   needForImages as needOfChoice,
   unitScores,
 } from '../../pruning/importances.js';
@@ -212,7 +213,7 @@ export function resolvePruneSettings(given: PruneSettings): ResolvedPruneSetting
       ? 'unused'
       : oneOf('importanceReason', importanceReason ?? 'given', importanceReasons),
     score: oneOf('score', settings.score ?? defaultScore, unitScores),
-    scoreBatches: integer('scoreBatches', settings.scoreBatches ?? 8, { min: 1 }),
+    scoreBatches: integer('scoreBatches', settings.scoreBatches ?? defaultScoreBatches, { min: 1 }),
     ranking: oneOf('ranking', settings.ranking, rankings),
     normalize: oneOf('normalize', settings.normalize, normalizations),
     bnBatches: integer('bnBatches', settings.bnBatches ?? 0, { min: 0 }),

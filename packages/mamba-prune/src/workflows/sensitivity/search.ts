@@ -14,7 +14,7 @@ import {
   type Sensitivity,
   measured,
 } from '../../pruning/sensitivity/measure.js';
-import { bestUnits } from '../../pruning/sensitivity/parts.js';
+import { unitsForWidths } from '../../pruning/sensitivity/parts.js';
 import { pruneModel } from '../../pruning/surgery.js';
 import { evolutionary, evolutionaryModels } from './evolutionary.js';
 import {
@@ -109,7 +109,7 @@ export async function searchRates(
     };
   };
   const measureNow = async (widths: Widths): Promise<MeasuredModel> => {
-    const copy = await cut(model, bestUnits(scores, widths));
+    const copy = await cut(model, unitsForWidths(scores, widths));
     try {
       return await measured(model, copy, evaluate);
     } finally {

@@ -12,6 +12,7 @@ import {
   checkImportance,
   defaultImportance,
   defaultScore,
+  defaultScoreBatches,
   unitScores,
 } from '../../pruning/importances.js';
 import type { CostLimit } from '../../pruning/sensitivity/allocate.js';
@@ -153,7 +154,7 @@ export function resolveSensitivity(
     roundTo: integer('roundTo', given.roundTo ?? 1, { min: 1 }),
     importance,
     score,
-    scoreBatches: integer('scoreBatches', given.scoreBatches ?? 8, { min: 1 }),
+    scoreBatches: integer('scoreBatches', given.scoreBatches ?? defaultScoreBatches, { min: 1 }),
     seed: integer('seed', given.seed ?? 0, { min: 0 }),
     precision: oneOf('precision', given.precision ?? 'auto', ['auto', 'fp32', 'bf16']),
     compensate: given.compensate && resolveCompensate(given.compensate),
