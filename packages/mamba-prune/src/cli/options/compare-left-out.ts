@@ -41,6 +41,8 @@ export const compareLeftOut = (): LeftOutFlags => ({
   '--keep-epochs': 'no method goes back to earlier weights.',
   '--workers': 'every run is one process. --jobs says how many go on at the same time.',
   '--from': ofDense,
+  '--widths-from':
+    'the method scratch trains random weights in the widths of the one-shot cut: --methods dense,scratch,oneshot.',
   ...Object.fromEntries(
     ['--eps', '--head-dim', '--mean', '--pooling', '--resample-positions', '--shortcut-padding']
       .concat('--std', '--weights')

@@ -94,7 +94,8 @@ function together(out: string, folders: readonly string[]): CompareSettings {
 }
 
 /** Of two settings that differ in what may grow. Threads and places are those of the first. */
-function sum(a: CompareSettings, b: CompareSettings): CompareSettings {
+function sum(a: CompareSettings, other: CompareSettings): CompareSettings {
+  const b = atSameRates(a, other);
   const seeds = [...new Set([...a.seeds, ...b.seeds])];
   const rates = [...new Set([...a.rates, ...b.rates])];
   const methods = [...new Set([...methodsOf(a), ...methodsOf(b)])];
@@ -104,10 +105,17 @@ function sum(a: CompareSettings, b: CompareSettings): CompareSettings {
     return stableJson(at) === stableJson(seeds) ? [] : [{ rate, seeds: at }];
   });
   const lrs = [...new Set([...(a.lrs ?? []), ...(b.lrs ?? [])])];
+  // A size that one of them has as a share is called so by both.
+  const amountsAt = rates.flatMap((rate) => {
+    const having = [a, b].filter((of) => of.rates.includes(rate));
+    const found = having.map((of) => of.amountsAt?.find((at) => at.rate === rate));
+    return found[0] ?? [];
+  });
   return {
     ...a,
     seeds,
     rates,
+    ...(amountsAt.length > 0 && { amountsAt }),
     ...((a.methods ?? b.methods) && { methods }),
     refill: decideFillback(a.refill, rates, {
       fillbackAt: [a, b].flatMap(({ refill }) => refill.fillbackAt ?? []),
@@ -115,6 +123,29 @@ function sum(a: CompareSettings, b: CompareSettings): CompareSettings {
     ...(seedsAt.length > 0 ? { seedsAt } : { seedsAt: undefined }),
     ...(lrs.length > 0 && { lrs }),
     ...(a.dense && { dense: denseOf(a, b, allSeeds({ seeds, seedsAt })) }),
+  };
+}
+
+/**
+ * `b` with the rates that `a` has for the same amounts: what a file takes may differ a little from machine to machine, by
+ * the version that wrote it.
+ */
+function atSameRates(a: CompareSettings, b: CompareSettings): CompareSettings {
+  const { amountsAt = [] } = b;
+  const known = new Map((a.amountsAt ?? []).map(({ rate, amount }) => [amount, rate]));
+  const moved = new Map(amountsAt.map(({ rate, amount }) => [rate, known.get(amount) ?? rate]));
+  const at = <T extends { readonly rate: number }>(each: T): T => ({
+    ...each,
+    rate: moved.get(each.rate) ?? each.rate,
+  });
+  return {
+    ...b,
+    rates: b.rates.map((rate) => moved.get(rate) ?? rate),
+    amountsAt: amountsAt.map(at),
+    ...(b.seedsAt && { seedsAt: b.seedsAt.map(at) }),
+    ...(b.refill.fillbackAt && {
+      refill: { ...b.refill, fillbackAt: b.refill.fillbackAt.map(at) },
+    }),
   };
 }
 

@@ -21,11 +21,11 @@ import type { RunOrder } from './perform.js';
 import type { StartRun } from './processes.js';
 import { requestOfFolder } from './request.js';
 import { type CompareSettings, checkCompareSettings, planRuns } from './settings.js';
-import { inProcess, smallRequest } from './testing/small-comparison.js';
+import { type SmallRequest, inProcess, smallRequest } from './testing/small-comparison.js';
 
 let folder: string;
 let images: string;
-let request: CompareRequest;
+let request: SmallRequest;
 let seen: string[];
 
 const at = (...path: string[]): string => join(folder, ...path);

@@ -5,10 +5,13 @@ import { withTodaysNames } from '../earlier-names.js';
 import { settingChanges } from '../setting-changes.js';
 import { methodsOf } from './methods.js';
 import { allSeeds, seedsOf } from './seeds.js';
-import type { CompareSettings } from './settings.js';
+import { type CompareSettings, sizeInWords } from './settings.js';
 
 /** What may be added to: results do not depend on each other. Of threads those of the beginning are kept. */
-export const free = ['seeds', 'rates', 'threads', 'methods', 'seedsAt', 'lrs'] as const;
+export const free = [
+  ...(['seeds', 'rates', 'amountsAt', 'threads', 'methods', 'seedsAt'] as const),
+  'lrs',
+] as const;
 
 /**
  * Settings in which two comparisons differ, as `settingChanges` has them.
@@ -87,12 +90,14 @@ function missingFrom(before: CompareSettings, now: CompareSettings): string[] {
   const { lrs = [] } = now;
   return [
     ...before.seeds.filter((seed) => !now.seeds.includes(seed)).map((seed) => `seed ${seed}`),
-    ...before.rates.filter((rate) => !now.rates.includes(rate)).map((rate) => `rate ${rate}`),
+    ...before.rates
+      .filter((rate) => !now.rates.includes(rate))
+      .map((rate) => sizeInWords(before, rate)),
     ...before.rates.flatMap((rate) =>
       seedsOf(before, rate)
         .filter((seed) => allSeeds(now).includes(seed) && now.rates.includes(rate))
         .filter((seed) => !seedsOf(now, rate).includes(seed))
-        .map((seed) => `seed ${seed} at rate ${rate}`),
+        .map((seed) => `seed ${seed} at ${sizeInWords(before, rate)}`),
     ),
     ...allSeeds(before)
       .filter((seed) => !before.seeds.includes(seed) && !allSeeds(now).includes(seed))
