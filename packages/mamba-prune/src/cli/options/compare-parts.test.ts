@@ -43,9 +43,12 @@ describe('flags of compare', () => {
     [['--quick', '--seeds-at', '0.7,0.3x=5'], /Got 0.3x twice/],
     [
       ['--quick', '--tune-lr', '1e-3,2e-3', '--tune-rate', '0.3x'],
-      /--tune-rate: got 0\.3x, which is an amount of a budget, but there is none/,
+      /--tune-rate: got 0\.3x, expected a share to remove .* an amount is of a budget/,
     ],
-    [['--quick', '--tune-lr', '1e-3,2e-3', '--tune-rate', '1'], /Expected a rate above 0/],
+    [
+      ['--quick', '--tune-lr', '1e-3,2e-3', '--tune-rate', '1'],
+      /--tune-rate: got 1, expected a share/,
+    ],
     [['--quick', '--target-macs', '0.3x', '--rate', '0.7'], /got --target-macs and --rate/],
     [
       ['--quick', '--target-macs', '0.3x', '--target-file', '0.3x'],
@@ -227,7 +230,7 @@ describe('tuneOf', () => {
       '--tune-rate is missing, expected the size to choose learning rates at, such as one of 3M, 0.3x.',
     );
     expect(() => tuneOf({ tuneLr: lrs, tuneRate: { amount: 3e6 } }, { rates: [0.7] })).toThrow(
-      '--tune-rate: got 3000000, which is an amount of a budget, but there is none',
+      '--tune-rate: got 3000000, expected a share to remove above 0 and below 1, such as 0.7',
     );
   });
 });

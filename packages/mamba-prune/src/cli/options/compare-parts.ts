@@ -214,7 +214,7 @@ export function partsOf(
 function asAmount(size: TypedSize, budget: CompareBudget | undefined): TypedSize {
   if ('rate' in size || budget !== undefined) return size;
   throw new UsageError(
-    `--tune-rate: got ${size.amount}, which is an amount of a budget, but there is none: expected a share to remove, such as 0.7.`,
+    `--tune-rate: got ${size.amount}, expected a share to remove above 0 and below 1, such as 0.7: an amount is of a budget, and there is none.`,
   );
 }
 

@@ -124,7 +124,7 @@ describe('a comparison at amounts of a budget', () => {
       `holds size ${amount / 1000}K MACs, seed 1 too`,
     );
     await expect(run({ amounts: [amount, more] }, grown)).rejects.toThrow(
-      'holds size 0.5x of the MACs too',
+      'holds size 0.5x of the MACs, seed 1 too',
     );
   });
 
