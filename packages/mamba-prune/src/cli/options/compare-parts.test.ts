@@ -220,7 +220,9 @@ describe('tuneOf', () => {
   it('takes the only budget, or the one that was typed', () => {
     const lrs = [1, 2];
     expect(tuneOf({ tuneLr: lrs }, { budget: 'macs', amounts: [3e6] })).toEqual({
-      ...{ lrs, seed: 99, amount: 3e6 },
+      lrs,
+      seed: 99,
+      amount: 3e6,
     });
     const two = { budget: 'macs', amounts: [3e6, '0.3x'] } as const;
     expect(tuneOf({ tuneLr: lrs, tuneRate: { amount: '0.3x' } }, two)).toMatchObject({

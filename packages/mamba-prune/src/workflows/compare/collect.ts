@@ -8,7 +8,7 @@ import { stableJson } from '../../training/options.js';
 import type { Comparison } from './compare.js';
 import { decideFillback } from './fillback.js';
 import { CompareFolder } from './folder.js';
-import { differences } from './go-on.js';
+import { differences } from './changed-settings.js';
 import { methodsOf } from './methods.js';
 import { writeResults } from './report.js';
 import { readResults } from './results.js';
@@ -116,6 +116,7 @@ function sum(a: CompareSettings, other: CompareSettings): CompareSettings {
     seeds,
     rates,
     ...(amountsAt.length > 0 && { amountsAt }),
+    ...((a.lrOf ?? b.lrOf) && { lrOf: { ...b.lrOf, ...a.lrOf } }),
     ...((a.methods ?? b.methods) && { methods }),
     refill: decideFillback(a.refill, rates, {
       fillbackAt: [a, b].flatMap(({ refill }) => refill.fillbackAt ?? []),

@@ -1,63 +1,9 @@
 // A comparison that is gone on with: what may have changed since it began, and what may not.
-import { datasetDefinition, isDataset } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
-import { withTodaysNames } from '../earlier-names.js';
-import { settingChanges } from '../setting-changes.js';
+import { differences } from './changed-settings.js';
 import { methodsOf } from './methods.js';
 import { allSeeds, seedsOf } from './seeds.js';
 import { type CompareSettings, sizeInWords } from './settings.js';
-
-/** What may be added to: results do not depend on each other. Of threads those of the beginning are kept. */
-export const free = [
-  ...(['seeds', 'rates', 'amountsAt', 'threads', 'methods', 'seedsAt'] as const),
-  'lrs',
-] as const;
-
-/**
- * Settings in which two comparisons differ, as `settingChanges` has them.
- * @param ignored - names that may differ
- */
-export function differences(
-  before: CompareSettings,
-  now: CompareSettings,
-  ignored: readonly string[] = free,
-): string[] {
-  const [old, given] = [comparable(before), comparable(now)];
-  const names = new Set([...Object.keys(given), ...Object.keys(old)]);
-  return settingChanges(
-    given,
-    old,
-    [...names].filter((name) => !ignored.includes(name)),
-  );
-}
-
-/** With today's names, and without where things lie. */
-function comparable(settings: CompareSettings): Readonly<Record<string, unknown>> {
-  const { data, ...train } = settings.train;
-  const { dense, cut } = settings;
-  const { lrThrough, ...rsst } = settings.rsst;
-  return {
-    ...settings,
-    // As they are typed, one for each group.
-    cut: cut.rateOf ? { ...cut, rateOf: ratesInWords(cut.rateOf) } : cut,
-    // `fillbackAt` is of every rate that is compared, and rates may be added.
-    refill: { ...settings.refill, fillbackAt: undefined },
-    // Which is what comparisons of earlier versions, that do not say it, have.
-    rsst: lrThrough === true ? settings.rsst : rsst,
-    train: withTodaysNames(isPlaced(train.dataset) ? { ...train, data } : train),
-    // Of several there may be more than at the beginning.
-    dense: dense && (dense.length === 1 ? dense[0]?.sha256 : 'one for each seed'),
-  };
-}
-
-const ratesInWords = (rateOf: Readonly<Record<string, number>>): string[] =>
-  Object.entries(rateOf)
-    .map(([name, rate]) => `${name}=${rate}`)
-    .sort();
-
-/** Whether the folder decides which images these are; else they are the same wherever they lie. */
-const isPlaced = (dataset: string): boolean =>
-  !isDataset(dataset) || datasetDefinition(dataset).anySize === true;
 
 /**
  * The settings of a comparison from now on.
@@ -83,7 +29,21 @@ export function goOn(path: string, before: CompareSettings, now: CompareSettings
   // As the runs that are there have it in their settings; only the data may lie elsewhere now.
   const { data } = now.train;
   const train = data === undefined ? before.train : { ...before.train, data };
-  return { ...now, train, threads: before.threads };
+  const { seeds, rates, amountsAt, seedsAt, methods, lrs, lrOf, dense } = now;
+  const { fillbackAt } = now.refill;
+  return {
+    ...before,
+    seeds,
+    rates,
+    amountsAt,
+    seedsAt,
+    methods,
+    lrs,
+    lrOf,
+    dense,
+    train,
+    refill: fillbackAt ? { ...before.refill, fillbackAt } : before.refill,
+  };
 }
 
 function missingFrom(before: CompareSettings, now: CompareSettings): string[] {

@@ -36,8 +36,13 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mp-compare-sizes-'));
   const images = at('images');
   await writeTinyImages(images);
-  const { rates: _, ...small } = smallRequest(images);
-  request = { ...small, seeds: [0], methods: ['dense', 'oneshot', 'scratch'], budget: 'macs' };
+  request = {
+    ...smallRequest(images),
+    rates: undefined,
+    seeds: [0],
+    methods: ['dense', 'oneshot', 'scratch'],
+    budget: 'macs',
+  };
   const { settings } = await run({ amounts: ['0.5x'] }, at('shares'));
   const { arch, model, imageSize = 0 } = settings.train;
   const [classes, channels] = [2, 3];

@@ -5,7 +5,7 @@ import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { UsageError } from '../../errors.js';
 import { RunFolderError } from '../../training/errors.js';
-import { differences, free } from './go-on.js';
+import { differences } from './changed-settings.js';
 import { compareMethods, methodsOf } from './methods.js';
 import { allSeeds } from './seeds.js';
 import type { CompareSettings } from './settings.js';
@@ -65,11 +65,10 @@ export function tunedRates(out: string, settings: CompareSettings): CompareSetti
   if (!existsSync(path)) return undefined;
   const tuning = read(path);
   const advice = `Tune again, give every method its rate (\`lrOf\`) after deleting ${path}, or choose another \`out\`.`;
-  const changed = differences(tuning.settings as unknown as CompareSettings, settings, [
-    ...free,
-    'lrOf',
-    'dense',
-  ]);
+  const changed = differences(tuning.settings as unknown as CompareSettings, settings, {
+    lrOf: true,
+    dense: true,
+  });
   if (changed.length > 0) {
     throw new UsageError(
       `compare: the learning rates in ${path} were chosen with other settings: ${changed.join('; ')}. ${advice}`,
