@@ -107,7 +107,11 @@ function flagsByName(flags: readonly string[]): (name: string) => string | undef
     // A flag of that name here would be another one: `prune --resume` goes on with no training of the model.
     if (name !== own && otherCommands.includes(of)) return `${of} ${spelled(own)}`;
     const whole = name === own ? [] : [`${outerNames[of] ?? ''}${own}`];
-    const names = [ofModels.get(own) ?? own, ...whole, ...(otherNames[isOfRecipe(of) ? own : name] ?? [])];
+    const names = [
+      ofModels.get(own) ?? own,
+      ...whole,
+      ...(otherNames[isOfRecipe(of) ? own : name] ?? []),
+    ];
     // What stands for the whole name comes before its last part: --epochs is not what `rsst.epochs` means.
     const known = (name === own ? names : names.reverse()).map((each) => byName.get(plain(each)));
     return known.find((flag) => flag !== undefined);

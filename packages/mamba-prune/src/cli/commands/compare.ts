@@ -1,3 +1,4 @@
+import { programWords } from '../../called-as.js';
 import { dataLabel } from '../../data/data-label.js';
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
@@ -71,7 +72,7 @@ export function addCompareCommand(program: Command, cli: Cli): void {
     ],
     [
       'A learning rate for every method first: the same command with',
-      'mamba-prune compare ... --tune-lr 5e-4,1e-3,2e-3 --tune-rate 0.9 --out runs/c',
+      'mamba-prune compare ... --tune-lr 5e-4,1e-3,2e-3 --tune-rate 0.9 \\\n' + '    --out runs/c',
     ],
     [
       'What other machines did of the same comparison, without their models',
@@ -187,7 +188,7 @@ async function tune(
 const interrupted = ({ argv }: Context, done: string): InterruptedError =>
   new InterruptedError(
     `Stopped; ${done}`,
-    shellCommand(['mamba-prune', ...argv.filter((word) => word !== '--overwrite')]),
+    shellCommand([...programWords(), ...argv.filter((word) => word !== '--overwrite')]),
   );
 
 /** A bar over all epochs, and a line for every run. */

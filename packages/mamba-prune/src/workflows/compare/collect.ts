@@ -1,9 +1,10 @@
 // Brings together what several machines did of one comparison, without models and without data.
+import { programWords } from '../../called-as.js';
 import { copyFileSync, existsSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UsageError } from '../../errors.js';
 import { makeFolder } from '../../files/folder.js';
-import { shellCommand } from '../../shell.js';
+import { relativePath, shellCommand } from '../../shell.js';
 import { stableJson } from '../../training/options.js';
 import type { Comparison } from './compare.js';
 import { decideFillback } from './fillback.js';
@@ -55,7 +56,7 @@ export async function collectRuns(
     const taken = runs.filter((run) => take(run, path, folders, hooks)).map(({ name }) => name);
     const results = readResults(now, runs, path);
     const finished = runs.every((run) => stateOf(run, path) === 'finished');
-    const command = shellCommand(['mamba-prune', ...args]);
+    const command = shellCommand([...programWords(), ...args]);
     const note = await writeResults(folder, results, { chart: true, command });
     if (note !== undefined) hooks.onNote?.(note);
     return { finished, settings: now, results, path, taken };
@@ -70,14 +71,14 @@ function together(out: string, folders: readonly string[]): CompareSettings {
     const settings = CompareFolder.settingsOf(path);
     if (settings?.lrs) {
       throw new UsageError(
-        `compare: ${path} holds a tuning, expected a comparison. Copy the folders of its runs by hand, and give the command ` +
+        `compare: ${relativePath(path)} holds a tuning, expected a comparison. Copy the folders of its runs by hand, and give the command ` +
           'of the tuning again: it takes those that are done.',
       );
     }
     if (settings) return [{ path, settings }];
     if (path === out && folders.length > 0) return [];
     throw new UsageError(
-      `compare: ${path} holds no comparison (it has no compare.json), expected the folder of one. ` +
+      `compare: ${relativePath(path)} holds no comparison (it has no compare.json), expected the folder of one. ` +
         'Give the folder of a comparison, with its compare.json.',
     );
   });
@@ -87,7 +88,7 @@ function together(out: string, folders: readonly string[]): CompareSettings {
     const changed = differences(all, settings);
     if (changed.length === 0) return sum(all, settings);
     throw new UsageError(
-      `compare: ${path} holds a comparison with other settings than ${first.path}: ${changed.join('; ')}. ` +
+      `compare: ${relativePath(path)} holds a comparison with other settings than ${relativePath(first.path)}: ${changed.join('; ')}. ` +
         'Only parts of the same comparison belong together.',
     );
   }, first.settings);
@@ -162,7 +163,7 @@ function denseOf(
     const [first, second] = found;
     if (first && second && first.sha256 !== second.sha256) {
       throw new UsageError(
-        `compare: the dense models of seed ${seed} are different ones: ${first.path} and ${second.path}. ` +
+        `compare: the dense models of seed ${seed} are different ones: ${relativePath(first.path)} and ${relativePath(second.path)}. ` +
           'Only parts of the same comparison belong together.',
       );
     }
@@ -183,7 +184,7 @@ function take(
   if (from === undefined) return false;
   if (here !== 'new') {
     onNote?.(
-      `${run.name} is begun in ${out} and done in ${from}. It was left alone: delete ${join(out, run.name)} to take it.`,
+      `${run.name} is begun in ${relativePath(out)} and done in ${relativePath(from)}. It was left alone: delete ${relativePath(join(out, run.name))} to take it.`,
     );
     return false;
   }

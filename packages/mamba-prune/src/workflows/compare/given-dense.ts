@@ -1,4 +1,5 @@
 // Dense models that are there already, in place of those that a comparison would train.
+import { relativePath } from '../../shell.js';
 import { dirname, join, resolve } from 'node:path';
 import type { Dataset, NoteHandler } from '../../data/types.js';
 import { defined } from '../../defined.js';
@@ -82,7 +83,7 @@ export async function openDense(
 }
 
 const prunedNote = (path: string): string =>
-  `${path} has been pruned before. What is compared as dense is this smaller model, and the rates are shares of the units that ` +
+  `${relativePath(path)} has been pruned before. What is compared as dense is this smaller model, and the rates are shares of the units that ` +
   'it has left.';
 
 /** What makes a fresh model of the same sizes; widths aside, which scratch gets from the cut. */
@@ -158,6 +159,6 @@ function checkAlike(
   );
   throw new UsageError(
     `compare: the dense models have different ${what}: ${name ?? ''} is ${stableJson(values[0]?.[name ?? ''])} in ` +
-      `${firstPath} and ${stableJson(values[1]?.[name ?? ''])} in ${path}. Give models that differ in their seed only.`,
+      `${relativePath(firstPath)} and ${stableJson(values[1]?.[name ?? ''])} in ${relativePath(path)}. Give models that differ in their seed only.`,
   );
 }

@@ -1,4 +1,5 @@
 // A comparison that is gone on with: what may have changed since it began, and what may not.
+import { relativePath } from '../../shell.js';
 import { UsageError } from '../../errors.js';
 import { differences } from './changed-settings.js';
 import { methodsOf } from './methods.js';
@@ -14,14 +15,14 @@ export function goOn(path: string, before: CompareSettings, now: CompareSettings
   const changed = differences(before, now);
   if (changed.length > 0) {
     throw new UsageError(
-      `compare: ${path} holds a comparison with other settings: ${changed.join('; ')}. ` +
+      `compare: ${relativePath(path)} holds a comparison with other settings: ${changed.join('; ')}. ` +
         'Give the same options to go on, `overwrite` to throw it away, or another `out`.',
     );
   }
   const missing = missingFrom(before, now);
   if (missing.length > 0) {
     throw new UsageError(
-      `compare: ${path} holds ${missing.join(', ')} too. Comparisons grow, but do not shrink: ` +
+      `compare: ${relativePath(path)} holds ${missing.join(', ')} too. Comparisons grow, but do not shrink: ` +
         'give those as well, or another `out`.',
     );
   }
@@ -78,8 +79,8 @@ function checkDense(path: string, before: CompareSettings, now: CompareSettings)
   for (const [i, seed] of allSeeds(before).entries()) {
     if (dense[seeds.indexOf(seed)]?.sha256 === old[i]?.sha256) continue;
     throw new UsageError(
-      `compare: ${path} holds a comparison whose dense model of seed ${seed} is another than ` +
-        `${dense[seeds.indexOf(seed)]?.path ?? 'none'}. Give the dense models in the order of the seeds, or another \`out\`.`,
+      `compare: ${relativePath(path)} holds a comparison whose dense model of seed ${seed} is another than ` +
+        `${relativePath(dense[seeds.indexOf(seed)]?.path ?? 'none')}. Give the dense models in the order of the seeds, or another \`out\`.`,
     );
   }
 }

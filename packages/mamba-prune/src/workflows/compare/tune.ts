@@ -1,4 +1,5 @@
 // A learning rate for every method, each chosen alike: on one seed that is not compared, at one rate.
+import { programWords } from '../../called-as.js';
 import { dataLabel } from '../../data/data-label.js';
 import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
@@ -127,7 +128,7 @@ export async function tuneRates(
     const written = (): TuningResults => {
       const results = tuningResults({ ...settings, seeds: [seed], rates: [rate] }, path);
       writeTuning(control.out, results, settings);
-      const command = shellCommand(['mamba-prune', ...args]);
+      const command = shellCommand([...programWords(), ...args]);
       writeFileAtomic(folder.file('results.md'), tuningMarkdown(settings, results, command));
       return results;
     };
