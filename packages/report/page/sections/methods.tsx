@@ -23,7 +23,7 @@ export function Methods() {
   const comparison = data.comparisons.find(({ id }) => id === chosen) ?? data.comparisons[0];
   if (!comparison) return null;
   const { arch, dataset, epochs, finetuneEpochs, seeds, done, planned, repeat } = comparison;
-  const { givenDense, methods } = comparison;
+  const { givenDense } = comparison;
   return (
     <Section
       id="methods"
@@ -48,7 +48,6 @@ export function Methods() {
     >
       {givenDense === 1 && seeds.length > 1 && <p class="note">{t('denseShared')}</p>}
       <CutNotes comparison={comparison} />
-      {methods.some(({ method }) => method === 'scratch') && <p class="help">{t('scratchHelp')}</p>}
       {done < planned && <p class="note">{t('methodsUnfinished', { done, planned })}</p>}
       <MethodTable comparison={comparison} />
       <Picture comparison={comparison} />
@@ -65,22 +64,30 @@ function CutNotes({ comparison }: { readonly comparison: ComparisonData }) {
   const rates = [...new Set(own.map(([, rate]) => rate))].sort((a, b) => a - b);
   const groupsAt = (wanted: number): string =>
     own.flatMap(([name, rate]) => (rate === wanted ? [name] : [])).join(', ');
+  const goneAt = (wanted: number): string =>
+    comparison.shortOfRates
+      .filter(({ rate }) => rate === wanted)
+      .map(({ kind, least, most }) => t('shareOfKind', { kind, share: shareRange(least, most) }))
+      .join(t('and'));
   return (
-    <>
+    <div class="notes">
       {rates.map((rate) => (
         <p class="help" key={rate}>
           {rate === 0
             ? t('groupsWhole', { groups: groupsAt(rate) })
-            : t('groupsOwnRate', { rate: percent(rate, 0), groups: groupsAt(rate) })}
+            : t('groupsOwnRate', { rate: rateName(rate, {}), groups: groupsAt(rate) })}
         </p>
       ))}
       {comparison.isCompensated && <p class="help">{t('cutsCompensated')}</p>}
-      {comparison.shortOfRates.map(({ rate, kind, least, most }) => (
-        <p class="help" key={`${rate} ${kind}`}>
-          {t('rateShort', { kind, rate: percent(rate, 0), gone: shareRange(least, most) })}
+      {comparison.methods.some(({ method }) => method === 'scratch') && (
+        <p class="help">{t('scratchHelp')}</p>
+      )}
+      {[...new Set(comparison.shortOfRates.map(({ rate }) => rate))].map((rate) => (
+        <p class="help" key={`short ${rate}`}>
+          {t('rateShort', { rate: rateName(rate, comparison), gone: goneAt(rate) })}
         </p>
       ))}
-    </>
+    </div>
   );
 }
 

@@ -91,6 +91,8 @@ export function readComparison(path: string, id: string): ComparisonData {
   const { args, cwd } = readJson(join(path, 'compare.json'), folderSchema);
   const { train, finetune, rsst, targets, budget, amountsAt, seedsAt, dense, cut } = settings;
   const seeds = [...new Set([...settings.seeds, ...seedsAt.flatMap((at) => at.seeds)])];
+  const placeOf = (rate: number): number =>
+    results.methods.findIndex((result) => result.rate === rate);
   return {
     id,
     arch: modelLabel(train.arch, train.model),
@@ -113,7 +115,7 @@ export function readComparison(path: string, id: string): ComparisonData {
     shortOfRates: reachedShares(results.runs),
     // What belongs to one rate stands together, as the methods do.
     tests: [...tests.map(turned), ...baselineTests, ...scratchTests].sort(
-      (a, b) => a.rate - b.rate,
+      (a, b) => placeOf(a.rate) - placeOf(b.rate),
     ),
   };
 }

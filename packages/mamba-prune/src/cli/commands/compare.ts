@@ -7,7 +7,7 @@ import type {
   CompareHooks,
   CompareRequest,
 } from '../../workflows/compare/compare.js';
-import { doneText, removedText, runsText } from '../../workflows/compare/describe.js';
+import { doneText, rateText, runsText } from '../../workflows/compare/describe.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { addCommonOptions } from '../options/common.js';
 import {
@@ -16,6 +16,7 @@ import {
   addMethodOptions,
   compareDefaults,
 } from '../options/compare.js';
+import type { CompareSettings } from '../../workflows/compare/settings.js';
 import { addPartOptions, checkParts, tuneOf } from '../options/compare-parts.js';
 import { compareLeftOut } from '../options/compare-left-out.js';
 import { requestOf } from '../options/compare-request.js';
@@ -191,6 +192,16 @@ const interrupted = ({ argv }: Context, done: string): InterruptedError =>
     shellCommand([...programWords(), ...argv.filter((word) => word !== '--overwrite')]),
   );
 
+/** The sizes in one line: what they are cut from stands once. */
+function withoutText(settings: CompareSettings): string {
+  const { rates, targets } = settings;
+  const kinds = targets.join(' and ');
+  const sizes = rates.map((rate) => rateText(rate, settings)).join('; ');
+  return settings.budget === undefined
+    ? `${sizes.replaceAll(';', ',')} of ${kinds}`
+    : `${sizes} (from ${kinds})`;
+}
+
 /** A bar over all epochs, and a line for every run. */
 function progressOf(context: Context): CompareHooks {
   const { io, progress } = context;
@@ -200,18 +211,12 @@ function progressOf(context: Context): CompareHooks {
   let width = 0;
   return {
     onPlan: ({ settings, runs, jobs, threads, reason, finished, finishedEpochs }) => {
-      const { train, rates } = settings;
+      const { train } = settings;
       const epochs = runs.reduce((sum, run) => sum + run.epochs, 0);
       progress.line(
         bold(`Compare methods: ${modelLabel(train.arch, train.model)} on ${dataLabel(train)}`),
       );
-      progress.line(
-        dim(
-          settings.budget === undefined
-            ? `  without ${rates.map((rate) => percent(rate, 0)).join(', ')} of ${settings.targets.join(' and ')}`
-            : `  without ${rates.map((rate) => removedText(rate, settings)).join(', ')}`,
-        ),
-      );
+      progress.line(dim(wrapText(`without ${withoutText(settings)}`, columnsOf(io.stderr))));
       progress.line(
         dim(
           wrapText(
