@@ -30,6 +30,7 @@ export type {
 export { usualFillback } from './pruning/refill-choices.js';
 export { shellCommand } from './shell.js';
 export { stableJson } from './training/options.js';
+export { amountText } from './workflows/compare/budget.js';
 export { type ReachedShares, reachedShares } from './workflows/compare/held-back.js';
 export { compareMethods, methodLabel } from './workflows/compare/methods.js';
 export { methodResults, methodTests } from './workflows/compare/outcomes.js';

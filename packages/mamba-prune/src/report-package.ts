@@ -1,5 +1,6 @@
 // Pages and pictures are made by a package of their own, @mamba-prune/report, which builds on this one. It is loaded
 // by name when it is asked for, so that neither needs the other to be compiled or installed.
+import type { CompareSizes } from './workflows/compare/budget.js';
 import type { CompareResults } from './workflows/compare/results.js';
 
 /** What the commands use of it; the package checks that it offers this. */
@@ -7,7 +8,7 @@ export interface ReportPackage {
   readonly writeReport: (options: ReportOptions, hooks?: ReportHooks) => Promise<ReportResult>;
   readonly startStudio: (options: StudioOptions) => Promise<Studio>;
   readonly drawComparison: (
-    results: CompareResults,
+    results: CompareResults & Pick<CompareSizes, 'amountsAt'>,
     heading: PictureHeading,
   ) => Promise<ComparisonPicture>;
 }

@@ -1,4 +1,5 @@
 import { relative } from 'node:path';
+import { programWords } from './called-as.js';
 
 /** A command line that can be pasted into a shell. */
 export function shellCommand(words: readonly string[]): string {
@@ -55,7 +56,7 @@ export function resumeCommand(
   },
 ): string {
   return shellCommand([
-    'mamba-prune',
+    ...programWords(),
     command,
     '--resume',
     '--out',

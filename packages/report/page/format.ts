@@ -47,9 +47,16 @@ export const percent = orDash<number>(numbers.percent);
 
 export const bytes = orDash<never>(numbers.bytes);
 
-/** +0.12 or −0.12, in points of a percent. */
+/** +0.12 or −0.12, in points of a percent; 0.00 for what rounds to nothing. */
 export const points = (value: number, decimals = 2): string =>
-  `${value < 0 ? '−' : '+'}${Math.abs(100 * value).toFixed(decimals)}`;
+  withMinus(numbers.pointsText(value, decimals));
+
+/** Two decimals, with a sign where there is anything to have one. */
+export const statistic = (value: number): string =>
+  withMinus(value.toFixed(2).replace(/^-(?=0\.00$)/, ''));
+
+/** The sign of a font in place of a hyphen. */
+const withMinus = (text: string): string => text.replace('-', '−');
 
 /** 1.2e-5 where 0.000012 is hard to read. */
 export const scientific = (value: number): string =>

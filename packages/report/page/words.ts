@@ -1,8 +1,9 @@
 // Names of groups, kinds and runs.
+import type { PicturedComparison } from '../src/page-data/comparison.js';
 import type { GroupData } from '../src/page-data/pruning.js';
 import type { ReportData } from '../src/page-data/report.js';
 import type { RunData } from '../src/page-data/run.js';
-import { grouped } from './format.js';
+import { grouped, percent } from './format.js';
 import type { Language, TextKey, Translate } from './i18n/index.js';
 
 /** What the units of a kind are called; its name where the report does not say. */
@@ -42,9 +43,19 @@ export const methodName = (method: string, t: Translate): string =>
 export const epochsText = (epochs: number, t: Translate): string =>
   t(epochs === 1 ? 'epochOne' : 'epochMany', { epochs: grouped(epochs) });
 
-/** `70%`; nothing for the dense model. */
-export const rateName = (rate: number): string =>
-  rate === 0 ? '' : `${Number((100 * rate).toFixed(4))}%`;
+/**
+ * `70%`; nothing for the dense model.
+ * @param compared - which says what rates follow from an amount, as `61.4%` from 3M
+ */
+export function rateName(
+  rate: number,
+  { amountsAt = [] }: Pick<PicturedComparison, 'amountsAt'>,
+): string {
+  if (rate === 0) return '';
+  return amountsAt.some((at) => at.rate === rate)
+    ? percent(rate, 1)
+    : `${Number((100 * rate).toFixed(4))}%`;
+}
 
 /** What was asked for: `70%` where all kinds are to lose the same share, else `ssm 70%, mlp 50%`. */
 export const rateText = ({ pruning }: Pick<RunData, 'pruning'>): string =>

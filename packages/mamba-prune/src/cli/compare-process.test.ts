@@ -104,7 +104,7 @@ describe('mamba-prune compare', () => {
     const stopped = await start(argv('parts'), stop);
     expect(stopped.status).toBe(130);
     expect(flat(stopped.stderr)).toContain('Stopped; 0 of 4 runs of the methods are done.');
-    expect(stopped.stderr).toMatch(/Go on with: {2}mamba-prune compare .*--out parts/);
+    expect(stopped.stderr).toMatch(/Go on with: {2}npx mamba-prune compare .*--out parts/);
 
     const kill = { pattern: 'oneshot|dense', signal: 'SIGKILL' };
     const killed = await start(argv('parts'), kill);

@@ -49,8 +49,9 @@ export function printComparison(context: Context, { settings, results, path }: C
         return result === best(methods) ? row.map(bold) : row;
       }),
     );
-    context.print();
     const tests = sections.flatMap((section) => section.tests).filter((test) => test.rate === rate);
+    // The blank line after the last size stands before the notes.
+    if (tests.length > 0) context.print();
     for (const { text } of tests) context.paragraph(`${text}.`);
   }
   context.print();

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { asTyped } from '../called-as.js';
 import { boxedArgument, boxedNameOf } from '../boxed-models.js';
 import { originOf, originText } from '../hub/origin.js';
 import { refuseEmptyTexts } from './empty-texts.js';
@@ -122,7 +123,7 @@ export class Context<O extends CommonOptions = CommonOptions> {
   /** Something the user should know, on stderr; the same text once only. */
   note(said: string): void {
     // Parts of notes are messages of errors that were no reason to end.
-    const text = withoutClassName(inFlags(said, this.flags, { isUsage: false }));
+    const text = asTyped(withoutClassName(inFlags(said, this.flags, { isUsage: false })));
     if (this.#noted.has(text)) return;
     this.#noted.add(text);
     const { colours } = this.progress;
@@ -165,6 +166,6 @@ export function addExamples(
     'after',
     ({ command: shown }) =>
       `\n${shown.createHelp().styleTitle('Examples:')}\n` +
-      examples.map(([what, line]) => `  # ${what}\n  ${line}`).join('\n\n'),
+      examples.map(([what, line]) => `  # ${what}\n  ${asTyped(line)}`).join('\n\n'),
   );
 }

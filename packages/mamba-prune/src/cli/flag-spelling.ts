@@ -17,7 +17,12 @@ const otherNames: Readonly<Record<string, readonly string[]>> = {
   rates: ['rate'],
   targets: ['target'],
   loadPlugin: ['plugin'],
+  clipGradNorm: ['clipGrad'],
+  emaDecay: ['ema'],
+  maxTrainImages: ['trainImages'],
+  maxTestImages: ['testImages'],
   'rsst.exponent': ['exponents'],
+  'distill.weight': ['distill'],
   'compensate.target': ['compensate'],
 };
 
@@ -29,6 +34,8 @@ const outerNames: Readonly<Record<string, string>> = {
   recipe: '',
   finetune: 'finetune',
   tune: 'tune',
+  budget: 'target',
+  distill: 'distill',
 };
 
 /** Commands whose options messages of others name too: `train.keepEpochs` is `train --keep-epochs`. */
@@ -57,7 +64,7 @@ const alternative = /, (?:or )?[^,.:;()`]+ \(`([\w.]+)`\)(?=, |\.)/g;
  * within what all of its options are: `train.recipe.lr`, `cut.minWidth`.
  */
 const checked = new RegExp(
-  `(?<=^|[:;] )(?:train\\.recipe\\.|cut\\.)?${within}[a-z]\\w*(?=: got )`,
+  `(?<=^|[:;] )(?:train\\.(?:recipe\\.|model\\.)?|cut\\.)?${within}[a-z]\\w*(?=: got )`,
   'g',
 );
 
@@ -85,7 +92,10 @@ export function inFlags(
       return known.length > 0 ? known.join(', ') : names.join(', ');
     });
   if (!isUsage) return shown;
-  return shown.replaceAll(checked, (name) => flagOf(name.replace(/^(?:train|cut)\./, '')) ?? name);
+  return shown.replaceAll(
+    checked,
+    (name) => flagOf(name.replace(/^(?:train\.(?:model\.)?|cut\.)/, '')) ?? name,
+  );
 }
 
 /** Finds the flag of an option of the library, among those of a command. */
@@ -97,11 +107,18 @@ function flagsByName(flags: readonly string[]): (name: string) => string | undef
     // A flag of that name here would be another one: `prune --resume` goes on with no training of the model.
     if (name !== own && otherCommands.includes(of)) return `${of} ${spelled(own)}`;
     const whole = name === own ? [] : [`${outerNames[of] ?? ''}${own}`];
-    const names = [ofModels.get(own) ?? own, ...whole, ...(otherNames[name] ?? [])];
+    const names = [
+      ofModels.get(own) ?? own,
+      ...whole,
+      ...(otherNames[isOfRecipe(of) ? own : name] ?? []),
+    ];
     // What stands for the whole name comes before its last part: --epochs is not what `rsst.epochs` means.
     const known = (name === own ? names : names.reverse()).map((each) => byName.get(plain(each)));
     return known.find((flag) => flag !== undefined);
   };
 }
+
+/** Options of a training, which are called alike in each. */
+const isOfRecipe = (outer: string): boolean => outer === 'recipe' || outer === 'finetune';
 
 const plain = (name: string): string => name.replaceAll(/[-_]/g, '').toLowerCase();

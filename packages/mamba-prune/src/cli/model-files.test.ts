@@ -247,7 +247,7 @@ describe('a file that is none', () => {
       const { status, stderr } = await runCli(argv(at('missing.pth'), smallFlags));
       const onnx = takesOnnx === true ? ', an .onnx file' : '';
       expect(stderr).toContain(
-        `${at('missing.pth')} does not exist, expected a file of weights (.safetensors, or as torch.save writes it)${onnx}, a run folder, hf:owner/name, pretrained:NAME or models:NAME (see 'mamba-prune models').`,
+        `${at('missing.pth')} does not exist, expected a file of weights (.safetensors, or as torch.save writes it)${onnx}, a run folder, hf:owner/name, pretrained:NAME or models:NAME (see 'npx mamba-prune models').`,
       );
       expect(status).toBe(2);
     }

@@ -70,7 +70,7 @@ describe('mamba-prune', () => {
         const out = `parts-${signal}`;
         const stopped = await start([...train, out], { pattern: ' 2/12 ', signal });
         expect(stopped.stderr).toContain(
-          `Go on with:  mamba-prune train --resume --out ${out} --threads 1 --device cpu`,
+          `Go on with:  npx mamba-prune train --resume --out ${out} --threads 1 --device cpu`,
         );
         expect(stopped.status).toBe(130);
 

@@ -4,6 +4,7 @@ import { Command, CommanderError, Help } from 'commander';
 import { isUsageError } from '../errors.js';
 import { type Cli, IncompleteError, InterruptedError, addExamples } from './context.js';
 import { withoutClassName } from './class-names.js';
+import { asTyped } from '../called-as.js';
 import { inFlags } from './flag-spelling.js';
 import { WorkersEndedError } from './launch.js';
 import { memorySentence } from '../memory.js';
@@ -154,7 +155,7 @@ function decorate(command: Command, cli: Cli): void {
       outputError: (text, write) => {
         const message = withLeftOut(command, text.trim().replace(/^error: /, ''));
         write(errorText(cli, name, message));
-        write(`Run '${name} --help' for what it takes.\n`);
+        write(asTyped(`Run '${name} --help' for what it takes.\n`));
       },
     })
     .hook('preAction', (_self, actionCommand) => {
@@ -205,7 +206,7 @@ function report(argv: readonly string[], cli: Cli, error: unknown): number {
 function messageOf({ flags }: Cli, error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const message = memorySentence(error) ?? error.message;
-  return withoutClassName(inFlags(message, flags, { isUsage: isUsageError(error) }));
+  return asTyped(withoutClassName(inFlags(message, flags, { isUsage: isUsageError(error) })));
 }
 
 /** Machines get their one object also when something went wrong. */

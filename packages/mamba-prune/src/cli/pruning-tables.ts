@@ -1,3 +1,4 @@
+import { programWords } from '../called-as.js';
 import { resolve } from 'node:path';
 import { isDataset, needsFolder } from '../data/datasets.js';
 import { defaultPreprocessing, preprocessingOf } from '../preparation/preprocessing.js';
@@ -114,7 +115,7 @@ export function trainingCommand(
   // Where nothing says which they are, images of up to 32 px may be those of CIFAR or MNIST, which are taken as they are.
   const resized = dataset ?? (imageSize > 32 ? 'folder' : undefined);
   return [
-    'mamba-prune',
+    ...programWords(),
     'train',
     '--from',
     relativePath(path),

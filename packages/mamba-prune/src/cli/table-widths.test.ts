@@ -462,12 +462,21 @@ describe('what is printed', () => {
     expect(shown(5)).toContain('At batch 64 the ratio lies outside the quartiles');
   });
 
+  it('of a comparison have no two blank lines, also where a size has no test', () => {
+    const { context, stdout } = fakeContext();
+    const none = { tests: [], baselineTests: [], scratchTests: [] };
+    const results = { ...comparison.results, ...none };
+    printComparison(context, { ...comparison, results });
+    expect(stdout()).not.toMatch(/\n\n\n/);
+    expect(stdout()).toMatch(/\n\n\s*Accuracy: mean/);
+  });
+
   it('by the quickstart names no command without what it needs', () => {
     const { context, stdout } = fakeContext();
     const models = [quick('dense'), quick('pruned')] as const;
     printReport(context, { models, pruning: record, bench: [], seconds: 1 }, 1);
-    const named = stdout().match(/mamba-prune compare.*/g);
-    expect(named).toEqual(['mamba-prune compare --quick --out runs/compare']);
+    const named = stdout().match(/\S+ mamba-prune compare.*/g);
+    expect(named).toEqual(['npx mamba-prune compare --quick --out runs/compare']);
     expect(stdout().replaceAll(/\s+/g, ' ')).toContain(
       'the pruned model was trained for 1 epoch more. The compare command below trains both alike.',
     );

@@ -36,7 +36,7 @@ describe('help', () => {
       expect(stderr).toBe('');
       expect(stdout).toMatch(new RegExp(`^Usage: mamba-prune ${words.join(' ')}`));
       expect(stdout).toContain('Examples:\n  # ');
-      expect(stdout).toContain(`  mamba-prune ${words.join(' ')}`);
+      expect(stdout).toContain(`  npx mamba-prune ${words.join(' ')}`);
       expect(stdout).toContain('--json');
       expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([]);
       expect(stdout.split('\n').filter((line) => line.endsWith('(default:'))).toEqual([]);

@@ -1,4 +1,5 @@
 // A fresh model of the shape of another one, such as a pruned one: what its settings are.
+import { defined } from '../defined.js';
 import { UsageError } from '../errors.js';
 import { denseConfig } from '../models/dense-config.js';
 import { modelOptionNames } from '../models/families.js';
@@ -7,12 +8,41 @@ import type { ModelOptions } from '../models/model-options.js';
 import { stableJson } from '../training/options.js';
 import type { TrainSettings } from './settings.js';
 
-/** What the data decide, and dropout, which is of a training and not of a model. */
-const ofTheTraining = ['numClasses', 'imageSize', 'channels', 'dropPath'];
+const ofTheData = ['numClasses', 'imageSize', 'channels'];
+
+/** What makes a fresh model of the same sizes; widths, and what the data decide, aside. */
+export function freshOptions(config: ModelConfigBase): ModelOptions {
+  const values: Readonly<Record<string, unknown>> = {
+    heads: headsOf(config),
+    ...valuesOf(config),
+  };
+  return Object.fromEntries(
+    modelOptionNames(config.arch)
+      .filter((name) => !ofTheData.includes(name) && values[name] !== undefined)
+      .map((name) => [name, values[name]]),
+  );
+}
+
+/**
+ * In what a fresh model of `freshOptions` is another than this one, if in anything but its widths: `a new mamba_nano has scan
+ * "row", and this one none`.
+ */
+export function differsFromFresh(config: ModelConfigBase): string | undefined {
+  const { arch, numClasses, imageSize, channels } = config;
+  const values = valuesOf(config);
+  const fresh = denseConfig(arch, { ...freshOptions(config), numClasses, imageSize, channels });
+  const different = Object.entries(fresh).find(
+    ([name, value]) => name !== 'widths' && stableJson(value) !== stableJson(values[name]),
+  );
+  if (!different) return undefined;
+  const [name, value] = different as [string, unknown];
+  const own = values[name] === undefined ? 'none' : stableJson(values[name]);
+  return `a new ${arch} has ${name} ${stableJson(value)}, and this one ${own}`;
+}
 
 /**
  * The settings with which a training makes a model of the architecture, sizes and widths of `model`, with random weights.
- * Classes, channels and image size are left to the data.
+ * Classes, channels and image size are left to the data, and dropout to the training.
  * @param named - the model as messages name it
  * @throws UsageError naming what differs, if a new model cannot be made like this one
  */
@@ -20,30 +50,21 @@ export function freshSettings(
   { config }: ImageModel,
   named: string,
 ): Pick<TrainSettings, 'arch' | 'model' | 'widths'> {
-  const { arch, widths } = config;
-  const values = valuesOf(config);
-  const options: ModelOptions = Object.fromEntries(
-    modelOptionNames(arch)
-      .filter((name) => !ofTheTraining.includes(name) && values[name] !== undefined)
-      .map((name) => [name, values[name]]),
-  );
-  const { numClasses, imageSize, channels } = config;
-  const made = { ...denseConfig(arch, { ...options, numClasses, imageSize, channels }) };
-  const different = Object.entries(made).find(
-    ([name, value]) =>
-      name !== 'widths' &&
-      !ofTheTraining.includes(name) &&
-      stableJson(value) !== stableJson(values[name]),
-  );
-  if (different) {
-    const [name, value] = different;
+  const different = differsFromFresh(config);
+  if (different !== undefined) {
     throw new UsageError(
-      `${named}: a new ${arch} has ${name} ${stableJson(value)}, and this one ${shown(values[name])}: no model is made ` +
-        'anew like it. Go on with its weights (`from`), or give another model.',
+      `${named}: ${different}: no model is made anew like it. Go on with its weights (\`from\`), or give another model.`,
     );
   }
-  return { arch, model: options, widths };
+  const model = { ...freshOptions(config), dropPath: undefined };
+  return { arch: config.arch, model: defined(model), widths: config.widths };
+}
+
+/** A ViT is asked for with its heads before any was removed, and tells their size. */
+function headsOf(config: ModelConfigBase): number | undefined {
+  const { dModel, headDim } = valuesOf(config);
+  const heads = Number(dModel) / Number(headDim);
+  return Number.isInteger(heads) ? heads : undefined;
 }
 
 const valuesOf = (config: ModelConfigBase): Readonly<Record<string, unknown>> => ({ ...config });
-const shown = (value: unknown): string => (value === undefined ? 'none' : stableJson(value));

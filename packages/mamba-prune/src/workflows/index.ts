@@ -45,7 +45,9 @@ export type { ShortOfRate } from './compare/held-back.js';
 export type { MethodResult, MethodTest, RunResult } from './compare/outcomes.js';
 export type { GroupPatterns, PatternRate } from '../pruning/group-patterns.js';
 export type { CompareMethod } from './compare/methods.js';
+export type { CompareBudget, CompareSizes, RateAmount } from './compare/budget.js';
 export type { RateSeeds } from './compare/seeds.js';
+export type { SizeSeeds, SizesAsked } from './compare/sizes.js';
 export type { CompareSettings } from './compare/settings.js';
 export { type PairedTest, holm, pairedTest } from './compare/statistics.js';
 export {

@@ -66,7 +66,7 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
     names: ({ rate }) =>
       rate === 0
         ? [t('dense')]
-        : [t('rateRemoved', { rate: rateName(rate) }), `−${rateName(rate)}`],
+        : [t('rateRemoved', { rate: rateName(rate, compared) }), `−${rateName(rate, compared)}`],
     cost: ({ macs }) => count(macs),
     nameWidth: (text) => measure(text, fontSize, 600),
     costWidth: (text) => measure(text, fontSize),
@@ -230,7 +230,7 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
               y: 'accuracy',
               ...tipStyle,
               title: ({ column, seed, accuracy }: (typeof seeds)[number]) =>
-                `${methodName(column.method, t)} ${rateName(column.rate)}`.trim() +
+                `${methodName(column.method, t)} ${rateName(column.rate, compared)}`.trim() +
                 `\n${t('labelled', { name: `${t('seed')} ${seed}`, value: percent(accuracy) })}` +
                 `\n${t('labelled', { name: t('macs'), value: count(column.macs) })}`,
             }),

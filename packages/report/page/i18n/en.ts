@@ -175,8 +175,9 @@ export const en = {
   groupsWhole: 'Every method leaves these groups whole: {groups}.',
   groupsOwnRate: 'Whatever the rate, every method removes {rate} of these groups: {groups}.',
   cutsCompensated: 'At the cut the weights that read removed units make up for them.',
-  rateShort:
-    'Of the {rate} of {kind} asked for {gone} are gone: limits of the cut kept the others.',
+  rateShort: 'Of the {rate} asked for {gone} are gone: limits of the cut kept the others.',
+  shareOfKind: '{share} of {kind}',
+  and: ' and ',
   scratchHelp:
     'scratch: a fresh model of the same size, trained from random weights for the epochs before the cut and after it.',
   methodsUnfinished: '{done} of {planned} runs of the methods are done.',

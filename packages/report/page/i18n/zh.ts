@@ -169,7 +169,9 @@ export const zh: Readonly<Record<TextKey, string>> = {
   groupsWhole: '每种方法都让这些组保持完整：{groups}。',
   groupsOwnRate: '无论剪枝率是多少，每种方法都移除这些组的 {rate}：{groups}。',
   cutsCompensated: '剪枝时，读取被移除单元的权重会弥补它们。',
-  rateShort: '{kind} 要求移除 {rate}，实际移除 {gone}：剪枝的限制保留了其余部分。',
+  rateShort: '要求移除 {rate}，实际移除 {gone}：剪枝的限制保留了其余部分。',
+  shareOfKind: '{kind} 的 {share}',
+  and: '、',
   scratchHelp: '从头训练：同样大小的新模型，从随机权重开始，训练剪枝前后轮数之和。',
   methodsUnfinished: '各方法的 {planned} 个运行中已完成 {done} 个。',
   seedsHelp:

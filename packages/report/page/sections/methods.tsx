@@ -11,7 +11,7 @@ import { methodColour } from '../colours.js';
 import { drawComparison } from '../comparison/picture.js';
 import { usePage } from '../context.js';
 import { Section, Select } from '../controls.js';
-import { count, percent, points } from '../format.js';
+import { count, percent, points, statistic } from '../format.js';
 import type { Translate } from '../i18n/index.js';
 import { RunMark } from '../run-mark.js';
 import { epochsText, methodName, rateName } from '../words.js';
@@ -23,7 +23,7 @@ export function Methods() {
   const comparison = data.comparisons.find(({ id }) => id === chosen) ?? data.comparisons[0];
   if (!comparison) return null;
   const { arch, dataset, epochs, finetuneEpochs, seeds, done, planned, repeat } = comparison;
-  const { givenDense, methods } = comparison;
+  const { givenDense } = comparison;
   return (
     <Section
       id="methods"
@@ -48,11 +48,10 @@ export function Methods() {
     >
       {givenDense === 1 && seeds.length > 1 && <p class="note">{t('denseShared')}</p>}
       <CutNotes comparison={comparison} />
-      {methods.some(({ method }) => method === 'scratch') && <p class="help">{t('scratchHelp')}</p>}
       {done < planned && <p class="note">{t('methodsUnfinished', { done, planned })}</p>}
       <MethodTable comparison={comparison} />
       <Picture comparison={comparison} />
-      {comparison.tests.length > 0 && <Tests tests={comparison.tests} />}
+      {comparison.tests.length > 0 && <Tests comparison={comparison} />}
       {repeat && <Command command={repeat} />}
     </Section>
   );
@@ -65,22 +64,30 @@ function CutNotes({ comparison }: { readonly comparison: ComparisonData }) {
   const rates = [...new Set(own.map(([, rate]) => rate))].sort((a, b) => a - b);
   const groupsAt = (wanted: number): string =>
     own.flatMap(([name, rate]) => (rate === wanted ? [name] : [])).join(', ');
+  const goneAt = (wanted: number): string =>
+    comparison.shortOfRates
+      .filter(({ rate }) => rate === wanted)
+      .map(({ kind, least, most }) => t('shareOfKind', { kind, share: shareRange(least, most) }))
+      .join(t('and'));
   return (
-    <>
+    <div class="notes">
       {rates.map((rate) => (
         <p class="help" key={rate}>
           {rate === 0
             ? t('groupsWhole', { groups: groupsAt(rate) })
-            : t('groupsOwnRate', { rate: percent(rate, 0), groups: groupsAt(rate) })}
+            : t('groupsOwnRate', { rate: rateName(rate, {}), groups: groupsAt(rate) })}
         </p>
       ))}
       {comparison.isCompensated && <p class="help">{t('cutsCompensated')}</p>}
-      {comparison.shortOfRates.map(({ rate, kind, least, most }) => (
-        <p class="help" key={`${rate} ${kind}`}>
-          {t('rateShort', { kind, rate: percent(rate, 0), gone: shareRange(least, most) })}
+      {comparison.methods.some(({ method }) => method === 'scratch') && (
+        <p class="help">{t('scratchHelp')}</p>
+      )}
+      {[...new Set(comparison.shortOfRates.map(({ rate }) => rate))].map((rate) => (
+        <p class="help" key={`short ${rate}`}>
+          {t('rateShort', { rate: rateName(rate, comparison), gone: goneAt(rate) })}
         </p>
       ))}
-    </>
+    </div>
   );
 }
 
@@ -92,7 +99,6 @@ function shareRange(least: number, most: number): string {
 function MethodTable({ comparison }: { readonly comparison: ComparisonData }) {
   const { t } = usePage();
   const { methods } = comparison;
-  const dense = methods.find(({ method }) => method === 'dense');
   return (
     <div class="scroll card" tabIndex={0} role="region" aria-label={t('meanDeviation')}>
       <table>
@@ -125,7 +131,7 @@ function MethodTable({ comparison }: { readonly comparison: ComparisonData }) {
                 {result.deviation !== null && ` ± ${(100 * result.deviation).toFixed(2)}`}
               </td>
               <td>{result.seeds.length}</td>
-              <td>{result.rate > 0 && dense ? points(result.accuracy - dense.accuracy) : ''}</td>
+              <td>{toDenseText(result, comparison)}</td>
               <td>{cutText(result, result.beforeCut)}</td>
               <td>{cutText(result, result.afterCut)}</td>
               <td>{count(result.parameters)}</td>
@@ -138,13 +144,33 @@ function MethodTable({ comparison }: { readonly comparison: ComparisonData }) {
   );
 }
 
-/** `70%`, or under a budget `70% (MACs)`. */
-const removedName = (rate: number, { budget }: ComparisonData, t: Translate): string =>
-  rate === 0 || budget === undefined
-    ? rateName(rate)
-    : `${rateName(rate)} (${t(costNames[budget])})`;
+/** `70%`, or under a budget `70% (MACs)`, or `61.4% (MACs: 3M)`. */
+function removedName(rate: number, comparison: ComparisonData, t: Translate): string {
+  const { budget, amountsAt } = comparison;
+  const name = rateName(rate, comparison);
+  if (rate === 0 || budget === undefined) return name;
+  const amount = amountsAt.find((at) => at.rate === rate)?.amount;
+  const cost = t(costNames[budget]);
+  return `${name} (${amount === undefined ? cost : t('labelled', { name: cost, value: amount })})`;
+}
 
 const costNames = { macs: 'macs', params: 'parameters', file: 'fileSize' } as const;
+
+/** Over the seeds that both have, as `compare` takes the difference in its tables. */
+function toDenseText({ method, rate }: ComparedMethod, { runs }: ComparisonData): string {
+  if (rate === 0) return '';
+  const dense = new Map(
+    runs.flatMap((run) => (run.method === 'dense' ? [[run.seed, run.accuracy] as const] : [])),
+  );
+  const differences = runs.flatMap((run) => {
+    const other = dense.get(run.seed);
+    return run.method === method && run.rate === rate && other !== undefined
+      ? [run.accuracy - other]
+      : [];
+  });
+  if (differences.length === 0) return '';
+  return points(differences.reduce((sum, value) => sum + value, 0) / differences.length);
+}
 
 /** Nothing where nothing is cut. */
 const cutText = ({ rate }: ComparedMethod, accuracy: number | null): string =>
@@ -155,7 +181,7 @@ function Picture({ comparison }: { readonly comparison: ComparisonData }) {
   const { t } = usePage();
   const { methods, runs } = comparison;
   const name = ({ method, rate }: { method: string; rate: number }): string =>
-    `${methodName(method, t)} ${rateName(rate)}`.trim();
+    `${methodName(method, t)} ${rateName(rate, comparison)}`.trim();
   const draw = (width: number): Element =>
     drawComparison(comparison, {
       width,
@@ -188,8 +214,9 @@ function Picture({ comparison }: { readonly comparison: ComparisonData }) {
   );
 }
 
-function Tests({ tests }: { readonly tests: readonly ComparedTest[] }) {
+function Tests({ comparison }: { readonly comparison: ComparisonData }) {
   const { t } = usePage();
+  const { tests } = comparison;
   const share = `${100 * (tests[0]?.confidence ?? 0.95)}%`;
   // At a single rate there is nothing to correct for.
   const isCorrected =
@@ -214,10 +241,10 @@ function Tests({ tests }: { readonly tests: readonly ComparedTest[] }) {
           {tests.map((test, i) => (
             <tr key={i}>
               <th scope="row">{test.methods.map((method) => methodName(method, t)).join(' − ')}</th>
-              <td>{rateName(test.rate)}</td>
+              <td>{removedName(test.rate, comparison, t)}</td>
               <td>{points(test.difference)}</td>
               <td>{test.interval ? test.interval.map((end) => points(end)).join(' … ') : '–'}</td>
-              <td>{test.t === null ? '–' : test.t.toFixed(2).replace('-', '−')}</td>
+              <td>{test.t === null ? '–' : statistic(test.t)}</td>
               <td>{pText(test.p)}</td>
               {isCorrected && <td>{pText(test.pHolm)}</td>}
               <td>{verdict(test)}</td>

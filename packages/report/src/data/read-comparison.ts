@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch/files';
 import { DataError } from 'mamba-prune';
-import { dataLabel, modelLabel, reachedShares } from 'mamba-prune/internal';
+import { amountText, dataLabel, modelLabel, reachedShares } from 'mamba-prune/internal';
 import { z } from 'zod';
 import type { ComparisonData } from '../page-data/comparison.js';
 import { repeatCommand } from './facts.js';
@@ -63,6 +63,7 @@ const resultsSchema = z.object({
     rsst: z.object({ epochs: z.number() }),
     targets: z.array(z.string()),
     budget: z.enum(['macs', 'params', 'file']).optional(),
+    amountsAt: z.array(z.object({ rate: z.number(), amount: z.number() })).default([]),
     seeds: z.array(z.number()),
     seedsAt: z.array(z.object({ seeds: z.array(z.number()) })).default([]),
     dense: z.array(z.unknown()).default([]),
@@ -88,14 +89,20 @@ export function readComparison(path: string, id: string): ComparisonData {
     resultsSchema,
   );
   const { args, cwd } = readJson(join(path, 'compare.json'), folderSchema);
-  const { train, finetune, rsst, targets, budget, seedsAt, dense, cut } = settings;
+  const { train, finetune, rsst, targets, budget, amountsAt, seedsAt, dense, cut } = settings;
   const seeds = [...new Set([...settings.seeds, ...seedsAt.flatMap((at) => at.seeds)])];
+  const placeOf = (rate: number): number =>
+    results.methods.findIndex((result) => result.rate === rate);
   return {
     id,
     arch: modelLabel(train.arch, train.model),
     dataset: dataLabel(train),
     targets,
     budget,
+    amountsAt: amountsAt.map(({ rate, amount }) => ({
+      rate,
+      amount: budget ? amountText(budget, amount) : String(amount),
+    })),
     seeds,
     epochs: train.recipe.epochs,
     finetuneEpochs: finetune.epochs,
@@ -108,7 +115,7 @@ export function readComparison(path: string, id: string): ComparisonData {
     shortOfRates: reachedShares(results.runs),
     // What belongs to one rate stands together, as the methods do.
     tests: [...tests.map(turned), ...baselineTests, ...scratchTests].sort(
-      (a, b) => a.rate - b.rate,
+      (a, b) => placeOf(a.rate) - placeOf(b.rate),
     ),
   };
 }

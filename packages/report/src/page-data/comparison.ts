@@ -10,6 +10,8 @@ export interface ComparisonData {
   readonly targets: readonly string[];
   /** Rates are shares of this cost; undefined for shares of the units. */
   readonly budget: 'macs' | 'params' | 'file' | undefined;
+  /** Rates that were asked for as amounts, in words: `3M`. */
+  readonly amountsAt: readonly { readonly rate: number; readonly amount: string }[];
   readonly seeds: readonly number[];
   readonly epochs: number;
   readonly finetuneEpochs: number;
@@ -55,6 +57,8 @@ export interface PicturedComparison {
     'method' | 'rate' | 'accuracy' | 'deviation' | 'macs'
   >[];
   readonly runs: readonly Pick<ComparedRun, 'method' | 'rate' | 'seed' | 'accuracy'>[];
+  /** Rates that are not those that were typed, which have many digits. */
+  readonly amountsAt?: readonly { readonly rate: number }[] | undefined;
 }
 
 /** Over a picture that stands alone. */

@@ -131,6 +131,7 @@ export function manyRuns(count: number): ReportData {
         dataset: 'imagenet',
         targets: ['channels'],
         budget: undefined,
+        amountsAt: [],
         seeds: [0, 1, 2],
         epochs: 90,
         finetuneEpochs: 30,

@@ -88,7 +88,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     ],
     [
       'Against onnxruntime',
-      'mamba-prune bench dense.safetensors dense.onnx pruned.safetensors pruned.onnx',
+      'mamba-prune bench dense.safetensors dense.onnx pruned.safetensors \\\n' + '    pruned.onnx',
     ],
     ['One thread, batch 1', 'mamba-prune bench model.safetensors --batch 1 --threads 1'],
     ['Where the time goes', 'mamba-prune bench model.safetensors --batch 32 --profile'],

@@ -1,3 +1,4 @@
+import { programWords } from '../../called-as.js';
 import { dataLabel } from '../../data/data-label.js';
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
@@ -6,7 +7,7 @@ import type {
   CompareHooks,
   CompareRequest,
 } from '../../workflows/compare/compare.js';
-import { doneText, removedText, runsText } from '../../workflows/compare/describe.js';
+import { doneText, rateText, runsText } from '../../workflows/compare/describe.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { addCommonOptions } from '../options/common.js';
 import {
@@ -15,6 +16,7 @@ import {
   addMethodOptions,
   compareDefaults,
 } from '../options/compare.js';
+import type { CompareSettings } from '../../workflows/compare/settings.js';
 import { addPartOptions, checkParts, tuneOf } from '../options/compare-parts.js';
 import { compareLeftOut } from '../options/compare-left-out.js';
 import { requestOf } from '../options/compare-request.js';
@@ -71,7 +73,7 @@ export function addCompareCommand(program: Command, cli: Cli): void {
     ],
     [
       'A learning rate for every method first: the same command with',
-      'mamba-prune compare ... --tune-lr 5e-4,1e-3,2e-3 --tune-rate 0.9 --out runs/c',
+      'mamba-prune compare ... --tune-lr 5e-4,1e-3,2e-3 --tune-rate 0.9 \\\n' + '    --out runs/c',
     ],
     [
       'What other machines did of the same comparison, without their models',
@@ -187,8 +189,18 @@ async function tune(
 const interrupted = ({ argv }: Context, done: string): InterruptedError =>
   new InterruptedError(
     `Stopped; ${done}`,
-    shellCommand(['mamba-prune', ...argv.filter((word) => word !== '--overwrite')]),
+    shellCommand([...programWords(), ...argv.filter((word) => word !== '--overwrite')]),
   );
+
+/** The sizes in one line: what they are cut from stands once. */
+function withoutText(settings: CompareSettings): string {
+  const { rates, targets } = settings;
+  const kinds = targets.join(' and ');
+  const sizes = rates.map((rate) => rateText(rate, settings)).join('; ');
+  return settings.budget === undefined
+    ? `${sizes.replaceAll(';', ',')} of ${kinds}`
+    : `${sizes} (from ${kinds})`;
+}
 
 /** A bar over all epochs, and a line for every run. */
 function progressOf(context: Context): CompareHooks {
@@ -199,18 +211,12 @@ function progressOf(context: Context): CompareHooks {
   let width = 0;
   return {
     onPlan: ({ settings, runs, jobs, threads, reason, finished, finishedEpochs }) => {
-      const { train, rates } = settings;
+      const { train } = settings;
       const epochs = runs.reduce((sum, run) => sum + run.epochs, 0);
       progress.line(
         bold(`Compare methods: ${modelLabel(train.arch, train.model)} on ${dataLabel(train)}`),
       );
-      progress.line(
-        dim(
-          settings.budget === undefined
-            ? `  without ${rates.map((rate) => percent(rate, 0)).join(', ')} of ${settings.targets.join(' and ')}`
-            : `  without ${rates.map((rate) => removedText(rate, settings)).join(', ')}`,
-        ),
-      );
+      progress.line(dim(wrapText(`without ${withoutText(settings)}`, columnsOf(io.stderr))));
       progress.line(
         dim(
           wrapText(

@@ -1,3 +1,4 @@
+import { programWords } from '../../called-as.js';
 import type { Command } from 'commander';
 import {
   datasetDefinition,
@@ -101,7 +102,7 @@ function addGet(data: Command, cli: Cli): void {
     const isCached = datasetDefinition(name).download?.getToCache !== undefined;
     const dir = options.data ?? (isCached ? undefined : downloadFolder);
     const given = dir === undefined ? [] : ['--data', dir];
-    const resume = shellCommand(['mamba-prune', 'data', 'get', name, ...given]);
+    const resume = shellCommand([...programWords(), 'data', 'get', name, ...given]);
     const path = await interruptible(context, (signal) =>
       interruptedDownload(signal, resume, async () => {
         const hooks = { signal, ...downloadHooks(context, name) };

@@ -1,3 +1,4 @@
+import { programWords } from '../../called-as.js';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { defined } from '../../defined.js';
@@ -47,14 +48,16 @@ export function addImpCommand(program: Command, cli: Cli): void {
   addExamples(command, [
     [
       'Refill',
-      'mamba-prune imp --arch mamba_small --dataset cifar10 --data datasets/cifar10 \\\n' +
-        '    --mamba_structured --rate 0.7 --pruning_times 16 --epochs 60 \\\n' +
-        '    --fillback_rate 0.0 --exp_name mamba_small_refill_70p',
+      'mamba-prune imp --arch mamba_small --dataset cifar10 \\\n' +
+        '    --data datasets/cifar10 --mamba_structured --rate 0.7 \\\n' +
+        '    --pruning_times 16 --epochs 60 --fillback_rate 0.0 \\\n' +
+        '    --exp_name mamba_small_refill_70p',
     ],
     [
       'RSST: any of its flags means it',
-      'mamba-prune imp --arch mamba_small --dataset cifar10 --data datasets/cifar10 \\\n' +
-        '    --mamba_structured --rate 0.7 --pruning_times 16 --epochs 60 \\\n' +
+      'mamba-prune imp --arch mamba_small --dataset cifar10 \\\n' +
+        '    --data datasets/cifar10 --mamba_structured --rate 0.7 \\\n' +
+        '    --pruning_times 16 --epochs 60 \\\n' +
         '    --RST_schedule exp_custom_exponents --exponents 4 --exp_name rsst_70p',
     ],
     ['What a script would do', 'sh run_mamba_small_rsst.sh --print_plan'],
@@ -74,7 +77,7 @@ export function addImpCommand(program: Command, cli: Cli): void {
     for (const note of plan.notes) context.note(note);
     const { run, device, facts } = await work(context, plan);
     const { finished, dense, pruned } = run;
-    const again = shellCommand(['mamba-prune', ...withResume(context.argv)]);
+    const again = shellCommand([...programWords(), ...withResume(context.argv)]);
     if (!pruned) {
       const where = relativePath(join(plan.out, 'dense'));
       throw new InterruptedError(

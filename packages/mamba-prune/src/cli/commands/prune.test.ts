@@ -116,8 +116,8 @@ describe('prune with images', () => {
 
   it('says which command trains what is left, and the command does', async () => {
     const { next } = await json(at('dense'), '--rate', '0.5');
-    expect(next).toMatch(/^mamba-prune train --from \S+ --dataset folder --data \S+/);
-    const words = (next ?? '').split(' ').slice(1);
+    expect(next).toMatch(/^npx mamba-prune train --from \S+ --dataset folder --data \S+/);
+    const words = (next ?? '').split(' ').slice(2);
     const { status, stderr } = await runCli([...words, '--epochs', '1', '--batch-size', '8']);
     expect(status, stderr).toBe(0);
     const trained = join(words[words.indexOf('--out') + 1] ?? '', 'model.safetensors');

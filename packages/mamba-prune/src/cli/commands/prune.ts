@@ -106,8 +106,8 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     ],
     [
       'Drive the units to zero first, with the dense model as a teacher afterwards',
-      'mamba-prune prune runs/a --method rsst --reg-units doomed --reg-norm group \\\n' +
-        '    --reg-epochs 3 --epochs 2 --distill 0.5 --out runs/a-rsst',
+      'mamba-prune prune runs/a --method rsst --reg-units doomed \\\n' +
+        '    --reg-norm group --reg-epochs 3 --epochs 2 --distill 0.5 --out runs/a-rsst',
     ],
     [
       'A rate for each group, by what its cut costs',

@@ -401,7 +401,7 @@ describe('push', () => {
     };
     const { status, stderr } = await runCli(['push', at('hub', 'pruned'), 'lab/there']);
     expect(stderr).toContain('Stopped. Nothing was committed.');
-    expect(stderr).toContain(`Go on with:  mamba-prune push ${at('hub', 'pruned')} lab/there`);
+    expect(stderr).toContain(`Go on with:  npx mamba-prune push ${at('hub', 'pruned')} lab/there`);
     expect(status).toBe(130);
     expect(server.push.commits).toEqual([]);
   });

@@ -1,3 +1,4 @@
+import { programWords } from '../../called-as.js';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -177,7 +178,7 @@ async function upload(context: PushContext, folder: string, repo: string): Promi
     if (!(error instanceof InterruptedError)) throw error;
     throw new InterruptedError(
       'Stopped. Nothing was committed.',
-      shellCommand(['mamba-prune', ...argv]),
+      shellCommand([...programWords(), ...argv]),
     );
   }
 }

@@ -1,3 +1,4 @@
+import { asTyped, programWords } from '../../called-as.js';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { defined } from '../../defined.js';
@@ -65,7 +66,7 @@ export function addQuickstartCommand(program: Command, cli: Cli): void {
     progress.line(dim(`  on ${device} with ${plural(getNumThreads(), 'thread')}, ${minutes}`));
     await interruptible(context, async (signal) => {
       const { ensureFashionMnist } = await import('../../data/fashion-mnist-get.js');
-      return interruptedDownload(signal, shellCommand(['mamba-prune', ...context.argv]), () =>
+      return interruptedDownload(signal, shellCommand([...programWords(), ...context.argv]), () =>
         ensureFashionMnist({ signal, ...downloadHooks(context, 'fashion-mnist') }),
       );
     });
@@ -116,7 +117,7 @@ export function addQuickstartCommand(program: Command, cli: Cli): void {
     if (!report) {
       throw new InterruptedError(
         'Stopped; what was done so far is kept.',
-        shellCommand(['mamba-prune', ...context.argv.filter((word) => word !== '--fresh')]),
+        shellCommand([...programWords(), ...context.argv.filter((word) => word !== '--fresh')]),
       );
     }
     context.json({ device, threads: getNumThreads(), ...(await jsonOf(report)) });
@@ -246,5 +247,5 @@ export function printReport(context: Context, report: QuickstartReport, more: nu
     'mamba-prune train --help',
   ];
   for (const line of lines)
-    context.print(`  ${context.colours.cyan(printableLine(`npx ${line}`))}`);
+    context.print(`  ${context.colours.cyan(printableLine(asTyped(line)))}`);
 }

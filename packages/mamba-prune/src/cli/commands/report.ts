@@ -71,8 +71,8 @@ export function addReportCommand(program: Command, cli: Cli): void {
     ['Everything below a folder', 'mamba-prune report runs/quickstart'],
     [
       'Three runs, with latencies, and models that run in the page',
-      'mamba-prune report runs/dense runs/refill runs/rsst --bench --with-models \\\n' +
-        '    --out report.html',
+      'mamba-prune report runs/dense runs/refill runs/rsst --bench \\\n' +
+        '    --with-models --out report.html',
     ],
   ]);
   action<ReportCommandOptions>(cli, command, async (context, ...args) => {

@@ -1,3 +1,4 @@
+import { programWords } from '../../called-as.js';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { defined } from '../../defined.js';
@@ -104,7 +105,7 @@ export function addSensitivityCommand(program: Command, cli: Cli): void {
     if (finished && out !== undefined) {
       const { dataset, data, plugin = [] } = context.given;
       const line = shellCommand([
-        'mamba-prune',
+        ...programWords(),
         'prune',
         file.model.path,
         '--rates-from',

@@ -90,11 +90,11 @@ export function addTrainCommand(program: Command, cli: Cli): void {
     ],
     [
       "Fine-tune weights from the Hugging Face Hub, in timm's layout",
-      'mamba-prune train --from hf:timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k \\\n' +
-        '    --dataset folder --data photos --epochs 10 --lr 1e-4 --out runs/c',
+      'mamba-prune train --dataset folder --data photos --epochs 10 --lr 1e-4 \\\n' +
+        '    --from hf:timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k --out runs/c',
     ],
     [
-      'From random weights in the widths of a pruned model',
+      'Random weights in the widths of a pruned model',
       'mamba-prune train --widths-from models:cifar10/mamba_small-90 \\\n' +
         '    --dataset cifar10 --data data --preset best --out runs/e',
     ],

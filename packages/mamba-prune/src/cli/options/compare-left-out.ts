@@ -42,6 +42,8 @@ export const compareLeftOut = (): LeftOutFlags => ({
   '--workers': 'every run is one process. --jobs says how many go on at the same time.',
   '--from': ofDense,
   '--teacher': 'the dense model teaches: --distill is its weight.',
+  '--widths-from':
+    'the method scratch trains random weights in the widths of the one-shot cut: --methods dense,scratch,oneshot.',
   ...Object.fromEntries(
     ['--eps', '--head-dim', '--mean', '--pooling', '--resample-positions', '--shortcut-padding']
       .concat('--std', '--weights')

@@ -23,20 +23,44 @@ describe('flags of compare', () => {
     [['--quick', '--lr-of', 'refill=1=2'], /Expected a method/],
     [['--quick', '--lr-of', 'refill=1e9'], /at most 1000000/],
     [['--quick', '--lr-of', 'rsst=1', '--lr-of', 'rsst=2'], /Got rsst twice/],
-    [['--quick', '--target-macs', '3M'], /Expected shares of the dense model above 0x/],
-    [['--quick', '--target-macs', '0.3x,0.3x'], /Got 0.3 twice/],
+    [
+      ['--quick', '--target-macs', '3M,3MB'],
+      /Got '3MB'\. Expected a number above 0 .* such as 3M, or a share of the model above 0x/,
+    ],
+    [['--quick', '--target-macs', '1x'], /such as 3M, or a share of the model above 0x and below/],
+    [['--quick', '--target-macs', '0.3x,0.30x'], /Got 0.30x twice/],
+    [['--quick', '--target-macs', '3M,3000000'], /Got 3000000 twice/],
+    [['--quick', '--target-params', '9M'], /which fits the budget 9M already: .* Lower the budget/],
+    [
+      ['--quick', '--target-macs', '10K'],
+      /the least that these groups can be cut to is .* MACs \(the budget is 10,000\)/,
+    ],
+    [
+      ['--quick', '--target-macs', '3M', '--seeds-at', '2M=5'],
+      /got seeds at 2M, expected one of the sizes that are compared: 3M\. Change --seeds-at/,
+    ],
+    [['--quick', '--seeds-at', '0.3x=5'], /got seeds at 0\.3x, expected .* 0\.7/],
+    [['--quick', '--seeds-at', '0.7,0.3x=5'], /Got 0.3x twice/],
+    [
+      ['--quick', '--tune-lr', '1e-3,2e-3', '--tune-rate', '0.3x'],
+      /--tune-rate: got 0\.3x, expected a share to remove .* an amount is of a budget/,
+    ],
+    [
+      ['--quick', '--tune-lr', '1e-3,2e-3', '--tune-rate', '1'],
+      /--tune-rate: got 1, expected a share/,
+    ],
     [['--quick', '--target-macs', '0.3x', '--rate', '0.7'], /got --target-macs and --rate/],
     [
       ['--quick', '--target-macs', '0.3x', '--target-file', '0.3x'],
       /got --target-macs and --target-file/,
     ],
-    [['--quick', '--seeds-at', '0.7'], /Expected rates above 0 and below 1, and a number of seeds/],
-    [
-      ['--quick', '--seeds-at', '0.7=0'],
-      /Expected rates above 0 and below 1, and a number of seeds/,
-    ],
+    [['--quick', '--seeds-at', '0.7'], /Expected rates above 0 and below 1, or budgets such as 3M/],
+    [['--quick', '--seeds-at', '0.7=0'], /Expected rates .*, and a number of seeds from 1 to/],
     [['--quick', '--seeds-at', '0.7,0.7=5'], /Got 0.7 twice/],
-    [['--quick', '--seeds-at', '0.9=5'], /seeds at the rate 0.9, expected one of the rates 0.7/],
+    [
+      ['--quick', '--seeds-at', '0.9=5'],
+      /seeds at the rate 0.9, expected one that is compared: rate 0.7/,
+    ],
     [['--quick', '--tune-seed', '3'], /--tune-seed, which belongs to --tune-lr/],
     [
       ['--quick', '--tune-lr', '1e-3,2e-3', '--lr-of', 'rsst=1e-3'],
@@ -46,7 +70,7 @@ describe('flags of compare', () => {
     [['--quick', '--tune-lr', '1e-3,2e-3', '--tune-seed', '0'], /seed 0 to choose learning rates/],
     [
       ['--quick', '--rate', '0.5,0.7', '--tune-lr', '1e-3,2e-3'],
-      /--tune-rate is missing, expected the rate to choose learning rates at/,
+      /--tune-rate is missing, expected the size to choose learning rates at/,
     ],
     [['--quick', '--temperature', '2'], /--temperature, which belongs to --distill/],
     [
@@ -170,10 +194,12 @@ describe('partsOf', () => {
   });
 
   it('counts the seeds of a rate up from the first one', () => {
-    expect(partsOf({ seedsAt: { rates: [0.7, 0.9], seeds: 3 }, distill: 0.5 }, 4)).toEqual({
+    expect(
+      partsOf({ seedsAt: { sizes: [{ rate: 0.7 }, { amount: 3e6 }], seeds: 3 }, distill: 0.5 }, 4),
+    ).toEqual({
       seedsAt: [
         { rate: 0.7, seeds: [4, 5, 6] },
-        { rate: 0.9, seeds: [4, 5, 6] },
+        { amount: 3e6, seeds: [4, 5, 6] },
       ],
       distill: { weight: 0.5 },
     });
@@ -187,7 +213,26 @@ describe('tuneOf', () => {
       seed: 99,
       rate: 0.7,
     });
-    const typed = { tuneLr: [1, 2], tuneSeed: 5, tuneRate: 0.9 };
+    const typed = { tuneLr: [1, 2], tuneSeed: 5, tuneRate: { rate: 0.9 } };
     expect(tuneOf(typed, { rates: [0.5, 0.7] })).toEqual({ lrs: [1, 2], seed: 5, rate: 0.9 });
+  });
+
+  it('takes the only budget, or the one that was typed', () => {
+    const lrs = [1, 2];
+    expect(tuneOf({ tuneLr: lrs }, { budget: 'macs', amounts: [3e6] })).toEqual({
+      lrs,
+      seed: 99,
+      amount: 3e6,
+    });
+    const two = { budget: 'macs', amounts: [3e6, '0.3x'] } as const;
+    expect(tuneOf({ tuneLr: lrs, tuneRate: { amount: '0.3x' } }, two)).toMatchObject({
+      amount: '0.3x',
+    });
+    expect(() => tuneOf({ tuneLr: lrs }, two)).toThrow(
+      '--tune-rate is missing, expected the size to choose learning rates at, such as one of 3M, 0.3x.',
+    );
+    expect(() => tuneOf({ tuneLr: lrs, tuneRate: { amount: 3e6 } }, { rates: [0.7] })).toThrow(
+      '--tune-rate: got 3000000, expected a share to remove above 0 and below 1, such as 0.7',
+    );
   });
 });

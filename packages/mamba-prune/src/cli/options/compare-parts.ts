@@ -3,19 +3,27 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
 import { compareLimits, trainLimits } from '../../limits.js';
+import { type Amount, shareOf } from '../../pruning/budget/amounts.js';
+import {
+  type CompareBudget,
+  amountAt,
+  amountText,
+  rateOfShare,
+} from '../../workflows/compare/budget.js';
 import type { CompareRequest } from '../../workflows/compare/compare.js';
 import { compareMethods, usualMethods } from '../../workflows/compare/methods.js';
 import { type CompareMethod } from '../../workflows/compare/methods.js';
 import type { TuneRequest } from '../../workflows/compare/tune.js';
+import { anyAmount } from './amounts.js';
 import { flagOf } from './flag-name.js';
 import { classesOption } from './import.js';
-import { addOptions, checkOnce, integerOption, numberOption, numbersOption } from './parse.js';
+import { addOptions, checkOnce, integerOption, numbersOption } from './parse.js';
 import { distillOptions } from './pruning.js';
 
 export interface ComparePartFlags {
   readonly methods?: readonly CompareMethod[];
   readonly lrOf?: NonNullable<CompareRequest['lrOf']>;
-  readonly seedsAt?: { readonly rates: readonly number[]; readonly seeds: number };
+  readonly seedsAt?: { readonly sizes: readonly TypedSize[]; readonly seeds: number };
   readonly dense?: readonly string[];
   readonly classes?: string;
   readonly distill?: number;
@@ -24,7 +32,7 @@ export interface ComparePartFlags {
   readonly lrThrough?: boolean;
   readonly tuneLr?: readonly number[];
   readonly tuneSeed?: number;
-  readonly tuneRate?: number;
+  readonly tuneRate?: TypedSize;
   readonly resume?: true;
   readonly only?: readonly string[];
   readonly collect?: true | readonly string[];
@@ -32,11 +40,29 @@ export interface ComparePartFlags {
 
 const defaultTuneSeed = 99;
 
+/** A size as flags name it: a rate, or an amount of the budget. */
+type TypedSize = { readonly rate: number } | { readonly amount: Amount };
+
+/** `0.7` is a rate, `3M` and `0.3x` are amounts; undefined for anything else. */
+function sizeOf(text: string): TypedSize | undefined {
+  const rate = text.trim() === '' ? NaN : Number(text);
+  if (rate > 0 && rate < 1) return { rate };
+  const amount = anyAmount(text);
+  return amount === undefined ? undefined : { amount };
+}
+
+/** A rate and the share that it leaves are the same size. */
+const sizeKey = (size: TypedSize): string => {
+  if ('rate' in size) return amountAt(size.rate);
+  const share = shareOf(size.amount);
+  return share === undefined ? String(size.amount) : amountAt(rateOfShare(share));
+};
+
 /** Of the group of the comparison. */
 export const seedOptions = (): Option[] => [
   new Option(
     '--seeds-at <x,...=n>',
-    'number of seeds at some of the rates, such as 0.7,0.9=5; a budget of 0.3x is the rate 0.7 (default: --seeds)',
+    'number of seeds at some of the rates or budgets, such as 0.7,0.9=5 or 3M,0.3x=5 (default: --seeds)',
   ).argParser(seedsAt),
   new Option(
     '--dense <MODEL|RUN>',
@@ -71,10 +97,10 @@ export function addPartOptions(command: Command): void {
       `seed of these trainings, none of those compared (default: ${defaultTuneSeed})`,
       { min: 0, max: Number.MAX_SAFE_INTEGER },
     ),
-    numberOption('--tune-rate <x>', 'share to remove in them (default: --rate, if it is one)', {
-      above: 0,
-      below: 1,
-    }),
+    new Option(
+      '--tune-rate <x>',
+      'share to remove in them, or budget such as 3M or 0.3x (default: the one that is compared)',
+    ).argParser(tuneRate),
   ]);
   command.optionsGroup('Parts of a comparison, on several machines:');
   addOptions(command, [
@@ -124,16 +150,30 @@ function lrOf(
 
 function seedsAt(text: string): NonNullable<ComparePartFlags['seedsAt']> {
   const [list = '', value = '', ...rest] = text.split('=');
-  const rates = list.split(',').map((word) => (word.trim() === '' ? NaN : Number(word)));
+  const words = list.split(',');
+  const sizes = words.flatMap((word) => sizeOf(word) ?? []);
   const seeds = value.trim() === '' ? NaN : Number(value);
-  const areGood = rates.every((rate) => rate > 0 && rate < 1) && rest.length === 0;
+  const areGood = sizes.length === words.length && rest.length === 0;
   if (!areGood || !(Number.isInteger(seeds) && seeds >= 1 && seeds <= compareLimits.seeds)) {
     throw new InvalidArgumentError(
-      `Expected rates above 0 and below 1, and a number of seeds from 1 to ${compareLimits.seeds}, such as 0.7,0.9=5.`,
+      'Expected rates above 0 and below 1, or budgets such as 3M or 0.3x, and a number of seeds from 1 to ' +
+        `${compareLimits.seeds}, such as 0.7,0.9=5.`,
     );
   }
-  checkOnce(rates);
-  return { rates, seeds };
+  const keys = sizes.map(sizeKey);
+  const twice = words.find((_, i) => keys.indexOf(keys[i] as string) < i);
+  if (twice !== undefined) {
+    throw new InvalidArgumentError(`Got ${twice.trim()} twice, expected it once.`);
+  }
+  return { sizes, seeds };
+}
+
+function tuneRate(text: string): TypedSize {
+  const size = sizeOf(text);
+  if (size) return size;
+  throw new InvalidArgumentError(
+    'Expected a rate above 0 and below 1, or a budget, such as 0.7, 3M or 0.3x.',
+  );
 }
 
 function onlyRuns(text: string): string[] {
@@ -161,8 +201,8 @@ export function partsOf(
   return {
     ...defined({ methods: isUsual ? undefined : typed, lrOf: given.lrOf }),
     ...(at && {
-      seedsAt: at.rates.map((rate) => ({
-        rate,
+      seedsAt: at.sizes.map((size) => ({
+        ...size,
         seeds: Array.from({ length: at.seeds }, (_, i) => seed + i),
       })),
     }),
@@ -170,18 +210,33 @@ export function partsOf(
   };
 }
 
+/** @throws UsageError for an amount where there is no budget */
+function asAmount(size: TypedSize, budget: CompareBudget | undefined): TypedSize {
+  if ('rate' in size || budget !== undefined) return size;
+  throw new UsageError(
+    `--tune-rate: got ${size.amount}, expected a share to remove above 0 and below 1, such as 0.7: an amount is of a budget, and there is none.`,
+  );
+}
+
 /** @throws UsageError unless it is told at which rate */
 export function tuneOf(
-  { tuneLr = [], tuneSeed = defaultTuneSeed, tuneRate }: ComparePartFlags,
-  { rates }: Pick<CompareRequest, 'rates'>,
+  { tuneLr = [], tuneSeed = defaultTuneSeed, tuneRate: typed }: ComparePartFlags,
+  { rates = [], budget, amounts = [] }: Pick<CompareRequest, 'rates' | 'budget' | 'amounts'>,
 ): TuneRequest {
-  const rate = tuneRate ?? (rates.length === 1 ? rates[0] : undefined);
-  if (rate === undefined) {
-    throw new UsageError(
-      `--tune-rate is missing, expected the rate to choose learning rates at, such as one of ${rates.join(', ')}.`,
-    );
-  }
-  return { lrs: tuneLr, seed: tuneSeed, rate };
+  const sizes: TypedSize[] = [
+    ...rates.map((rate) => ({ rate })),
+    ...amounts.map((amount) => ({ amount })),
+  ];
+  const [only] = sizes;
+  if (typed) return { lrs: tuneLr, seed: tuneSeed, ...asAmount(typed, budget) };
+  if (only && sizes.length === 1) return { lrs: tuneLr, seed: tuneSeed, ...only };
+  const listed = [
+    ...rates.map(String),
+    ...amounts.map((amount) => (budget ? amountText(budget, amount) : '')),
+  ];
+  throw new UsageError(
+    `--tune-rate is missing, expected the size to choose learning rates at, such as one of ${listed.join(', ')}.`,
+  );
 }
 
 /** @throws UsageError for flags that do not go together */

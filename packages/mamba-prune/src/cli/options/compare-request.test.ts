@@ -14,10 +14,10 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const asked = async (given: Partial<CompareOptions>) => {
-  const options = { threads: 1, seed: 0 } as CompareOptions;
-  return (await requestOf({ options, given })).train;
-};
+const request = (given: Partial<CompareOptions>) =>
+  requestOf({ options: { threads: 1, seed: 0 } as CompareOptions, given });
+
+const asked = async (given: Partial<CompareOptions>) => (await request(given)).train;
 
 /** A folder of a comparison that began with these settings of its dense models. */
 function begun(name: string, train: object): string {
@@ -113,5 +113,24 @@ describe('flags of a comparison that would change nothing', () => {
     expect(
       await asked({ dataset: 'cifar10', out, methods: ['oneshot'], fillback: 0.3 }),
     ).toBeDefined();
+  });
+});
+
+describe('the sizes of a comparison', () => {
+  const dataset = 'cifar10';
+
+  it('are rates, or amounts of a budget', async () => {
+    expect(await request({ dataset })).toMatchObject({ rates: [0.7] });
+    expect(await request({ dataset, rate: [0.5] })).not.toHaveProperty('amounts');
+    const budgeted = await request({ dataset, targetParams: [3e6, '0.3x'] });
+    expect(budgeted).toMatchObject({ budget: 'params', amounts: [3e6, '0.3x'] });
+    expect(budgeted).not.toHaveProperty('rates');
+    expect(await request({ quick: true, targetMacs: [3e6] })).not.toHaveProperty('rates');
+  });
+
+  it('are given once', async () => {
+    await expect(request({ dataset, targetMacs: [3e6], rate: [0.7] })).rejects.toThrow(
+      'got --target-macs and --rate, expected one of the two',
+    );
   });
 });

@@ -3,6 +3,7 @@ import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
 import { defaultImportance } from '../../pruning/importances.js';
 import { rsstDefaults } from '../../pruning/rsst/choices.js';
+import type { Amount } from '../../pruning/budget/amounts.js';
 import { presetInterpolation } from '../../training/presets.js';
 import type { CompareBudget } from '../../workflows/compare/budget.js';
 import type { CompareRequest } from '../../workflows/compare/compare.js';
@@ -27,10 +28,10 @@ function sizesOf({
   targetMacs,
   targetParams,
   targetFile,
-}: CompareFlags): Partial<Pick<CompareRequest, 'rates' | 'budget'>> {
+}: CompareFlags): Partial<Pick<CompareRequest, 'rates' | 'budget' | 'amounts'>> {
   const typed = Object.entries(
     defined({ macs: targetMacs, params: targetParams, file: targetFile }),
-  ) as [CompareBudget, readonly number[]][];
+  ) as [CompareBudget, readonly Amount[]][];
   const [first, second] = typed;
   if (first === undefined) return defined({ rates: rate });
   const other = second ? `--target-${second[0]}` : rate && '--rate';
@@ -40,7 +41,7 @@ function sizesOf({
         'Leave one of them out.',
     );
   }
-  return { budget: first[0], rates: first[1] };
+  return { budget: first[0], amounts: first[1] };
 }
 
 export async function requestOf({
@@ -50,7 +51,7 @@ export async function requestOf({
   const { quickComparison } = await import('../../workflows/compare/quick.js');
   const quick = given.quick === true ? quickComparison : undefined;
   const { data, imageSize, cropShare, cachedSize, target, threads } = given;
-  const { budget, rates } = sizesOf(given);
+  const { budget, amounts, rates } = sizesOf(given);
   const dataset = given.dataset ?? quick?.train.dataset;
   if (dataset === undefined) {
     throw new UsageError(
@@ -77,8 +78,7 @@ export async function requestOf({
     },
     finetune,
     seeds: Array.from({ length: seeds }, (_, i) => options.seed + i),
-    rates: rates ?? quick?.rates ?? compareDefaults.rates,
-    ...defined({ budget }),
+    ...(amounts ? { budget, amounts } : { rates: rates ?? quick?.rates ?? compareDefaults.rates }),
     targets: target === undefined || target === 'both' ? undefined : targetsOf(target),
     cut: {
       ranking,

@@ -2,9 +2,9 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { compareLimits, mostProcesses, trainLimits } from '../../limits.js';
 import { families } from '../../models/families.js';
-import { shareOf } from '../../pruning/budget/amounts.js';
+import type { Amount } from '../../pruning/budget/amounts.js';
 import { defaultWithImages } from '../../pruning/importances.js';
-import { rateOfShare } from '../../workflows/compare/budget.js';
+import { amountsOption } from './amounts.js';
 import type { CommonOptions } from './common.js';
 import { type ComparePartFlags, methodOptions, seedOptions } from './compare-parts.js';
 import type { CacheOptions, DataOptions, PreparationOptions } from './data.js';
@@ -55,10 +55,10 @@ export interface CompareFlags
   readonly quick?: true;
   readonly seeds?: number;
   readonly rate?: readonly number[];
-  /** Rates: shares of the cost that are removed. */
-  readonly targetMacs?: readonly number[];
-  readonly targetParams?: readonly number[];
-  readonly targetFile?: readonly number[];
+  /** What is left of the cost. */
+  readonly targetMacs?: readonly Amount[];
+  readonly targetParams?: readonly Amount[];
+  readonly targetFile?: readonly Amount[];
   readonly target?: string;
   readonly finetuneEpochs?: number;
   readonly finetuneLr?: number;
@@ -103,9 +103,27 @@ export function addComparisonOptions(command: Command): void {
         'shares of the units to remove, compared one by one (default: 0.7)',
       ),
     )
-    .addOption(budgetOption('--target-macs <x,...>', 'MACs'))
-    .addOption(budgetOption('--target-params <x,...>', 'parameters'))
-    .addOption(budgetOption('--target-file <x,...>', 'bytes of the file'))
+    .addOption(
+      amountsOption(
+        '--target-macs <amount,...>',
+        'MACs per image that the models may have, such as 3M,0.3x, in place of --rate',
+        'macs',
+      ),
+    )
+    .addOption(
+      amountsOption(
+        '--target-params <amount,...>',
+        'parameters that they may have, such as 1.5M,0.3x',
+        'params',
+      ),
+    )
+    .addOption(
+      amountsOption(
+        '--target-file <size,...>',
+        'bytes that their files may have, such as 5MB,4MiB or 0.3x',
+        'file',
+      ),
+    )
     .addOption(targetOption('kinds of units to remove'))
     .addOption(
       integerOption(
@@ -193,19 +211,3 @@ function sharesOption(flags: string, description: string): Option {
     throw new InvalidArgumentError('Expected shares above 0 and below 1, separated by commas.');
   });
 }
-
-/** An option whose value is a list of shares that are left: 0.5x,0.3x */
-const budgetOption = (flags: string, of: string): Option =>
-  new Option(
-    flags,
-    `shares of the dense model's ${of} to leave, such as 0.5x,0.3x, in place of --rate`,
-  ).argParser((text: string) => {
-    const shares = text.split(',').map((word) => shareOf(word.trim()) ?? NaN);
-    if (shares.every((share) => share > 0 && share < 1)) {
-      checkOnce(shares);
-      return shares.map(rateOfShare);
-    }
-    throw new InvalidArgumentError(
-      'Expected shares of the dense model above 0x and below 1x, separated by commas, such as 0.5x,0.3x.',
-    );
-  });

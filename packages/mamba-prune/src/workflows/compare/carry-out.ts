@@ -1,4 +1,5 @@
 // Carries out the runs of a comparison that are not done.
+import { relativePath } from '../../shell.js';
 import { join } from 'node:path';
 import { UsageError } from '../../errors.js';
 import { memorySentence } from '../../memory.js';
@@ -84,7 +85,7 @@ export async function carryOut(
     } catch (error) {
       throw new Error(
         `compare: the run ${run.name} failed: ${memorySentence(error) ?? (error as Error).message}\n` +
-          `The other runs are kept. The same command tries again; delete ${join(path, run.name)} to do this run anew.`,
+          `The other runs are kept. The same command tries again; delete ${relativePath(join(path, run.name))} to do this run anew.`,
         { cause: error },
       );
     } finally {
@@ -135,7 +136,7 @@ function checkModels(
     if (!base || !isDone(base) || hasModel(base.name, folder)) continue;
     throw new UsageError(
       `compare: ${run.name} begins with the model of ${base.name}, which is done, but was brought to ` +
-        `${join(folder, base.name)} without its model.safetensors. Bring the file too, or do ${run.name} where it is.`,
+        `${relativePath(join(folder, base.name))} without its model.safetensors. Bring the file too, or do ${run.name} where it is.`,
     );
   }
 }

@@ -3,7 +3,7 @@ import { UsageError } from '../../errors.js';
 import { plural } from '../../format.js';
 import { compareMethods, methodsOf } from './methods.js';
 import { allSeeds } from './seeds.js';
-import type { CompareSettings } from './settings.js';
+import { type CompareSettings, sizeInWords } from './settings.js';
 
 /** @throws UsageError naming what is wrong */
 export function checkChoices(settings: CompareSettings): void {
@@ -61,23 +61,26 @@ function checkRate(what: string, lr: number): void {
   throw new UsageError(`compare: got ${lr} as ${what}, expected a number above 0.`);
 }
 
-function checkSeedsAt({ rates, seedsAt = [] }: CompareSettings): void {
+function checkSeedsAt(settings: CompareSettings): void {
+  const { rates, seedsAt = [] } = settings;
   for (const { rate, seeds } of seedsAt) {
     if (!rates.includes(rate)) {
       throw new UsageError(
-        `compare: got seeds at the rate ${rate}, expected one of the rates ${rates.join(', ')}. ` +
-          'Change `seedsAt` or `rates`.',
+        `compare: got seeds at the ${sizeInWords(settings, rate)}, expected one that is compared: ` +
+          `${rates.map((each) => sizeInWords(settings, each)).join(', ')}. Change \`seedsAt\`, or compare that one too.`,
       );
     }
     if (seeds.length === 0 || new Set(seeds).size < seeds.length) {
       throw new UsageError(
-        `compare: got the seeds ${seeds.join(', ') || '(none)'} at the rate ${rate}, expected different ones.`,
+        `compare: got the seeds ${seeds.join(', ') || '(none)'} at the ${sizeInWords(settings, rate)}, expected different ones.`,
       );
     }
   }
   const twice = seedsAt.find(({ rate }, i) => seedsAt.findIndex((at) => at.rate === rate) < i);
   if (twice) {
-    throw new UsageError(`compare: got seeds at the rate ${twice.rate} twice, expected them once.`);
+    throw new UsageError(
+      `compare: got seeds at the ${sizeInWords(settings, twice.rate)} twice, expected them once.`,
+    );
   }
 }
 

@@ -231,7 +231,7 @@ describe('checkCompareSettings', () => {
     [
       'seeds at a rate that is not compared',
       { seedsAt: [{ rate: 0.9, seeds: [0] }] },
-      /seeds at the rate 0\.9, expected one of the rates 0\.5, 0\.7/,
+      /seeds at the rate 0\.9, expected one that is compared: rate 0\.5, rate 0\.7\. Change `seedsAt`/,
     ],
     [
       'no seeds at a rate',

@@ -1,14 +1,15 @@
 // Brings together what several machines did of one comparison, without models and without data.
+import { programWords } from '../../called-as.js';
 import { copyFileSync, existsSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UsageError } from '../../errors.js';
 import { makeFolder } from '../../files/folder.js';
-import { shellCommand } from '../../shell.js';
+import { relativePath, shellCommand } from '../../shell.js';
 import { stableJson } from '../../training/options.js';
 import type { Comparison } from './compare.js';
 import { decideFillback } from './fillback.js';
 import { CompareFolder } from './folder.js';
-import { differences } from './go-on.js';
+import { differences } from './changed-settings.js';
 import { methodsOf } from './methods.js';
 import { writeResults } from './report.js';
 import { readResults } from './results.js';
@@ -55,7 +56,7 @@ export async function collectRuns(
     const taken = runs.filter((run) => take(run, path, folders, hooks)).map(({ name }) => name);
     const results = readResults(now, runs, path);
     const finished = runs.every((run) => stateOf(run, path) === 'finished');
-    const command = shellCommand(['mamba-prune', ...args]);
+    const command = shellCommand([...programWords(), ...args]);
     const note = await writeResults(folder, results, { chart: true, command });
     if (note !== undefined) hooks.onNote?.(note);
     return { finished, settings: now, results, path, taken };
@@ -70,14 +71,14 @@ function together(out: string, folders: readonly string[]): CompareSettings {
     const settings = CompareFolder.settingsOf(path);
     if (settings?.lrs) {
       throw new UsageError(
-        `compare: ${path} holds a tuning, expected a comparison. Copy the folders of its runs by hand, and give the command ` +
+        `compare: ${relativePath(path)} holds a tuning, expected a comparison. Copy the folders of its runs by hand, and give the command ` +
           'of the tuning again: it takes those that are done.',
       );
     }
     if (settings) return [{ path, settings }];
     if (path === out && folders.length > 0) return [];
     throw new UsageError(
-      `compare: ${path} holds no comparison (it has no compare.json), expected the folder of one. ` +
+      `compare: ${relativePath(path)} holds no comparison (it has no compare.json), expected the folder of one. ` +
         'Give the folder of a comparison, with its compare.json.',
     );
   });
@@ -87,14 +88,15 @@ function together(out: string, folders: readonly string[]): CompareSettings {
     const changed = differences(all, settings);
     if (changed.length === 0) return sum(all, settings);
     throw new UsageError(
-      `compare: ${path} holds a comparison with other settings than ${first.path}: ${changed.join('; ')}. ` +
+      `compare: ${relativePath(path)} holds a comparison with other settings than ${relativePath(first.path)}: ${changed.join('; ')}. ` +
         'Only parts of the same comparison belong together.',
     );
   }, first.settings);
 }
 
 /** Of two settings that differ in what may grow. Threads and places are those of the first. */
-function sum(a: CompareSettings, b: CompareSettings): CompareSettings {
+function sum(a: CompareSettings, other: CompareSettings): CompareSettings {
+  const b = atSameRates(a, other);
   const seeds = [...new Set([...a.seeds, ...b.seeds])];
   const rates = [...new Set([...a.rates, ...b.rates])];
   const methods = [...new Set([...methodsOf(a), ...methodsOf(b)])];
@@ -104,10 +106,18 @@ function sum(a: CompareSettings, b: CompareSettings): CompareSettings {
     return stableJson(at) === stableJson(seeds) ? [] : [{ rate, seeds: at }];
   });
   const lrs = [...new Set([...(a.lrs ?? []), ...(b.lrs ?? [])])];
+  // A size that one of them has as a share is called so by both.
+  const amountsAt = rates.flatMap((rate) => {
+    const having = [a, b].filter((of) => of.rates.includes(rate));
+    const found = having.map((of) => of.amountsAt?.find((at) => at.rate === rate));
+    return found[0] ?? [];
+  });
   return {
     ...a,
     seeds,
     rates,
+    ...(amountsAt.length > 0 && { amountsAt }),
+    ...((a.lrOf ?? b.lrOf) && { lrOf: { ...b.lrOf, ...a.lrOf } }),
     ...((a.methods ?? b.methods) && { methods }),
     refill: decideFillback(a.refill, rates, {
       fillbackAt: [a, b].flatMap(({ refill }) => refill.fillbackAt ?? []),
@@ -115,6 +125,29 @@ function sum(a: CompareSettings, b: CompareSettings): CompareSettings {
     ...(seedsAt.length > 0 ? { seedsAt } : { seedsAt: undefined }),
     ...(lrs.length > 0 && { lrs }),
     ...(a.dense && { dense: denseOf(a, b, allSeeds({ seeds, seedsAt })) }),
+  };
+}
+
+/**
+ * `b` with the rates that `a` has for the same amounts: what a file takes may differ a little from machine to machine, by
+ * the version that wrote it.
+ */
+function atSameRates(a: CompareSettings, b: CompareSettings): CompareSettings {
+  const { amountsAt = [] } = b;
+  const known = new Map((a.amountsAt ?? []).map(({ rate, amount }) => [amount, rate]));
+  const moved = new Map(amountsAt.map(({ rate, amount }) => [rate, known.get(amount) ?? rate]));
+  const at = <T extends { readonly rate: number }>(each: T): T => ({
+    ...each,
+    rate: moved.get(each.rate) ?? each.rate,
+  });
+  return {
+    ...b,
+    rates: b.rates.map((rate) => moved.get(rate) ?? rate),
+    amountsAt: amountsAt.map(at),
+    ...(b.seedsAt && { seedsAt: b.seedsAt.map(at) }),
+    ...(b.refill.fillbackAt && {
+      refill: { ...b.refill, fillbackAt: b.refill.fillbackAt.map(at) },
+    }),
   };
 }
 
@@ -130,7 +163,7 @@ function denseOf(
     const [first, second] = found;
     if (first && second && first.sha256 !== second.sha256) {
       throw new UsageError(
-        `compare: the dense models of seed ${seed} are different ones: ${first.path} and ${second.path}. ` +
+        `compare: the dense models of seed ${seed} are different ones: ${relativePath(first.path)} and ${relativePath(second.path)}. ` +
           'Only parts of the same comparison belong together.',
       );
     }
@@ -151,7 +184,7 @@ function take(
   if (from === undefined) return false;
   if (here !== 'new') {
     onNote?.(
-      `${run.name} is begun in ${out} and done in ${from}. It was left alone: delete ${join(out, run.name)} to take it.`,
+      `${run.name} is begun in ${relativePath(out)} and done in ${relativePath(from)}. It was left alone: delete ${relativePath(join(out, run.name))} to take it.`,
     );
     return false;
   }

@@ -1,4 +1,5 @@
 // Dense, scratch, one-shot, Refill and RSST at equal size and equal training.
+import { programWords } from '../../called-as.js';
 import { shellCommand } from '../../shell.js';
 import { StoppedAtStartError } from '../../training/errors.js';
 import { carryOut } from './carry-out.js';
@@ -59,7 +60,7 @@ export async function compare(
   try {
     const { settings, path } = folder;
     const runs = planRuns(settings, path);
-    const command = shellCommand(['mamba-prune', ...args]);
+    const command = shellCommand([...programWords(), ...args]);
     const written = async (chart: boolean) => {
       const results = readResults(settings, runs, path);
       const note = await writeResults(folder, results, { chart, command });

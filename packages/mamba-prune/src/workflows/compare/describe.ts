@@ -1,11 +1,11 @@
 // What was compared, in words, for tables and pictures.
 import { dataLabel } from '../../data/data-label.js';
 import { basename, dirname } from 'node:path';
-import { plural } from '../../format.js';
+import { percent, plural } from '../../format.js';
 import { modelLabel } from '../../models/model-label.js';
 import { halvingFillback } from '../../pruning/refill-choices.js';
 import type { PictureHeading } from '../../report-package.js';
-import { compareBudgets } from './budget.js';
+import { type CompareSizes, amountText, askedAt, compareBudgets } from './budget.js';
 import { cutRemarks } from './describe-cut.js';
 import { fillbackOf } from './fillback.js';
 import { type CompareMethod, methodLabel, methodsOf } from './methods.js';
@@ -13,17 +13,28 @@ import { allSeeds } from './seeds.js';
 import type { CompareResults } from './results.js';
 import { type CompareRun, type CompareSettings, percentName } from './settings.js';
 
-type Removed = Pick<CompareSettings, 'targets' | 'budget'>;
+type Removed = CompareSizes & Pick<CompareSettings, 'targets'>;
 
-/** `70% of ssm and mlp`, or under a budget `70% of the MACs (from ssm and mlp)` */
-export const removedText = (rate: number, { targets, budget }: Removed): string =>
-  budget === undefined
+/** `70% of ssm and mlp`, or under a budget `70% of the MACs (from ssm and mlp)` or `61.4% of the MACs, to 3M (from ssm and mlp)` */
+export const removedText = (rate: number, { targets, ...sizes }: Removed): string =>
+  sizes.budget === undefined
     ? `${percentName(rate)}% of ${targets.join(' and ')}`
-    : `${rateText(rate, { budget })} (from ${targets.join(' and ')})`;
+    : `${rateText(rate, sizes)} (from ${targets.join(' and ')})`;
 
-/** `70%`, or under a budget `70% of the MACs` */
-export const rateText = (rate: number, { budget }: Pick<CompareSettings, 'budget'>): string =>
-  `${percentName(rate)}%${budget === undefined ? '' : ` of the ${compareBudgets[budget]}`}`;
+/** `70%`, or under a budget `70% of the MACs`, or `61.4% of the MACs, to 3M` */
+export function rateText(rate: number, sizes: CompareSizes): string {
+  const { budget } = sizes;
+  if (budget === undefined) return `${percentName(rate)}%`;
+  const asked = askedAt(sizes, rate);
+  const of = ` of the ${compareBudgets[budget]}`;
+  return typeof asked === 'string'
+    ? `${percentName(rate)}%${of}`
+    : `${percent(rate, 1)}${of}, to ${amountText(budget, asked)}`;
+}
+
+/** `70%`, or of an amount `61.4%`: beside what says what it is of. */
+const shortRate = (rate: number, sizes: CompareSizes): string =>
+  typeof askedAt(sizes, rate) === 'string' ? `${percentName(rate)}%` : percent(rate, 1);
 
 /** `3 seeds`, or `3 to 5 seeds` where some rates have others. */
 function seedsText({ seeds, seedsAt = [] }: CompareSettings): string {
@@ -99,10 +110,11 @@ export function remarks(settings: CompareSettings): string[] {
 }
 
 /** How much Refill gives back where that depends on the rate. */
-function fillbackText({ rates, refill, methods }: CompareSettings): string[] {
+function fillbackText(settings: CompareSettings): string[] {
+  const { rates, refill, methods } = settings;
   const shares = rates.map((rate) => fillbackOf(refill, rate));
   if (!methodsOf({ methods }).includes('refill') || new Set(shares).size < 2) return [];
-  const listed = rates.map((rate, i) => `${shares[i]} at ${percentName(rate)}%`).join(', ');
+  const listed = rates.map((rate, i) => `${shares[i]} at ${shortRate(rate, settings)}`).join(', ');
   return [`The fillback of Refill is ${listed}.`];
 }
 

@@ -64,7 +64,7 @@ export async function examine(
   const { model } = found;
   try {
     if (paths && methodsOf(request).includes('scratch')) {
-      checkFresh(found.train, model.config, dataset);
+      checkFresh(model.config);
     }
     const all = new Set(model.pruningGroups().map(({ kind }) => kind));
     const kinds = targets === 'all' ? [...all] : (targets ?? defaultKinds(model));

@@ -8,6 +8,7 @@
 //     accuracy-macs.svg, .png the picture, where the package that draws it is installed
 //     compare.lock            while a process works on it
 //     .replaced               the comparison that was there before, until a run of this one has begun
+import { relativePath } from '../../shell.js';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { readTextFile, systemReason, writeFileAtomic } from '@mamba-prune/libtorch/files';
@@ -83,10 +84,14 @@ export class CompareFolder {
       lock = FileLock.acquire(join(path, 'compare.lock'), path);
     } catch (error) {
       if (error instanceof LockedError) throw lockedFolder(error);
-      throw new RunFolderError(path, `compare: cannot write ${path}: ${systemReason(error)}`, {
-        cause: error,
-        isUsage: isWrongName(error),
-      });
+      throw new RunFolderError(
+        path,
+        `compare: cannot write ${relativePath(path)}: ${systemReason(error)}`,
+        {
+          cause: error,
+          isUsage: isWrongName(error),
+        },
+      );
     }
     try {
       if (options.overwrite === true && isComparison(path)) setAside(path, filesOf(path));
@@ -157,7 +162,7 @@ function read(path: string): CompareFile | undefined {
   }
   throw new RunFolderError(
     path,
-    `compare: ${file} does not describe a comparison: ${problem}. The runs beside it are whole: delete the ` +
+    `compare: ${relativePath(file)} does not describe a comparison: ${problem}. The runs beside it are whole: delete the ` +
       'file and give the same command again, or choose another folder.',
   );
 }
@@ -227,7 +232,7 @@ function checkEmpty(path: string): void {
   const listed = `${foreign.slice(0, 4).join(', ')}${foreign.length > 4 ? ', ...' : ''}`;
   throw new RunFolderError(
     path,
-    `compare: ${path} is not empty (${listed}) and holds no comparison, expected a new or empty folder. ` +
+    `compare: ${relativePath(path)} is not empty (${listed}) and holds no comparison, expected a new or empty folder. ` +
       'Choose another one.',
     { isUsage: true },
   );

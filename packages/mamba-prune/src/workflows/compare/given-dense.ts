@@ -1,20 +1,18 @@
 // Dense models that are there already, in place of those that a comparison would train.
+import { relativePath } from '../../shell.js';
 import { dirname, join, resolve } from 'node:path';
 import type { Dataset, NoteHandler } from '../../data/types.js';
 import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
-import { denseConfig } from '../../models/dense-config.js';
-import { modelOptionNames } from '../../models/families.js';
 import type { ImageModel, ModelConfigBase } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
-import type { ModelOptions } from '../../models/model-options.js';
 import { stableJson } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import { checkFits, withModelInfo } from '../fit.js';
+import { differsFromFresh, freshOptions } from '../fresh-settings.js';
 import { openModelFile } from '../open-model-file.js';
 import { digestOf } from '../prune/source.js';
 import { type RecipeSettings, type TrainSettings, storedSettings } from '../settings.js';
-import { modelOptionsFor } from '../starting-model.js';
 
 export interface GivenDense {
   /** Absolute. */
@@ -72,7 +70,7 @@ export async function openDense(
     const { config } = first.model;
     return {
       dense: files.map((path) => ({ path, sha256: digestOf(path) })),
-      train: { ...train, arch: config.arch, model: optionsOf(config, dataset), recipe },
+      train: { ...train, arch: config.arch, model: freshOptions(config), recipe },
       ...first,
     };
   } catch (error) {
@@ -82,44 +80,18 @@ export async function openDense(
 }
 
 const prunedNote = (path: string): string =>
-  `${path} has been pruned before. What is compared as dense is this smaller model, and the rates are shares of the units that ` +
+  `${relativePath(path)} has been pruned before. What is compared as dense is this smaller model, and the rates are shares of the units that ` +
   'it has left.';
 
-/** What makes a fresh model of the same sizes; widths aside, which scratch gets from the cut. */
-function optionsOf(config: ModelConfigBase, dataset: Dataset): ModelOptions {
-  const values: Readonly<Record<string, unknown>> = { ...config };
-  const usual: Readonly<Record<string, unknown>> = {
-    ...denseConfig(config.arch, modelOptionsFor(config.arch, {}, dataset)),
-  };
-  const ofTheData = ['numClasses', 'imageSize', 'channels'];
-  const own = modelOptionNames(config.arch).filter(
-    (name) =>
-      !ofTheData.includes(name) &&
-      values[name] !== undefined &&
-      stableJson(values[name]) !== stableJson(usual[name]),
-  );
-  return Object.fromEntries(own.map((name) => [name, values[name]]));
-}
-
 /**
- * Whether `createModel` makes the sizes of a given model from its options, so that scratch can train such a one.
+ * Whether a fresh model like a given one can be made, so that scratch can train it.
  * @throws UsageError naming what differs
  */
-export function checkFresh(
-  { arch, model }: TrainSettings,
-  config: ModelConfigBase,
-  dataset: Dataset,
-): void {
-  const fresh = { ...denseConfig(arch, modelOptionsFor(arch, model, dataset)), widths: {} };
-  const given: Readonly<Record<string, unknown>> = { ...config, widths: {} };
-  const different = Object.entries(fresh).find(
-    ([name, value]) => stableJson(value) !== stableJson(given[name]),
-  );
-  if (!different) return;
-  const [name, value] = different;
+export function checkFresh(config: ModelConfigBase): void {
+  const different = differsFromFresh(config);
+  if (different === undefined) return;
   throw new UsageError(
-    `compare: scratch needs fresh models like the dense one, but a fresh ${arch} has ${name} ${stableJson(value)}, and ` +
-      `the dense model ${stableJson(given[name])}. Leave scratch out.`,
+    `compare: scratch needs fresh models like the dense one, but ${different}. Leave scratch out.`,
   );
 }
 
@@ -158,6 +130,6 @@ function checkAlike(
   );
   throw new UsageError(
     `compare: the dense models have different ${what}: ${name ?? ''} is ${stableJson(values[0]?.[name ?? ''])} in ` +
-      `${firstPath} and ${stableJson(values[1]?.[name ?? ''])} in ${path}. Give models that differ in their seed only.`,
+      `${relativePath(firstPath)} and ${stableJson(values[1]?.[name ?? ''])} in ${relativePath(path)}. Give models that differ in their seed only.`,
   );
 }

@@ -20,13 +20,13 @@ import { collectRuns } from './collect.js';
 import { type CompareControl, type CompareRequest, compare } from './compare.js';
 import { requestOfFolder } from './request.js';
 import type { CompareResults } from './results.js';
-import { inProcess, smallRequest } from './testing/small-comparison.js';
+import { type SmallRequest, inProcess, smallRequest } from './testing/small-comparison.js';
 import { tuneRates } from './tune.js';
 
 let folder: string;
 /** A comparison with scratch that is done: one seed at one rate. */
 let whole: string;
-let request: CompareRequest;
+let request: SmallRequest;
 let seen: string[];
 
 const at = (...path: string[]): string => join(folder, ...path);

@@ -1,5 +1,6 @@
 import { quickstartPreset } from '../quickstart.js';
 import type { CompareRequest } from './compare.js';
+import type { CompareSettings } from './settings.js';
 
 const { train, finetune } = quickstartPreset;
 const epochs = { dense: 4, further: 4, regularized: 2 } as const;
@@ -8,7 +9,7 @@ const epochs = { dense: 4, further: 4, regularized: 2 } as const;
  * Purpose: the four methods on the model and the images of the quickstart, with a few epochs each.
  * Expected: about 6 minutes a seed on 2 cores. docs/results/methods-compared.md has the outcome.
  */
-export const quickComparison: CompareRequest = {
+export const quickComparison: CompareRequest & Pick<CompareSettings, 'rates' | 'seedsAt'> = {
   train: {
     ...train,
     recipe: { ...train.recipe, epochs: epochs.dense, warmupEpochs: epochs.dense / 10 },

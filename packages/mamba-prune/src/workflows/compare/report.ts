@@ -31,7 +31,10 @@ export async function writeResults(
   if (!chart || results.methods.length === 0) return undefined;
   try {
     const { drawComparison } = await loadReportPackage('the picture needs');
-    const { svg, png } = await drawComparison(results, headingOf(settings));
+    const { svg, png } = await drawComparison(
+      { ...results, amountsAt: settings.amountsAt },
+      headingOf(settings),
+    );
     writeFileAtomic(folder.file('accuracy-macs.svg'), svg);
     writeFileAtomic(folder.file('accuracy-macs.png'), png);
     return undefined;

@@ -12,6 +12,7 @@ import {
   keepImportance,
 } from '../prune/importance-choice.js';
 import { checkPrunings } from './check-prunings.js';
+import { askedAt } from './budget.js';
 import type { CompareCut } from './cut.js';
 import { type Examined, divide, examine } from './examine.js';
 import { type RefillRequest, decideFillback } from './fillback.js';
@@ -25,11 +26,19 @@ import {
   checkCompareSettings,
   planRuns,
 } from './settings.js';
+import { type SizesAsked, checkSizes, resolveSizes } from './sizes.js';
 import { tuningFolder } from './tuning-file.js';
 
 /** As `CompareSettings`, with what can be worked out left out. */
 export interface CompareRequest
-  extends GroupPatterns, Omit<CompareSettings, 'targets' | 'threads' | 'dense' | 'lrs' | 'refill'> {
+  extends
+    GroupPatterns,
+    SizesAsked,
+    Omit<
+      CompareSettings,
+      | ('targets' | 'threads' | 'dense' | 'lrs' | 'refill')
+      | ('rates' | 'budget' | 'amountsAt' | 'seedsAt')
+    > {
   readonly refill: RefillRequest;
   /** Kinds of groups to cut, or all. By default those that are not optional. */
   readonly targets?: readonly string[] | 'all' | undefined;
@@ -93,6 +102,7 @@ const requestKinds: OptionKinds<CompareRequest> = {
   seeds: 'array',
   rates: 'array',
   budget: 'string',
+  amounts: 'array',
   targets: ['array', 'string'],
   cut: 'object',
   exclude: 'array',
@@ -108,7 +118,7 @@ const requestKinds: OptionKinds<CompareRequest> = {
   distill: 'object',
 };
 
-const neededOfRequest = ['train', 'finetune', 'seeds', 'rates', 'cut', 'refill', 'rsst'] as const;
+const neededOfRequest = ['train', 'finetune', 'seeds', 'cut', 'refill', 'rsst'] as const;
 
 const controlKinds: OptionKinds<CompareControl> = {
   out: 'string',
@@ -128,6 +138,7 @@ const controlKinds: OptionKinds<CompareControl> = {
 export function checkRequest(request: CompareRequest, control: CompareControl): void {
   requireOptions('compare', request, requestKinds, neededOfRequest);
   requireOptions('compare: control', control, controlKinds, ['out']);
+  checkSizes(request);
   checkPatterns(request);
 }
 
@@ -147,10 +158,11 @@ export function requestOfFolder(
         'Leave `resume` out to begin one.',
     );
   }
-  const { dense, ...rest } = settings;
+  const { dense, rates, amountsAt, ...rest } = settings;
   const { data } = changes;
   return {
     ...rest,
+    ...(amountsAt ? { amounts: rates.map((rate) => askedAt(settings, rate)) } : { rates }),
     ...(data !== undefined && { train: { ...rest.train, data } }),
     ...(dense && { dense: changes.dense ?? dense.map(({ path }) => path) }),
   };
@@ -182,15 +194,18 @@ export async function prepare(
 }
 
 function settingsOf(
-  { exclude, rateOf, ...request }: CompareRequest,
+  { exclude, rateOf, amounts, seedsAt, ...request }: CompareRequest,
   control: CompareControl,
-  { model, targets, train, dense }: Examined,
+  { model, info, targets, train, dense }: Examined,
 ): CompareSettings {
   const begun = CompareFolder.settingsOf(control.out, control);
+  const tuned = CompareFolder.settingsOf(tuningFolder(control.out));
   const epochs = request.finetune.epochs - request.rsst.epochs;
   const { cut } = request;
+  const sizes = resolveSizes({ ...request, amounts, seedsAt }, { model, info }, begun ?? tuned);
   return {
     ...request,
+    ...sizes,
     threads: 1,
     targets,
     train,
@@ -198,11 +213,7 @@ function settingsOf(
     lrOf: begun ? over(begun.lrOf, request.lrOf) : request.lrOf,
     cut: cutOf({ cut: withGroupRates({ cut, exclude, rateOf }, model, targets), train }, begun),
     // A comparison after its tuning has what the rates were tuned with.
-    refill: decideFillback(
-      request.refill,
-      request.rates,
-      (begun ?? CompareFolder.settingsOf(tuningFolder(control.out)))?.refill,
-    ),
+    refill: decideFillback(request.refill, sizes.rates, (begun ?? tuned)?.refill),
     rsst: decideThrough(request.rsst, { epochs, begun: begun?.rsst }),
   };
 }

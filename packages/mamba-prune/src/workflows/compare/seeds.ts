@@ -6,13 +6,19 @@ export interface RateSeeds {
   readonly seeds: readonly number[];
 }
 
+interface SomeSeeds {
+  readonly seeds: readonly number[];
+  /** Of whatever sizes. */
+  readonly seedsAt?: readonly { readonly seeds: readonly number[] }[] | undefined;
+}
+
 interface Seeds {
   readonly seeds: readonly number[];
   readonly seedsAt?: readonly RateSeeds[] | undefined;
 }
 
-/** Every seed that some rate has, those of all rates first. */
-export const allSeeds = ({ seeds, seedsAt = [] }: Seeds): number[] => [
+/** Every seed that some size has, those of all sizes first. */
+export const allSeeds = ({ seeds, seedsAt = [] }: SomeSeeds): number[] => [
   ...new Set([...seeds, ...seedsAt.flatMap((at) => at.seeds)]),
 ];
 

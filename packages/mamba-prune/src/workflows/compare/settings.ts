@@ -7,7 +7,14 @@ import { todaysSettings } from '../prune/earlier-names.js';
 import { lrThroughDefault } from '../prune/lr-through.js';
 import type { DistillSettings, PruneSettings } from '../prune/settings.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
-import { type CompareBudget, amountAt, checkBudget, costBudgetAt } from './budget.js';
+import {
+  type CompareSizes,
+  amountText,
+  askedAt,
+  checkBudget,
+  compareBudgets,
+  costBudgetAt,
+} from './budget.js';
 import { checkChoices } from './check-choices.js';
 import { type CompareCut, cutAt } from './cut.js';
 import { type CompareRefill, fillbackOf } from './fillback.js';
@@ -20,7 +27,7 @@ import { type RateSeeds, allSeeds, seedsOf } from './seeds.js';
  * A comparison at equal size and equal training: for each seed one dense training, and from its model
  * every method with the same number of further epochs.
  */
-export interface CompareSettings {
+export interface CompareSettings extends CompareSizes {
   /** Of the dense models; the seed stands in `seeds`. */
   readonly train: TrainSettings;
   /** Of everything that follows. Its epochs are those of each method, RSST's regularised ones included. */
@@ -28,8 +35,6 @@ export interface CompareSettings {
   readonly seeds: readonly number[];
   /** Shares to remove of every kind, or of `budget`; each is compared on its own. */
   readonly rates: readonly number[];
-  /** Rates are shares of this cost of the whole model, which cuts of these kinds remove. By default of the units. */
-  readonly budget?: CompareBudget | undefined;
   /** Kinds of groups to cut. */
   readonly targets: readonly string[];
   readonly cut: CompareCut;
@@ -168,9 +173,20 @@ export function planRuns(settings: CompareSettings, out: string): CompareRun[] {
   });
 }
 
-/** `70`, or under a budget `macs-0.3x`. */
-const sizeName = ({ budget }: Pick<CompareSettings, 'budget'>, rate: number): string =>
-  budget === undefined ? percentName(rate) : `${budget}-${amountAt(rate)}`;
+/** `70`, or under a budget `macs-0.3x` or `macs-3M`. */
+const sizeName = (sizes: CompareSizes, rate: number): string =>
+  sizes.budget === undefined
+    ? percentName(rate)
+    : `${sizes.budget}-${amountText(sizes.budget, askedAt(sizes, rate))}`;
+
+/** For messages, as it is asked for: `rate 0.7`, or under a budget `size 0.3x of the MACs` or `size 3M MACs`. */
+export function sizeInWords(sizes: CompareSizes, rate: number): string {
+  const { budget } = sizes;
+  if (budget === undefined) return `rate ${rate}`;
+  const asked = askedAt(sizes, rate);
+  const of = typeof asked === 'string' ? 'of the ' : '';
+  return `size ${amountText(budget, asked)} ${of}${compareBudgets[budget]}`;
+}
 
 /** 0.7 is 70, 0.125 is 12.5: as people say it, and free of rounding. */
 export const percentName = (rate: number): string => String(Number((100 * rate).toFixed(6)));
@@ -213,7 +229,7 @@ function pruneSettings(
     method: method === 'dense' ? 'oneshot' : method,
     // Under a budget they name the kinds.
     rates: Object.fromEntries(targets.map((kind) => [kind, budget === undefined ? rate : 0])),
-    ...(budget !== undefined && rate > 0 && { costBudget: costBudgetAt(budget, rate) }),
+    ...(budget !== undefined && rate > 0 && { costBudget: costBudgetAt(budget, rate, settings) }),
     ...cutAt(cut, rate),
     ...(method === 'refill' && { refill: refillAt(refill, rate) }),
     // Said where it would be taken by default: a comparison keeps what it began with.

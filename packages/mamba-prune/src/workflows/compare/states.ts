@@ -1,5 +1,6 @@
 // What stands of the runs of a comparison, also where they were carried out on another machine and came without their
 // weights: config.json, metrics.jsonl and pruning.json are enough to know that a run is done, and what it gave.
+import { relativePath } from '../../shell.js';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { RunFolderError } from '../../training/errors.js';
@@ -105,7 +106,7 @@ function checkNothingLeft(path: string): void {
   if (leftover === undefined) return;
   throw new RunFolderError(
     path,
-    `compare: ${path} is damaged: it has a ${leftover}, but no config.json that can be read. ` +
+    `compare: ${relativePath(path)} is damaged: it has a ${leftover}, but no config.json that can be read. ` +
       'Delete the folder to do the run again.',
   );
 }

@@ -1,10 +1,12 @@
 // A learning rate for every method, each chosen alike: on one seed that is not compared, at one rate.
+import { programWords } from '../../called-as.js';
 import { dataLabel } from '../../data/data-label.js';
 import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
 import { modelLabel } from '../../models/model-label.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
-import { shellCommand } from '../../shell.js';
+import type { Amount } from '../../pruning/budget/amounts.js';
+import { relativePath, shellCommand } from '../../shell.js';
 import { StoppedAtStartError } from '../../training/errors.js';
 import { carryOut } from './carry-out.js';
 import { describe, removedText } from './describe.js';
@@ -25,8 +27,10 @@ import {
   type CompareSettings,
   checkCompareSettings,
   planRuns,
+  sizeInWords,
   todaysComparison,
 } from './settings.js';
+import { checkSizes } from './sizes.js';
 import { type TunedRun, type TuningResults, tuningFolder, writeTuning } from './tuning-file.js';
 
 export interface TuneRequest {
@@ -34,11 +38,18 @@ export interface TuneRequest {
   readonly lrs: readonly number[];
   /** None of those of the comparison. */
   readonly seed: number;
-  /** Share to remove. */
-  readonly rate: number;
+  /** Share to remove; this or `amount`. */
+  readonly rate?: number | undefined;
+  /** What is left of the budget of the comparison, as one of its `amounts`. */
+  readonly amount?: Amount | undefined;
 }
 
-const tuneKinds: OptionKinds<TuneRequest> = { lrs: 'array', seed: 'number', rate: 'number' };
+const tuneKinds: OptionKinds<TuneRequest> = {
+  lrs: 'array',
+  seed: 'number',
+  rate: 'number',
+  amount: 'any',
+};
 
 export interface Tuning {
   /** False if the signal stopped it, or only a part was asked for: the same call goes on. */
@@ -64,8 +75,13 @@ export async function tuneRates(
   hooks: CompareHooks = {},
 ): Promise<Tuning> {
   checkRequest(request, control);
-  requireOptions('tuneRates', tune, tuneKinds, ['lrs', 'seed', 'rate']);
-  const { lrs, seed, rate } = tune;
+  requireOptions('tuneRates', tune, tuneKinds, ['lrs', 'seed']);
+  const { lrs, seed } = tune;
+  if ((tune.rate === undefined) === (tune.amount === undefined)) {
+    throw new UsageError(
+      'compare: expected either `tune.rate` or `tune.amount`, the size to choose learning rates at.',
+    );
+  }
   if (request.lrOf !== undefined) {
     throw new UsageError(
       `compare: got learning rates of ${Object.keys(request.lrOf).join(', ')} beside those to choose from, which are tried ` +
@@ -84,10 +100,13 @@ export async function tuneRates(
     ...today,
     seedsAt: undefined,
     seeds: [seed],
-    rates: [rate],
+    rates: tune.rate === undefined ? undefined : [tune.rate],
+    amounts: tune.amount === undefined ? undefined : [tune.amount],
     ...(dense && { dense: dense.slice(0, 1) }),
   };
+  checkSizes(part);
   const { settings: asked, division } = await prepare(part, { ...control, out });
+  const [rate = NaN] = asked.rates;
   const wanted = { ...asked, lrs: [...lrs].sort((a, b) => a - b) };
   checkCompareSettings(wanted);
   const { args = [], overwrite } = control;
@@ -96,8 +115,8 @@ export async function tuneRates(
     begun?.seeds.find((before) => before !== seed) ?? begun?.rates.find((r) => r !== rate);
   if (begun && other !== undefined) {
     throw new UsageError(
-      `compare: got the seed ${seed} and the rate ${rate} to choose learning rates with, but ${out} holds a choice at the ` +
-        `seed ${begun.seeds.join(', ')} and the rate ${begun.rates.join(', ')}, expected the same. ` +
+      `compare: got the seed ${seed} and the ${sizeInWords(asked, rate)} to choose learning rates with, but ${relativePath(out)} holds a choice at the ` +
+        `seed ${begun.seeds.join(', ')} and the ${begun.rates.map((r) => sizeInWords(begun, r)).join(', ')}, expected the same. ` +
         'Change `tune.seed` or `tune.rate`, or give `overwrite` to choose anew.',
     );
   }
@@ -109,7 +128,7 @@ export async function tuneRates(
     const written = (): TuningResults => {
       const results = tuningResults({ ...settings, seeds: [seed], rates: [rate] }, path);
       writeTuning(control.out, results, settings);
-      const command = shellCommand(['mamba-prune', ...args]);
+      const command = shellCommand([...programWords(), ...args]);
       writeFileAtomic(folder.file('results.md'), tuningMarkdown(settings, results, command));
       return results;
     };

@@ -1,11 +1,12 @@
 // tuning.json in the folder of a comparison: the learning rates that were chosen for its methods.
+import { relativePath } from '../../shell.js';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { UsageError } from '../../errors.js';
 import { RunFolderError } from '../../training/errors.js';
-import { differences, free } from './go-on.js';
+import { differences } from './changed-settings.js';
 import { compareMethods, methodsOf } from './methods.js';
 import { allSeeds } from './seeds.js';
 import type { CompareSettings } from './settings.js';
@@ -64,20 +65,19 @@ export function tunedRates(out: string, settings: CompareSettings): CompareSetti
   const path = join(resolve(out), fileName);
   if (!existsSync(path)) return undefined;
   const tuning = read(path);
-  const advice = `Tune again, give every method its rate (\`lrOf\`) after deleting ${path}, or choose another \`out\`.`;
-  const changed = differences(tuning.settings as unknown as CompareSettings, settings, [
-    ...free,
-    'lrOf',
-    'dense',
-  ]);
+  const advice = `Tune again, give every method its rate (\`lrOf\`) after deleting ${relativePath(path)}, or choose another \`out\`.`;
+  const changed = differences(tuning.settings as unknown as CompareSettings, settings, {
+    lrOf: true,
+    dense: true,
+  });
   if (changed.length > 0) {
     throw new UsageError(
-      `compare: the learning rates in ${path} were chosen with other settings: ${changed.join('; ')}. ${advice}`,
+      `compare: the learning rates in ${relativePath(path)} were chosen with other settings: ${changed.join('; ')}. ${advice}`,
     );
   }
   if (allSeeds(settings).includes(tuning.seed)) {
     throw new UsageError(
-      `compare: the seed ${tuning.seed} was used to choose the learning rates in ${path}, and is not to be compared too. ` +
+      `compare: the seed ${tuning.seed} was used to choose the learning rates in ${relativePath(path)}, and is not to be compared too. ` +
         'Choose other seeds.',
     );
   }
@@ -97,6 +97,6 @@ function read(path: string): z.infer<typeof fileSchema> {
   }
   throw new RunFolderError(
     path,
-    `compare: ${path} does not tell the learning rates of a tuning: ${problem}. Tune again, or delete the file.`,
+    `compare: ${relativePath(path)} does not tell the learning rates of a tuning: ${problem}. Tune again, or delete the file.`,
   );
 }

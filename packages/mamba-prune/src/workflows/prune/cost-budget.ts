@@ -176,10 +176,10 @@ export function reachedEntries(
 }
 
 /** What a model as it is costs, each counted when it is asked for. */
-function costsOf(
+export function costsOf(
   model: ImageModel,
   info: ModelInfo,
-  latency: () => number,
+  latency = (): number => NaN,
 ): Record<BudgetKey, () => number> {
   const costs = widthCosts(model);
   return {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { pruningOf } from '../../cli/options/pruning.js';
 import { checkPruningFlags } from '../../cli/options/pruning-checks.js';
 import { runCli } from '../../cli/testing/run-cli.js';
-import { differences } from '../compare/go-on.js';
+import { differences } from '../compare/changed-settings.js';
 import { quickComparison } from '../compare/quick.js';
 import { decideThrough, lrThroughDefault, throughInWords } from './lr-through.js';
 

@@ -1,11 +1,15 @@
 // A comparison that takes seconds: small image files and a model of a thousand parameters.
 import type { CompareRequest } from '../compare.js';
+import type { CompareSettings } from '../settings.js';
 import { perform } from '../perform.js';
 import type { StartRun } from '../processes.js';
 import { side } from '../../testing/tiny.js';
 
+/** Its sizes are rates. */
+export type SmallRequest = CompareRequest & Pick<CompareSettings, 'rates' | 'seedsAt'>;
+
 /** @param images - folder that `writeTinyImages` filled */
-export function smallRequest(images: string): CompareRequest {
+export function smallRequest(images: string): SmallRequest {
   return {
     train: {
       arch: 'mamba_nano',
