@@ -22,7 +22,7 @@ import {
   addPreparationOptions,
   describeDataset,
 } from '../options/data.js';
-import { weightsOption } from '../options/import.js';
+import { classifierOption, weightsOption } from '../options/import.js';
 import {
   type ModelFlags,
   addModelOptions,
@@ -55,6 +55,7 @@ interface FromFlags {
   readonly from?: string;
   readonly widthsFrom?: string;
   readonly weights?: string;
+  readonly classifier?: string;
   readonly resamplePositions?: true;
 }
 
@@ -97,6 +98,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
     'begin with random weights in the architecture, sizes and widths of this model, such as a pruned one, named as for --from',
   );
   command.addOption(weightsOption());
+  command.addOption(classifierOption());
   command.addOption(
     new Option(
       '--resample-positions',
@@ -239,7 +241,7 @@ async function settingsOf(
 ): Promise<{ readonly settings: TrainSettings; readonly notes: readonly string[] }> {
   const { options, given } = context;
   const { arch, imageSize, keepEpochs, preset, from, widthsFrom } = given;
-  const { weights, resamplePositions } = given;
+  const { weights, classifier, resamplePositions } = given;
   const { interpolation, cropShare, cachedSize } = given;
   const model = typedModelOptions(given);
   const data = defined({
@@ -305,7 +307,7 @@ async function settingsOf(
   const sizes = { ...model, dropPath: undefined };
   const found = await startingWeights(
     init,
-    defined({ arch, key: weights, resamplePositions, ...sizes }),
+    defined({ arch, key: weights, classifier, resamplePositions, ...sizes }),
   );
   // Weights to begin with bring their own sizes.
   const settings = { ...rest, init, arch: found.arch, import: found.import, model };
@@ -345,12 +347,14 @@ async function freshOf(
 }
 
 /** @throws UsageError if there is no file that it is about */
-function refuseAboutFile({ weights, resamplePositions }: FromFlags, why: string): void {
+function refuseAboutFile(given: FromFlags, why: string): void {
+  const { resamplePositions } = given;
   if (resamplePositions !== undefined) {
     throw new UsageError(`--resample-positions: ${why}, of which it could be. Leave it out.`);
   }
-  if (weights === undefined) return;
-  throw new UsageError(`--weights: got '${weights}', but ${why}. Leave it out.`);
+  const about = (['weights', 'classifier'] as const).find((name) => given[name] !== undefined);
+  if (about === undefined) return;
+  throw new UsageError(`--${about}: got '${given[about]}', but ${why}. Leave it out.`);
 }
 
 function interrupted({ result }: TrainRun, resume: string): InterruptedError {

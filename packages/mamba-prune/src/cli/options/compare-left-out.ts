@@ -43,7 +43,7 @@ export const compareLeftOut = (): LeftOutFlags => ({
   '--from': ofDense,
   ...Object.fromEntries(
     ['--eps', '--head-dim', '--mean', '--pooling', '--resample-positions', '--shortcut-padding']
-      .concat('--std', '--weights')
+      .concat('--classifier', '--std', '--weights')
       .map((flag) => [flag, ofFile]),
   ),
 });

@@ -46,7 +46,7 @@ export async function importDescribed(
 ): Promise<DescribedModel> {
   const file = await openWeights(path, fileKind(path));
   try {
-    const weights = withFileName(path, () => new ChosenWeights(path, file, said.key));
+    const weights = withFileName(path, () => new ChosenWeights(path, file, said));
     try {
       const words = wordsOf(file, weights.choice);
       checkHeads(path, words.modules, said);

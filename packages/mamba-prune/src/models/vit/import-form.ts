@@ -48,6 +48,7 @@ export function convertVit(state: StateDict, source: VitSource, options: LayoutO
       `import: got patches of ${patchSize}x${reader.size('patch_embed.proj.weight', 3, 4)} pixels, expected square ones.`,
     );
   }
+  readDistillationAlone(state);
   if (!state.has('head.weight')) throw missingClassifier('head.weight', state.shapes);
   state.drop(/^pooler\.dense\./, 'which no classifier reads');
   requireLastNorm(state);
@@ -174,6 +175,34 @@ function addBiases(state: StateDict, blocks: readonly string[]): void {
   }
 }
 
+/**
+ * The classifier of the distillation token alone, which was named: that token takes the place of the class token, and the other way
+ * round. Attention does not know the order of tokens but by their positions, which go with them.
+ */
+function readDistillationAlone(state: StateDict): void {
+  const [first, second, positions] = ['cls_token', 'dist_token', 'pos_embed'].map((name) =>
+    state.get(name),
+  );
+  if (state.has('head.weight') || !state.has('head_dist.weight')) return;
+  if (!first || !second || positions?.ndim !== 3 || positions.size(1) < 3) return;
+  for (const part of ['weight', 'bias']) {
+    const tensor = state.take(`head_dist.${part}`);
+    if (tensor) state.set(`head.${part}`, tensor);
+  }
+  state.set('cls_token', second);
+  state.set('dist_token', first);
+  const [one, other, rest] = [0, 1]
+    .map((at) => positions.narrow(1, at, 1))
+    .concat(positions.narrow(1, 2, positions.size(1) - 2));
+  state.set(
+    'pos_embed',
+    noGrad(() => cat([other, one, rest] as Tensor[], 1)),
+  );
+  state.note(
+    'The classifier reads the distillation token, which changed places with the class token.',
+  );
+}
+
 interface Tokens {
   readonly classToken: boolean;
   readonly distilled: boolean;
@@ -201,7 +230,7 @@ function readTokens(state: StateDict, dModel: number): Tokens {
   }
   if (hasSecondHead) {
     state.note(
-      'The logits are the mean of both classifiers, of the class and the distillation token.',
+      'The logits are the mean of both classifiers, of the class and the distillation token, as in DeiT; `classifier` takes the one or the other alone.',
     );
   } else if (distillation) {
     // It takes part in the attention and is not read, as a register.
@@ -212,9 +241,7 @@ function readTokens(state: StateDict, dModel: number): Tokens {
       'reg_token',
       noGrad(() => cat(all, 1)),
     );
-    state.note(
-      'The distillation token, which has no classifier in the file, became a register token.',
-    );
+    state.note('The distillation token, whose classifier is not in use, became a register token.');
   }
   return {
     classToken,
