@@ -133,7 +133,7 @@ export const vitLayout: Layout = {
         return {
           config,
           assumed: [...attention.assumed, ...norm.assumed, ...traits.assumed],
-          notes: [...attention.notes, ...norm.notes],
+          notes: [...withUntold(attention.notes, untold(names, said, modules)), ...norm.notes],
         };
       },
     };
@@ -164,6 +164,28 @@ function headsOf(
       ? `${arch}, of the same width, has ${standard.heads} heads in ${standard.depth} blocks; this model has ${depth}, and models of other depths have other numbers of heads.`
       : undefined;
   return readHeads({ widths, dModel, arch, known, why }, { heads, headDim });
+}
+
+/**
+ * What shapes do not tell and nothing else has said. A name of an architecture says it, and so do the modules of a pickled model;
+ * torchvision has no other ViTs.
+ */
+function untold(
+  names: VitNames,
+  { arch, activation }: LayoutOptions,
+  modules: ModelModules | undefined,
+): string | undefined {
+  if (names === 'torchvision' || arch !== undefined || activation !== undefined) return undefined;
+  if (modules !== undefined) return undefined;
+  return names === 'Hugging Face'
+    ? 'Taken as usual, for no shape tells it: the exact GELU in its MLPs.'
+    : 'Taken as usual, for no shape tells it: the exact GELU in its MLPs (no quick_gelu, gelu_tanh or relu), norms before attention and MLP (not behind them, as in ResPostBlock), and no rotary positions.';
+}
+
+/** In one note with what is said of the heads, where that is said. */
+function withUntold(notes: readonly string[], sentence: string | undefined): readonly string[] {
+  if (sentence === undefined) return notes;
+  return [[...notes, sentence].join(' ')];
 }
 
 /** Hugging Face's ViT and DeiT have 1e-12 unless their config.json says otherwise; all others here have 1e-6. */
