@@ -6,11 +6,13 @@ import {
   type Backbone,
   type ClassifierNames,
   isBatchNorm,
+  isInside,
   isOfLinear,
   isParameter,
   layerOf,
   layerText,
   numberOf,
+  otherwise,
   parametersBeside,
   partsOf,
 } from './classifier-layers.js';
@@ -22,10 +24,6 @@ import { namedClassifier } from './named-classifier.js';
 /** What people call the last layer, alone or the only one with weights in a Sequential. */
 const usual =
   /(?:^|\.)(?:fc|cls|head|heads|linear|classifier|classifier_head|cls_head|class_head|last_linear|logits|out|output|output_layer|new_fc)(?:\.(?:\d+|fc|head|linear|classifier))?\.(weight|bias|running_mean|running_var)$/;
-
-/** What layers beside a backbone are called that read its features for something else than the classes. */
-const otherwise =
-  /(?:^|[._])(?:proj\w*|emb\w*|decoder|reduc\w*|bottleneck|rot\w*|domain\w*|aux\w*|neck|mask\w*|pretext\w*|adv\w*|discriminator|prototypes?|critic|attn\w*|attention\w*|regress\w*|bbox\w*|box\w*|before|pre_?(?:logits|head))(?:[._]|$)/i;
 
 /**
  * Names of a model, with those of the classifier that its backbone is followed by, where it has none of its own.
@@ -57,8 +55,9 @@ export function withClassifier(
   }
   const apart = apartClassifier(backbone, called, beside);
   if (apart === undefined) return { names, notes: [], advice: besideAdvice(backbone, beside) };
-  const moved = new Set(apart.names.values());
-  const rest = [...names].filter(([, stored]) => !moved.has(stored));
+  // With what they count (num_batches_tracked), which nothing reads.
+  const moved = new Set([...apart.names.values()].map(layerOf));
+  const rest = [...names].filter(([, stored]) => !moved.has(layerOf(stored)));
   return {
     names: new Map([...rest, ...apart.names]),
     notes: [
@@ -109,7 +108,10 @@ function apartClassifier(
   beside: readonly string[],
 ): ApartClassifier | undefined {
   if ([...names.keys()].some((mine) => /(?:^|\.)pooler\./.test(mine))) return undefined;
-  const within = [...names].flatMap(([mine, stored]) => (usual.test(mine) ? [stored] : []));
+  const norms = besideNorms(names);
+  const within = [...names].flatMap(([mine, stored]) =>
+    usual.test(mine) || norms.has(layerOf(stored)) ? [stored] : [],
+  );
   const parameters = [...beside, ...within.filter((stored) => isParameter(stored, shapes))];
   const layers = [...new Set(parameters.map(layerOf))];
   const [layer, ...more] = layers.filter(
@@ -118,16 +120,16 @@ function apartClassifier(
   );
   if (layer === undefined || more.length > 0 || !isNamed(prefix, cleanName(layer)))
     return undefined;
-  const norms = layers.filter((each) => each !== layer);
-  if (!norms.every((norm) => isBatchNorm(partsOf(norm, parameters)))) return undefined;
+  const others = layers.filter((each) => each !== layer);
+  if (!others.every((norm) => isBatchNorm(partsOf(norm, parameters)))) return undefined;
   const isNumbered = numberOf(layer) !== undefined;
-  const areInSequential = norms.every(
+  const areInSequential = others.every(
     (norm) => isNumbered && numberOf(norm) !== undefined && layerOf(norm) === layerOf(layer),
   );
-  const order = areInSequential ? undefined : orderByWidth(layer, norms, shapes);
+  const order = areInSequential ? undefined : orderByWidth(layer, others, shapes);
   if (!areInSequential && order === undefined) return undefined;
   const called = (own: string): string =>
-    norms.length === 0 ? name : `${name}.${order?.indexOf(own) ?? numberOf(own) ?? ''}`;
+    others.length === 0 ? name : `${name}.${order?.indexOf(own) ?? numberOf(own) ?? ''}`;
   return {
     layer,
     isNumbered,
@@ -139,6 +141,14 @@ function apartClassifier(
     ),
     notes: order === undefined ? [] : [orderNote(layer, order, shapes)],
   };
+}
+
+/** Norms over the batch among the names of a model that has none in its blocks: those of a class around it, whose prefix the model's names keep. */
+function besideNorms(names: Backbone['names']): ReadonlySet<string> {
+  const means = [...names].filter(([name]) => name.endsWith('.running_mean'));
+  return new Set(
+    means.some(([name]) => isInside(name)) ? [] : means.map(([, stored]) => layerOf(stored)),
+  );
 }
 
 /** The layer and norms in the order in which they run, as far as there is one norm of the width of its inputs, and one of its outputs. */

@@ -10,6 +10,10 @@ export interface ClassifierNames {
   readonly own: RegExp;
 }
 
+/** What layers beside a backbone are called that read its features for something else than the classes. */
+export const otherwise =
+  /(?:^|[._])(?:proj\w*|emb\w*|decoder|reduc\w*|bottleneck|rot\w*|domain\w*|aux\w*|neck|mask\w*|pretext\w*|adv\w*|discriminator|prototypes?|critic|attn\w*|attention\w*|regress\w*|bbox\w*|box\w*|before|pre_?(?:logits|head))(?:[._]|$)/i;
+
 /** What is no parameter that a forward pass of the model reads. */
 const besides = /(?:^|\.)(?:num_batches_tracked|\w*(?:loss|criterion|metric)\w*)(?:\.|$)/i;
 
@@ -100,7 +104,8 @@ export function linearLayers(
   const named = [...names, ...beside.map((stored) => [cleanName(stored), stored] as const)];
   const byLayer = new Map<string, string[]>();
   for (const [name, stored] of named) {
-    if (isInside(name) || others?.has(stored) === true || !isParameter(stored, shapes)) continue;
+    if (isInside(name) || otherwise.test(layerOf(name))) continue;
+    if (others?.has(stored) === true || !isParameter(stored, shapes)) continue;
     const layer = layerOf(stored);
     byLayer.set(layer, [...(byLayer.get(layer) ?? []), stored.slice(layer.length + 1)]);
   }

@@ -61,7 +61,8 @@ export async function importDescribed(
         checkObstacles(path, imported.model, own.obstacles, 'file');
         checkObstacles(path, imported.model, beside.obstacles, 'config.json beside it');
         const named = nameObstacles(basename(path), familyNamed(imported.model.config));
-        checkObstacles(path, imported.model, named, 'name of the file');
+        const wrong = ' Where the name says otherwise than it is, rename the file.';
+        checkObstacles(path, imported.model, named, 'name of the file', wrong);
         // A setting says more than the module that was made by it.
         checkModules(path, imported.model, words.modules, said, imported.origins);
         const noted = [aroundNote(words), innerNote(inner), hooksNote(words)].reduce(
@@ -184,11 +185,12 @@ function checkObstacles(
   { config }: ImageModel,
   obstacles: readonly CardObstacle[],
   place: string,
+  advice = '',
 ): void {
   const own = obstacles.filter(({ family }) => family.name === config.family);
   if (own.length === 0) return;
   throw new FormatError(
     `${path}: got a ${familyNamed(config).title} with ${own.map(({ what }) => what).join(', and with ')}, as the ${place} says, ` +
-      'expected one without: no architecture here has it.',
+      `expected one without: no architecture here has it.${advice}`,
   );
 }

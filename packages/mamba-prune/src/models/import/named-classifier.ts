@@ -13,6 +13,7 @@ import {
   layerText,
   linearLayers,
   numberOf,
+  otherwise,
   partsOf,
 } from './classifier-layers.js';
 import { modulesAround } from './module-place.js';
@@ -120,6 +121,18 @@ function wholeSequential(module: string, backbone: Backbone): NamedLayer[] {
   const siblings = layersIn(holder, backbone).filter(
     ({ layer }) => layerOf(layer) === holder && numberOf(layer) !== undefined,
   );
+  const inputs = backbone.shapes.get(`${module}.weight`)?.[1];
+  const before = siblings.find(
+    ({ layer }) => layer !== module && backbone.shapes.get(`${layer}.weight`)?.[0] === inputs,
+  );
+  const isNorm = before !== undefined && isBatchNorm(partsOf(before.layer, before.stored));
+  if (before !== undefined && !isNorm) {
+    const { shapes } = backbone;
+    throw new FormatError(
+      `import: \`classifier\`: got ${listed([`'${module}'`])}, beside which ${listed([layerText(before.layer, shapes)])} lies in ${listed([holder])} and may run before it, expected ` +
+        'one linear layer that reads the features: no architecture here has a hidden layer there.',
+    );
+  }
   const isOfOne = siblings.every(
     ({ layer, stored }) => layer === module || isBatchNorm(partsOf(layer, stored)),
   );
@@ -187,10 +200,12 @@ function othersWithin(
   candidates: readonly string[],
   layers: readonly NamedLayer[],
 ): ReadonlySet<string> {
-  const { names } = backbone;
+  const { names, prefix } = backbone;
   const taken = layers.map(({ layer }) => layer);
   const holds = (module: string): boolean =>
-    module === '' || taken.some((layer) => layer === module || layer.startsWith(`${module}.`));
+    module === '' ||
+    prefix.startsWith(cleanName(`${module}.`)) ||
+    taken.some((layer) => layer === module || layer.startsWith(`${module}.`));
   const stems = candidates
     .filter((layer) => !taken.includes(layer))
     .map((layer) => modulesAround(`${layer}.weight`).find((module) => !holds(module)) ?? layer);
@@ -198,6 +213,8 @@ function othersWithin(
   return new Set(
     [...names].flatMap(([name, stored]) => {
       const layer = layerOf(stored);
+      // What its name tells to run before the classifier is no other one: whoever reads the model refuses it.
+      if (otherwise.test(layerOf(name))) return [];
       if (called.own.test(name)) return [stored];
       const isBeside = stems.some((stem) => stored.startsWith(`${stem}.`));
       const parts = isBeside ? partsOf(layer, parameters) : [];

@@ -40,7 +40,7 @@ export class ChosenWeights {
   constructor(
     path: string,
     file: WeightsFile,
-    { key, classifier }: Pick<ImportOptions, 'key' | 'classifier'>,
+    { key, classifier }: Pick<ImportOptions, 'key' | 'classifier'> = {},
   ) {
     this.choice = chooseStateDict(file.dicts, telling, key, classifier);
     refuseEmpty(this.choice);
@@ -214,14 +214,25 @@ function checkImported(
     checkTensors(config, tensors);
   } catch (error) {
     throw error instanceof FormatError
-      ? new FormatError(`import: ${error.message}${unexpectedAdvice(error.message)}`)
+      ? new FormatError(`import: ${error.message}${adviceOn(error.message)}`)
       : error;
   }
 }
 
 /** A tensor too many is not left out: the model that it is of may compute with it. */
-const unexpectedAdvice = (problems: string): string =>
-  problems.includes(' unexpected: ')
+function adviceOn(problems: string): string {
+  const [, got, expected] =
+    /(?:^|[;:] )(?:\w+\.)?(?:fc|head)\.weight is \[\d+, (\d+)\], expected \[\d+, (\d+)\]/.exec(
+      problems,
+    ) ?? [];
+  if (got !== undefined) {
+    return (
+      `. The classifier reads ${got} numbers, and the network gives ${expected ?? ''}: one that reads two poolings side by side (catavgmax), or what ` +
+      'layers between them make, is of no architecture here.'
+    );
+  }
+  return problems.includes(' unexpected: ')
     ? '. If the forward pass does not read what is unexpected, save the file without it. If it does, the model is another one, ' +
-      'which a plugin can define (`loadPlugin`, docs/extend.md).'
+        'which a plugin can define (`loadPlugin`, docs/extend.md).'
     : '';
+}

@@ -52,6 +52,7 @@ export function convertVit(state: StateDict, source: VitSource, options: LayoutO
   if (!state.has('head.weight')) throw missingClassifier('head.weight', state.shapes);
   state.drop(/^pooler\.dense\./, 'which no classifier reads');
   requireLastNorm(state);
+  refuseGates(state);
   const blocks = Array.from({ length: depth }, (_, block) => `blocks.${block}`);
   joinProjections(state, blocks);
   const isScaled = state.has('blocks.0.ls1.gamma');
@@ -100,14 +101,30 @@ const startsWithZeros = (positions: Tensor | undefined): boolean =>
 
 /** In front of the classifier, `fc_norm` where it reads a mean that is taken before. */
 function requireLastNorm(state: StateDict): void {
-  if (
-    ['norm', 'fc_norm'].some((norm) => state.has(`${norm}.weight`) || state.has(`${norm}.bias`))
-  ) {
-    return;
+  const parts = ['weight', 'bias'].map((part) =>
+    ['norm', 'fc_norm'].find((norm) => state.has(`${norm}.${part}`)),
+  );
+  const [weight, bias] = parts;
+  if (weight !== undefined && bias === undefined && !state.has('blocks.0.norm1.bias')) {
+    throw new FormatError(
+      `import: got '${weight}.weight' without a bias, as all norms of the file are: RMSNorm or LayerNorm without bias, of which no shape tells the one from the other, ` +
+        'expected LayerNorm with weights and biases: no architecture here has others.',
+    );
   }
+  if (parts.some((norm) => norm !== undefined)) return;
   throw new FormatError(
     "import: got weights without 'norm.weight', the norm behind the last block, expected a ViT that has it: no architecture here is without " +
       '(RADIO and InternViT are). Where other tensors are missing too, the file is not complete.',
+  );
+}
+
+/** Rows of fc1 are both the neurons and their gates there. */
+function refuseGates(state: StateDict): void {
+  const [rows = 0] = state.get('blocks.0.mlp.fc1.weight')?.shape ?? [];
+  const [, columns = 0] = state.get('blocks.0.mlp.fc2.weight')?.shape ?? [];
+  if (columns === 0 || rows !== 2 * columns) return;
+  throw new FormatError(
+    `import: got 'blocks.0.mlp.fc1.weight' with ${rows} rows for ${columns} columns of fc2, half of them gates (GluMlp, SwiGLU), expected an MLP without: no architecture here has it.`,
   );
 }
 

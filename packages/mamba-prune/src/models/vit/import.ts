@@ -13,6 +13,7 @@ import type {
   Reading,
 } from '../import/layout.js';
 import { vitCard } from './card.js';
+import { written } from '../import/card-info.js';
 import { attentionWidth, readHeads } from './import-heads.js';
 import {
   type VitNames,
@@ -172,14 +173,21 @@ function headsOf(
  */
 function untold(
   names: VitNames,
-  { arch, activation }: LayoutOptions,
+  { arch, activation, eps }: LayoutOptions,
   modules: ModelModules | undefined,
 ): string | undefined {
-  if (names === 'torchvision' || arch !== undefined || activation !== undefined) return undefined;
-  if (modules !== undefined) return undefined;
-  return names === 'Hugging Face'
-    ? 'Taken as usual, for no shape tells it: the exact GELU in its MLPs.'
-    : 'Taken as usual, for no shape tells it: the exact GELU in its MLPs (no quick_gelu, gelu_tanh or relu), norms before attention and MLP (not behind them, as in ResPostBlock), and no rotary positions.';
+  const isTold = arch !== undefined || activation !== undefined || modules !== undefined;
+  if (names === 'torchvision' || isTold) return undefined;
+  const usual =
+    names === 'Hugging Face'
+      ? ['the exact GELU in its MLPs']
+      : [
+          'the exact GELU in its MLPs (no quick_gelu, gelu_tanh or relu)',
+          'norms before attention and MLP (not behind them, as in ResPostBlock)',
+          'no rotary positions',
+          ...(eps === undefined ? [`LayerNorm's eps of ${written(defaultEps)}`] : []),
+        ];
+  return `Taken as usual, for no shape tells it: ${usual.join(', ')}.`;
 }
 
 /** In one note with what is said of the heads, where that is said. */
