@@ -109,11 +109,20 @@ export function linearLayers(
     const layer = layerOf(stored);
     byLayer.set(layer, [...(byLayer.get(layer) ?? []), stored.slice(layer.length + 1)]);
   }
-  return [...byLayer]
+  const linear = [...byLayer]
     .filter(
       ([layer, parts]) => shapes.get(`${layer}.weight`)?.length === 2 && parts.every(isOfLinear),
     )
     .map(([layer]) => layer);
+  return linear.filter((layer) => !linear.some((other) => areInTurn(layer, other, shapes)));
+}
+
+/** Whether two layers of one Sequential fit behind each other: together they are a classifier with a hidden layer. */
+function areInTurn(one: string, other: string, shapes: Shapes): boolean {
+  if (one === other || layerOf(one) !== layerOf(other)) return false;
+  if (numberOf(one) === undefined || numberOf(other) === undefined) return false;
+  const [first = [], second = []] = [one, other].map((layer) => shapes.get(`${layer}.weight`));
+  return first[0] === second[1] || second[0] === first[1];
 }
 
 /** `fc [10, 512]`, as messages list layers. */

@@ -218,6 +218,10 @@ describe('one of several classifiers', () => {
     const tensors = backbone('net.');
     tensors.set('head.0.weight', randn([width, width]));
     addLinear(tensors, 'head.2', 5);
+    // Such layers are not listed to choose from.
+    expect(() => read(tensors)).toThrow(
+      'Beside the backbone lie head.0.weight [8, 8], head.2.weight',
+    );
     expect(() => read(tensors, { classifier: 'head.2' })).toThrow(
       "`classifier`: got 'head.2', beside which head.0 [8, 8] lies in head and may run before it, expected one linear layer that reads the features",
     );
