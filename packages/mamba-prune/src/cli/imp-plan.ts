@@ -58,7 +58,11 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
     ...typed(given, otherSizes()),
   };
   const pretrained = pretrainedOf(given);
-  const reading = defined({ key: given.weights, resamplePositions: given.resample_positions });
+  const reading = defined({
+    key: given.weights,
+    classifier: given.classifier,
+    resamplePositions: given.resample_positions,
+  });
   const dense: TrainSettings | undefined =
     pretrained === undefined
       ? {
@@ -142,9 +146,10 @@ function refuseWithoutFile(given: ImpFlags, pretrained: string | undefined): voi
       'got --resample_positions without --pretrained or --init, the file that it is about. Leave it out.',
     );
   }
-  if (given.weights === undefined) return;
+  const about = (['weights', 'classifier'] as const).find((name) => given[name] !== undefined);
+  if (about === undefined) return;
   throw new UsageError(
-    `got --weights '${given.weights}' without --pretrained or --init, the file that it is about. Leave it out.`,
+    `got --${about} '${given[about]}' without --pretrained or --init, the file that it is about. Leave it out.`,
   );
 }
 

@@ -60,7 +60,7 @@ export { checkPatches, checkWidths, configFields, parseConfig } from './config-c
 export * as commonOptions from './common-options.js';
 export { Mlp } from './layers/mlp.js';
 export { UnitNorm } from './layers/unit-norm.js';
-export type { ClassifierNames } from './import/apart-classifier.js';
+export type { ClassifierNames } from './import/classifier-layers.js';
 export type { Layout, LayoutOptions, LayoutResult, Reading, Shapes } from './import/layout.js';
 export type { ModuleProblem } from './import/module-layers.js';
 export type { PlacedModule } from './import/module-place.js';

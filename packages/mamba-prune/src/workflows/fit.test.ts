@@ -7,7 +7,7 @@ import type { DatasetInfo } from '../data/types.js';
 import { buildOnnxModel } from '../export/build-model.js';
 import { loadModel } from '../models/model-file.js';
 import { toyDataset } from '../training/testing/toy.js';
-import { checkFits, dataFor, modelInfoOf, withModelInfo } from './fit.js';
+import { checkFits, dataFor, modelInfoOf, trainedOn, withModelInfo } from './fit.js';
 import { writeTinyImages } from './testing/tiny.js';
 
 let folder = '';
@@ -40,6 +40,44 @@ describe('dataFor', () => {
       'the images of folder that the model was trained on were in /no/where, which is not there. ' +
         'Give their folder (`data`).',
     );
+  });
+});
+
+describe('trainedOn', () => {
+  const dataset = toyDataset();
+  const { name, classes } = dataset.info;
+  const preprocessing = { interpolation: 'bicubic', cropShare: 0.875 } as const;
+  const assumed = ['heads 3', 'mean 0.5', 'std 0.5', 'interpolation bilinear', 'cropShare 0.875'];
+  const imported = {
+    classes: [],
+    mean: [0.5],
+    std: [0.25],
+    preprocessing,
+    history: [
+      { step: 'import', assumed },
+      { step: 'prune', assumed: 1 },
+    ],
+  };
+
+  it('names data and classes of a model that said nothing of them, and keeps its mean and deviation', () => {
+    const info = trainedOn(dataset, imported);
+    expect(info).toMatchObject({ dataset: name, classes, mean: [0.5], std: [0.25] });
+    // The images of this training were taken as they are.
+    expect(info.preprocessing).toBeUndefined();
+    const folder = { ...dataset, info: { ...dataset.info, preprocessing, dir: '/images' } };
+    expect(trainedOn(folder, imported)).toMatchObject({ preprocessing, data: '/images' });
+    expect(info.history).toEqual([
+      { step: 'import', assumed: ['heads 3'] },
+      { step: 'prune', assumed: 1 },
+    ]);
+    const own = classes.map((each) => each.toUpperCase());
+    expect(trainedOn(dataset, { ...imported, classes: own }).classes).toEqual(own);
+  });
+
+  it('changes nothing of a model that says what it was trained on, or without images', () => {
+    const told = { ...imported, dataset: 'mine' };
+    expect(trainedOn(dataset, told)).toBe(told);
+    expect(trainedOn(undefined, imported)).toBe(imported);
   });
 });
 

@@ -234,6 +234,28 @@ export function checkSplit(
   );
 }
 
+/** What is assumed of the images of an imported model; trained with them, it is for such images. */
+const ofItsImages = /^(?:mean|std|interpolation|cropShare) /;
+
+/**
+ * What a model that was trained on says of its data, where it said nothing of them, as one from another program. Mean and
+ * deviation stay: the images of the training were normalised by them.
+ * @param dataset - as it was trained on
+ */
+export function trainedOn(dataset: Pick<Dataset, 'info'> | undefined, info: ModelInfo): ModelInfo {
+  if (dataset === undefined || info.dataset !== undefined) return info;
+  const { classes, mean, std, history } = info;
+  const data = modelInfoOf({ ...dataset.info, mean, std }, history.map(settled));
+  return classes.length > 0 ? { ...data, classes } : data;
+}
+
+/** A step of an import without what is no longer assumed. */
+function settled(step: ModelInfo['history'][number]): ModelInfo['history'][number] {
+  const { assumed } = step;
+  if (step['step'] !== 'import' || !Array.isArray(assumed)) return step;
+  return { ...step, assumed: assumed.filter((text) => !ofItsImages.test(String(text))) };
+}
+
 /** What a model file says of the data a model was trained on. */
 export function modelInfoOf(info: DatasetInfo, history: ModelInfo['history']): ModelInfo {
   const { name, classes, mean, std, dir, preprocessing } = info;

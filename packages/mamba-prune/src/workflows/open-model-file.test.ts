@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { saveSafetensors, zeros } from '@mamba-prune/libtorch';
@@ -138,6 +138,27 @@ describe('openModelFile', () => {
     const said = isVit ? sizes : { arch, baseWidth: 4, blocks: [1] };
     await expect(opened(path, said)).rejects.toThrow(message);
   });
+
+  it.each([
+    ['vit_base_patch16_rpn_224-sw-3b07e89d.pth', 'vit_tiny', /its norms behind the layers/],
+    ['my-quick_gelu-ViT.pt', 'vit_tiny', /another function than gelu/],
+    ['vit_small_patch16_rope_ape_224.safetensors', 'vit_tiny', /rotary positions/],
+    ['resnetblur50-84f4748f.pth', 'resnet18', /pooling against aliasing/],
+  ])(
+    'refuses what the name of the file says and no shape tells: %s',
+    async (name, arch, message) => {
+      const isVit = arch === 'vit_tiny';
+      const small = { baseWidth: 4, blocks: [1], numClasses: 2 };
+      const path = write({}, arch, isVit ? vit : small);
+      const said = isVit ? { ...sizes, heads: 3 } : { arch, baseWidth: 4, blocks: [1] };
+      expect((await opened(path, said)).config.numClasses).toBe(2);
+      renameSync(path, at(name));
+      await expect(opened(at(name), said)).rejects.toThrow(message);
+      await expect(opened(at(name), said)).rejects.toThrow(
+        /as the name of the file says, expected one without/,
+      );
+    },
+  );
 
   it('takes what an architecture has as usual, and the size of a ResNet by any name', async () => {
     const size = { input_size: [3, 64, 64], mean: [0.5, 0.5, 0.5], std: [1, 1, 1] };

@@ -7,7 +7,7 @@ import { obstaclesBeside, squeezedBeside } from '../hub/model-card-config.js';
 import { exactOrigin, originOf } from '../hub/origin.js';
 import type { ImageModel } from '../models/image-model.js';
 import { importDescribed } from '../models/import/described.js';
-import type { ImportOptions } from '../models/import/model.js';
+import { type ImportOptions, ownClassifier } from '../models/import/model.js';
 import { type ModelInfo, isModelFile, loadModel } from '../models/model-file.js';
 import { printableLine } from '../printable.js';
 import { describedCard, checkKnown } from './known-weights.js';
@@ -95,12 +95,13 @@ export function describesItself(path: string): boolean {
 }
 
 function openOurs(path: string, said: ImportOptions): OpenedModelFile {
-  const { allowNotFinite = false, key } = said;
+  const { allowNotFinite = false, key, classifier } = said;
   if (key !== undefined) {
     throw new UsageError(
       `import: got \`key\` '${key}' for ${path}, a safetensors file, which has no keys. Leave it out.`,
     );
   }
+  if (classifier !== undefined) throw ownClassifier(path, classifier);
   const { model, info } = loadModel(path, { allowNotFinite });
   try {
     const same = sameInfo(path, model.config, info, said);

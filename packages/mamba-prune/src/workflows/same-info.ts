@@ -4,7 +4,7 @@ import { UsageError } from '../errors.js';
 import { checkModelOptions, families } from '../models/families.js';
 import { lengthProblem } from '../models/file-checks.js';
 import type { ModelConfigBase } from '../models/image-model.js';
-import type { ImportOptions } from '../models/import/model.js';
+import { type ImportOptions, ownClassifier } from '../models/import/model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { preprocessingOf } from '../preparation/preprocessing.js';
 import { printableLine } from '../printable.js';
@@ -34,8 +34,14 @@ export function sameInfo<
       `import: got \`key\` '${more.key}' for ${path}, which describes itself and has no keys. Leave it out.`,
     );
   }
+  if (more.classifier !== undefined) throw ownClassifier(path, more.classifier);
   // What is no part of a description.
-  const about = { key: undefined, dataset: undefined, allowNotFinite: undefined };
+  const about = {
+    key: undefined,
+    classifier: undefined,
+    dataset: undefined,
+    allowNotFinite: undefined,
+  };
   // Said for files that do not tell it; one of ours does.
   const sizes = defined({ ...more, ...about, oneDirection: undefined });
   const isNamed = info.classes.length > 0;

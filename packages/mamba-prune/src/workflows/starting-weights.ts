@@ -207,10 +207,10 @@ export async function startingWeights(
   const { model, options, notes, isOurs } = await openModelFile(path, said);
   model.dispose();
   const sizes = isOurs ? {} : ownSizes(model.config);
-  const { key, heads, headDim, pooling, eps, resamplePositions } = options;
+  const { key, classifier, heads, headDim, pooling, eps, resamplePositions } = options;
   return {
     arch: model.config.arch,
-    import: defined({ key, heads, headDim, pooling, eps, resamplePositions, ...sizes }),
+    import: defined({ key, classifier, heads, headDim, pooling, eps, resamplePositions, ...sizes }),
     notes: withData(notes),
   };
 }

@@ -14,7 +14,7 @@ import {
   addPreparationOptions,
   describeDataset,
 } from '../options/data.js';
-import { weightsOption } from '../options/import.js';
+import { classifierOption, weightsOption } from '../options/import.js';
 import { addModelOptions } from '../options/model.js';
 import { integersOption } from '../options/parse.js';
 import { addRecipeOptions } from '../options/recipe.js';
@@ -53,6 +53,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
     'begin with random weights in the architecture, sizes and widths of this model, such as a pruned one, named as for --from',
   );
   command.addOption(weightsOption());
+  command.addOption(classifierOption());
   command.addOption(
     new Option(
       '--resample-positions',

@@ -46,7 +46,7 @@ export const compareLeftOut = (): LeftOutFlags => ({
     'the method scratch trains random weights in the widths of the one-shot cut: --methods dense,scratch,oneshot.',
   ...Object.fromEntries(
     ['--eps', '--head-dim', '--mean', '--pooling', '--resample-positions', '--shortcut-padding']
-      .concat('--std', '--weights')
+      .concat('--classifier', '--std', '--weights')
       .map((flag) => [flag, ofFile]),
   ),
 });

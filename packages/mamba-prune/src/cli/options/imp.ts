@@ -17,7 +17,7 @@ import { cacheOption, datasetOption } from './data.js';
 import type { PatternRate } from '../../pruning/group-patterns.js';
 import { groupOptions } from './groups.js';
 import { criteria, refusedCriteria, refusedFlags, scriptDefaults } from './imp-script.js';
-import { pixelOptions, weightsOption } from './import.js';
+import { classifierOption, pixelOptions, weightsOption } from './import.js';
 import { rankByOption } from './importance.js';
 import { familyOption } from './model.js';
 import {
@@ -40,6 +40,7 @@ export interface ImpFlags {
   readonly mamba_pretrained?: string | true;
   readonly vit_pretrained?: string | true;
   readonly weights?: string;
+  readonly classifier?: string;
   readonly mean?: readonly number[];
   readonly std?: readonly number[];
   readonly heads?: number;
@@ -332,6 +333,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
       max: modelLimits.heads,
     }),
     weightsOption(),
+    classifierOption(),
     ...pixelOptions('as the data'),
     integerOption(
       '--image_size <px>',

@@ -19,6 +19,7 @@ export interface ImportFlags {
   readonly arch?: string;
   readonly imageSize?: number;
   readonly weights?: string;
+  readonly classifier?: string;
   readonly classes?: string;
   readonly mean?: readonly number[];
   readonly std?: readonly number[];
@@ -41,6 +42,12 @@ export const weightsOption = (): Option =>
   new Option(
     '--weights <key>',
     'key of the weights in the file, such as ema (default: the usual ones)',
+  );
+
+export const classifierOption = (): Option =>
+  new Option(
+    '--classifier <name>',
+    'layer that classifies, where the file has several; a,b for layers that run in this order, such as bn,fc',
   );
 
 export const classesOption = (of = 'names of the classes'): Option =>
@@ -75,6 +82,7 @@ export function addImportOptions(
   addOptions(command, [
     choiceOption('--arch <name>', 'architecture', modelNames(), 'as the shapes say'),
     weightsOption(),
+    classifierOption(),
     classesOption(),
     ...pixelOptions("ImageNet's"),
     choiceOption(
@@ -109,11 +117,12 @@ export function addImportOptions(
  * @throws UsageError for names of classes that no list can have
  */
 export async function importOptionsOf(flags: ImportFlags): Promise<ImportOptions> {
-  const { arch, weights: key, classes, mean, std, imageSize } = flags;
+  const { arch, weights: key, classifier, classes, mean, std, imageSize } = flags;
   const { interpolation, cropShare } = flags;
   return defined({
     arch,
     key,
+    classifier,
     classes: classes === undefined ? undefined : await classNames(classes),
     mean,
     std,

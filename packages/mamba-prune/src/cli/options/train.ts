@@ -28,6 +28,7 @@ interface FromFlags {
   readonly from?: string;
   readonly widthsFrom?: string;
   readonly weights?: string;
+  readonly classifier?: string;
   readonly resamplePositions?: true;
 }
 
@@ -81,7 +82,7 @@ export async function trainSettingsOf(
 ): Promise<{ readonly settings: TrainSettings; readonly notes: readonly string[] }> {
   const { options, given } = context;
   const { arch, imageSize, keepEpochs, preset, from, widthsFrom } = given;
-  const { weights, resamplePositions } = given;
+  const { weights, classifier, resamplePositions } = given;
   const { interpolation, cropShare, cachedSize } = given;
   const model = typedModelOptions(given);
   const data = defined({
@@ -149,7 +150,7 @@ export async function trainSettingsOf(
   const sizes = { ...model, dropPath: undefined };
   const found = await startingWeights(
     init,
-    defined({ arch, key: weights, resamplePositions, ...sizes }),
+    defined({ arch, key: weights, classifier, resamplePositions, ...sizes }),
   );
   // Weights to begin with bring their own sizes.
   const settings = { ...rest, init, arch: found.arch, import: found.import, model };
@@ -225,10 +226,12 @@ async function freshOf(
 }
 
 /** @throws UsageError if there is no file that it is about */
-function refuseAboutFile({ weights, resamplePositions }: FromFlags, why: string): void {
+function refuseAboutFile(given: FromFlags, why: string): void {
+  const { resamplePositions } = given;
   if (resamplePositions !== undefined) {
     throw new UsageError(`--resample-positions: ${why}, of which it could be. Leave it out.`);
   }
-  if (weights === undefined) return;
-  throw new UsageError(`--weights: got '${weights}', but ${why}. Leave it out.`);
+  const about = (['weights', 'classifier'] as const).find((name) => given[name] !== undefined);
+  if (about === undefined) return;
+  throw new UsageError(`--${about}: got '${given[about]}', but ${why}. Leave it out.`);
 }

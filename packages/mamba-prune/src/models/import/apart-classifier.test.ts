@@ -101,7 +101,9 @@ describe('a classifier beside its backbone', () => {
       expect(() => read('resnet', tensors)).toThrow(
         `got 'backbone.fc.weight' of shape [5, 8] as the classifier of a model, and 'head.weight' of shape [2, ${inputs}] beside it, expected one`,
       );
-      expect(() => read('resnet', tensors)).toThrow('give `key` "backbone".');
+      expect(() => read('resnet', tensors)).toThrow(
+        /Give `classifier` 'backbone\.fc' or 'head' if it reads that one alone.*`key` "backbone" does too\./,
+      );
       const { model, notes } = importStateDict(tensors, { ...sizes.resnet, key: 'backbone' });
       expect(model.config.numClasses).toBe(5);
       expect(notes.join(' ')).toMatch(/Left out 1 entry that is not the model's: head\.weight/);

@@ -2,75 +2,88 @@
 // name than the layout has for it.
 import { FormatError } from '@mamba-prune/libtorch';
 import { listed } from '../config-checks.js';
+import {
+  type Backbone,
+  type ClassifierNames,
+  isBatchNorm,
+  isInside,
+  isOfLinear,
+  isParameter,
+  layerOf,
+  layerText,
+  numberOf,
+  otherwise,
+  parametersBeside,
+  partsOf,
+} from './classifier-layers.js';
 import type { Shapes } from './layout.js';
-import { cleanName, isNoWeight } from './names.js';
-
-/** Of a layout: what its classifier is called. */
-export interface ClassifierNames {
-  /** In our models: `fc`. */
-  readonly name: string;
-  /** Names of tensors that the layout itself takes for the classifier's. */
-  readonly own: RegExp;
-}
+import { cleanName } from './names.js';
+import { besideAdvice, severalAdvice } from './classifier-advice.js';
+import { namedClassifier } from './named-classifier.js';
 
 /** What people call the last layer, alone or the only one with weights in a Sequential. */
 const usual =
   /(?:^|\.)(?:fc|cls|head|heads|linear|classifier|classifier_head|cls_head|class_head|last_linear|logits|out|output|output_layer|new_fc)(?:\.(?:\d+|fc|head|linear|classifier))?\.(weight|bias|running_mean|running_var)$/;
 
-/** What layers beside a backbone are called that read its features for something else than the classes. */
-const otherwise =
-  /(?:^|[._])(?:proj\w*|emb\w*|decoder|reduc\w*|bottleneck|rot\w*|domain\w*|aux\w*|neck|mask\w*|pretext\w*|adv\w*|discriminator|prototypes?|critic|attn\w*|attention\w*|regress\w*|bbox\w*|box\w*|before|pre_?(?:logits|head))(?:[._]|$)/i;
-
-/** What is no parameter that a forward pass of the model reads. */
-const besides = /(?:^|\.)(?:num_batches_tracked|\w*(?:loss|criterion|metric)\w*)(?:\.|$)/i;
-
 /**
  * Names of a model, with those of the classifier that its backbone is followed by, where it has none of its own.
  *
- * @param shapes - of all tensors of the file's dict
- * @param prefix - what the model's names begin with there, a point at the end
- * @param names - the model's names, with those of the dict
+ * @param backbone - the model in the dict
  * @param calledOf - what the classifier of a model of such shapes is called
- * @param isAskedFor - whether the caller named this very model
- * @returns the names, and whole sentences on what was taken
- * @throws FormatError where a classifier stands beside a model that has one, which is not what the caller asked for
+ * @param asked - what the caller said of it
+ * @throws FormatError where a classifier stands beside a model that has one, which is not what the caller asked for;
+ *   UsageError for a classifier that there is not
  */
 export function withClassifier(
   backbone: Backbone,
   calledOf: (shapes: Shapes) => ClassifierNames | undefined,
-  isAskedFor = false,
-): { readonly names: ReadonlyMap<string, string>; readonly notes: readonly string[] } {
+  asked: Asked = {},
+): ClassifiedNames {
   const { shapes, names } = backbone;
   const own = new Map(Array.from(names, ([name, stored]) => [name, shapes.get(stored) ?? []]));
   const called = calledOf(own);
-  if (called === undefined) return { names, notes: [] };
+  if (called === undefined) {
+    return { names, notes: [], advice: [] };
+  }
   const beside = parametersBeside(backbone);
+  if (asked.classifier !== undefined) {
+    return { ...namedClassifier(backbone, called, beside, asked.classifier), advice: [] };
+  }
   if ([...own.keys()].some((mine) => called.own.test(mine))) {
-    if (!isAskedFor) refuseSecond(backbone, called, beside);
-    return { names, notes: [] };
+    if (asked.isModel !== true) refuseSecond(backbone, called, beside);
+    return { names, notes: [], advice: severalAdvice(backbone, called) };
   }
   const apart = apartClassifier(backbone, called, beside);
-  if (apart === undefined) return { names, notes: besideNotes(backbone, beside) };
-  const moved = new Set(apart.names.values());
-  const rest = [...names].filter(([, stored]) => !moved.has(stored));
+  if (apart === undefined) return { names, notes: [], advice: besideAdvice(backbone, beside) };
+  // With what they count (num_batches_tracked), which nothing reads.
+  const moved = new Set([...apart.names.values()].map(layerOf));
+  const rest = [...names].filter(([, stored]) => !moved.has(layerOf(stored)));
   return {
     names: new Map([...rest, ...apart.names]),
     notes: [
       `The layer ${listed([`"${apart.layer}"`])} was taken for the classifier of this backbone: it is the only one that can be. It is taken to read ` +
         `the features as the backbone gives them${apart.isNumbered ? ', or through a dropout' : ''}, for no shape tells more.`,
+      ...apart.notes,
     ],
+    advice: [],
   };
 }
 
-/** What `withClassifier` is told of a model in a dict. */
-interface Backbone {
-  readonly shapes: Shapes;
-  readonly prefix: string;
+/** The model's names, with those of the dict. */
+interface ClassifiedNames {
   readonly names: ReadonlyMap<string, string>;
-  /** What the caller may choose it by, for messages. */
-  readonly key: string;
-  /** Tensors of other models in the dict. */
-  readonly others?: ReadonlySet<string>;
+  /** Whole sentences on what was taken. */
+  readonly notes: readonly string[];
+  /** Whole sentences for whoever hears that the model cannot be read. */
+  readonly advice: readonly string[];
+}
+
+/** What the caller said of the classifier of a model. */
+export interface Asked {
+  /** Whether this very model was named. */
+  readonly isModel?: boolean;
+  /** As the option of that name. */
+  readonly classifier?: string | undefined;
 }
 
 interface ApartClassifier {
@@ -80,36 +93,14 @@ interface ApartClassifier {
   readonly layer: string;
   /** Whether it has a number, and others without weights may stand before it. */
   readonly isNumbered: boolean;
+  /** On norms beside it, in whole sentences. */
+  readonly notes: readonly string[];
 }
-
-/** Parameters beside a model, the nearest alone: an average of the whole model may stand in the same dict under a prefix of its own. */
-function parametersBeside({ shapes, prefix, names }: Backbone): readonly string[] {
-  const taken = new Set(names.values());
-  const beside = [...shapes.keys()].filter(
-    (stored) =>
-      !taken.has(stored) &&
-      !isNoWeight(cleanName(stored), shapes.get(stored) ?? []) &&
-      isParameter(stored, shapes),
-  );
-  return (
-    above(prefix)
-      .map((outer) => beside.filter((stored) => cleanName(stored).startsWith(outer)))
-      .find((found) => found.length > 0) ?? []
-  );
-}
-
-const isParameter = (stored: string, shapes: Shapes): boolean =>
-  !besides.test(stored) && !isBuffer(stored, shapes.get(stored) ?? []);
-
-/** The module that a tensor lies in. */
-const layerOf = (stored: string): string => stored.replace(/\.?[^.]*$/, '');
-
-/** Which of the modules of a Sequential it is; undefined for one that has no number. */
-const numberOf = (layer: string): string | undefined => /\.(\d+)$/.exec(layer)?.[1];
 
 /**
- * The one linear layer that a backbone without a classifier can be followed by, with norms over the batch in its Sequential. None where it
- * is not certain: where the backbone has a pooler, or where anything else with parameters stands beside it, such as a second layer.
+ * The one linear layer that a backbone without a classifier can be followed by, with norms over the batch in its Sequential, or beside it where
+ * their width tells on which side they stand. None where it is not certain: where the backbone has a pooler, or where anything else with
+ * parameters stands beside it, such as a second layer.
  */
 function apartClassifier(
   { shapes, prefix, names }: Backbone,
@@ -117,7 +108,10 @@ function apartClassifier(
   beside: readonly string[],
 ): ApartClassifier | undefined {
   if ([...names.keys()].some((mine) => /(?:^|\.)pooler\./.test(mine))) return undefined;
-  const within = [...names].flatMap(([mine, stored]) => (usual.test(mine) ? [stored] : []));
+  const norms = besideNorms(names);
+  const within = [...names].flatMap(([mine, stored]) =>
+    usual.test(mine) || norms.has(layerOf(stored)) ? [stored] : [],
+  );
   const parameters = [...beside, ...within.filter((stored) => isParameter(stored, shapes))];
   const layers = [...new Set(parameters.map(layerOf))];
   const [layer, ...more] = layers.filter(
@@ -126,39 +120,67 @@ function apartClassifier(
   );
   if (layer === undefined || more.length > 0 || !isNamed(prefix, cleanName(layer)))
     return undefined;
-  const norms = layers.filter((each) => each !== layer);
+  const others = layers.filter((each) => each !== layer);
+  if (!others.every((norm) => isBatchNorm(partsOf(norm, parameters)))) return undefined;
   const isNumbered = numberOf(layer) !== undefined;
-  const areNorms = norms.every(
-    (norm) =>
-      isNumbered &&
-      numberOf(norm) !== undefined &&
-      layerOf(norm) === layerOf(layer) &&
-      isBatchNorm(partsOf(norm, parameters)),
+  const areInSequential = others.every(
+    (norm) => isNumbered && numberOf(norm) !== undefined && layerOf(norm) === layerOf(layer),
   );
-  if (!areNorms) return undefined;
-  const called = (stored: string): string => {
-    const own = layerOf(stored);
-    return norms.length === 0 ? name : `${name}.${numberOf(own) ?? ''}`;
-  };
+  const order = areInSequential ? undefined : orderByWidth(layer, others, shapes);
+  if (!areInSequential && order === undefined) return undefined;
+  const called = (own: string): string =>
+    others.length === 0 ? name : `${name}.${order?.indexOf(own) ?? numberOf(own) ?? ''}`;
   return {
     layer,
     isNumbered,
     names: new Map(
-      parameters.map((stored) => [called(stored) + stored.slice(layerOf(stored).length), stored]),
+      parameters.map((stored) => {
+        const own = layerOf(stored);
+        return [called(own) + stored.slice(own.length), stored];
+      }),
     ),
+    notes: order === undefined ? [] : [orderNote(layer, order, shapes)],
   };
 }
 
-/** The last steps of the names of a layer's tensors. */
-const partsOf = (layer: string, parameters: readonly string[]): string[] =>
-  parameters
-    .filter((stored) => layerOf(stored) === layer)
-    .map((stored) => stored.slice(layer.length + 1));
+/** Norms over the batch among the names of a model that has none in its blocks: those of a class around it, whose prefix the model's names keep. */
+function besideNorms(names: Backbone['names']): ReadonlySet<string> {
+  const means = [...names].filter(([name]) => name.endsWith('.running_mean'));
+  return new Set(
+    means.some(([name]) => isInside(name)) ? [] : means.map(([, stored]) => layerOf(stored)),
+  );
+}
 
-const isOfLinear = (part: string): boolean => part === 'weight' || part === 'bias';
+/** The layer and norms in the order in which they run, as far as there is one norm of the width of its inputs, and one of its outputs. */
+function orderByWidth(
+  layer: string,
+  norms: readonly string[],
+  shapes: Shapes,
+): readonly string[] | undefined {
+  const [outputs, inputs] = shapes.get(`${layer}.weight`) ?? [];
+  const widthOf = (norm: string): number | undefined => shapes.get(`${norm}.running_mean`)?.[0];
+  const before = norms.filter((norm) => widthOf(norm) === inputs);
+  const behind = norms.filter((norm) => widthOf(norm) === outputs);
+  const isCertain =
+    inputs !== outputs &&
+    before.length < 2 &&
+    behind.length < 2 &&
+    before.length + behind.length === norms.length;
+  return isCertain ? [...before, layer, ...behind] : undefined;
+}
 
-const isBatchNorm = (parts: readonly string[]): boolean =>
-  parts.includes('running_mean') && parts.includes('running_var');
+function orderNote(layer: string, order: readonly string[], shapes: Shapes): string {
+  const at = order.indexOf(layer);
+  const sides = order
+    .filter((each) => each !== layer)
+    .map(
+      (norm) => `${layerText(norm, shapes)} ${order.indexOf(norm) < at ? 'before' : 'behind'} it`,
+    );
+  return (
+    `No tensor tells in which order layers run: the BatchNorm ${listed(sides)} is taken to run where its width fits, with nothing ` +
+    `between them but a dropout. \`classifier\` names the layers that run, in their order.`
+  );
+}
 
 /** Whether a layer can be a classifier by its name, or by its place behind the backbone. */
 function isNamed(prefix: string, layer: string): boolean {
@@ -191,29 +213,16 @@ function refuseSecond(
     );
   });
   if (second === undefined) return;
+  const [mine, other] = [first, second].map((stored) => listed([`'${layerOf(stored)}'`]));
   throw new FormatError(
     `import: got ${described(first, shapes)} as the classifier of a model, and ${described(second, shapes)} beside it, expected one classifier: no tensor tells ` +
-      `whether the forward pass reads the one, the other or both in turn. If it reads ${listed([`'${layerOf(second)}'`])} alone, replace ` +
-      `${listed([`'${layerOf(first)}'`])} by torch.nn.Identity() and save the model again; if both in turn, replace them by one layer. ` +
-      `To take the model with the classifier of its own, give \`key\` ${key}.`,
+      `whether the forward pass reads the one, the other or both in turn. Give \`classifier\` ${mine} or ${other} if it reads that one alone; if both in turn, ` +
+      `replace them by one layer. To take the model with the classifier of its own, \`key\` ${key} does too.`,
   );
 }
 
 const described = (stored: string, shapes: Shapes): string =>
   `${listed([`'${stored}'`])} of shape [${(shapes.get(stored) ?? []).join(', ')}]`;
-
-/** What stands beside a backbone for which no classifier was found. */
-function besideNotes({ shapes, others }: Backbone, beside: readonly string[]): string[] {
-  const weights = beside.filter(
-    (stored) => stored.endsWith('.weight') && others?.has(stored) !== true,
-  );
-  if (weights.length === 0) return [];
-  const list = weights.map((stored) => `${stored} [${(shapes.get(stored) ?? []).join(', ')}]`);
-  return [
-    `Beside the backbone lie ${listed(list)}: only one linear layer, alone or with BatchNorm in its Sequential, is taken for a classifier, ` +
-      'unless its name tells of something else. Of several, save the backbone with one of them alone.',
-  ];
-}
 
 /** Whether a layer stands behind its backbone in the same Sequential, `model.1` or `model.2.1` behind `model.0.`, so that it needs no name. */
 function isLater(prefix: string, weight: string): boolean {
@@ -221,23 +230,4 @@ function isLater(prefix: string, weight: string): boolean {
   if (outer === undefined || !weight.startsWith(outer)) return false;
   const [, later] = /^(\d+)\.(?:\d+\.)?weight$/.exec(weight.slice(outer.length)) ?? [];
   return later !== undefined && Number(later) > Number(at);
-}
-
-/**
- * Such as the mean of the pixels; a parameter of a layer is called weight or bias, and one of a model has dimensions. The
- * exponent p of a generalised mean (GeM) has none, and makes other features than the average.
- */
-const isBuffer = (stored: string, shape: readonly number[]): boolean =>
-  !/\.(?:weight|bias|running_mean|running_var|p)$/.test(stored) && shape.length < 2;
-
-/** `a.b.` and `a.` and `` of `a.b.c.`; of nothing itself. */
-function above(prefix: string): string[] {
-  const steps = prefix.split('.').slice(0, -1);
-  const outer = steps.map((_, at) =>
-    steps
-      .slice(0, at)
-      .map((step) => `${step}.`)
-      .join(''),
-  );
-  return outer.length === 0 ? [''] : outer.reverse();
 }

@@ -29,6 +29,16 @@ export function cardObstacles(json: unknown): CardObstacle[] {
 }
 
 /**
+ * What the name of a file says of the model in it, as timm names the files of its weights.
+ * @param family - of the model that was read
+ */
+export function nameObstacles(file: string, family: Family): CardObstacle[] {
+  const entries = cardEntries({ architecture: file.replace(/\.\w+$/, '') });
+  const obstacles = entries && family.layout?.card?.obstacles(entries);
+  return (obstacles ?? []).map((what) => ({ family, what }));
+}
+
+/**
  * What the entries say of options that no shape tells.
  * @param arch - what `archOfCard` found
  */

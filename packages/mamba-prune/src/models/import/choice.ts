@@ -9,7 +9,8 @@ import {
 import { UsageError } from '../../errors.js';
 import { printableName } from '../../printable.js';
 import { listed } from '../config-checks.js';
-import { type ClassifierNames, withClassifier } from './apart-classifier.js';
+import { withClassifier } from './apart-classifier.js';
+import type { ClassifierNames } from './classifier-layers.js';
 import { refuseTwice, refuseUnreadable, unreadableNotes } from './choice-refusals.js';
 import { joinedShapes } from './derived.js';
 import type { Shapes } from './layout.js';
@@ -38,6 +39,8 @@ export interface Choice<D extends FoundDict> {
   readonly names: ReadonlyMap<string, string>;
   /** Sentences on what was chosen and what was left out. */
   readonly notes: readonly string[];
+  /** Sentences for whoever hears that it cannot be read. */
+  readonly advice: readonly string[];
 }
 
 /** One model in a dict. */
@@ -61,12 +64,14 @@ export interface Telling {
 /**
  * @param dicts - in the file's order, at least one
  * @param key - what the caller asked for
- * @throws UsageError if the key names nothing that holds tensors
+ * @param classifier - as of the import's option
+ * @throws UsageError if the key names nothing that holds tensors, or the classifier no layer
  */
 export function chooseStateDict<D extends FoundDict>(
   dicts: readonly D[],
   telling: Telling,
   key?: string,
+  classifier?: string,
 ): Choice<D> {
   const isModel = (shapes: Shapes): boolean => telling.isModel(shapes);
   const models = inUsualOrder(dicts.flatMap((dict) => modelsIn(dict, isModel)));
@@ -87,7 +92,11 @@ export function chooseStateDict<D extends FoundDict>(
     : chosen.names;
   if (isKnown) refuseTwice(chosen);
   if (isKnown || !hasReadable(chosen)) refuseUnreadable(chosen);
-  const { names: used, notes: found } = isKnown
+  const {
+    names: used,
+    notes: found,
+    advice,
+  } = isKnown
     ? withClassifier(
         {
           shapes: chosen.dict.shapes,
@@ -97,13 +106,14 @@ export function chooseStateDict<D extends FoundDict>(
           others: new Set(othersIn(chosen, models).flatMap(({ names }) => [...names.values()])),
         },
         (shapes) => telling.classifierNames?.(shapes),
-        key !== undefined && (key === top ? '' : key) === chosen.key,
+        { isModel: key !== undefined && (key === top ? '' : key) === chosen.key, classifier },
       )
-    : { names: own, notes: [] };
+    : { names: own, notes: [], advice: [] };
   return {
     dict: chosen.dict,
     key: chosen.key,
     names: used,
+    advice,
     notes: [
       ...(others.length > 0 ? [severalNote(chosen.key, others)] : []),
       ...found,

@@ -1,11 +1,12 @@
 // A model from a file of another program, with what is said of it: by the caller, by the file itself, and by what lies beside it.
+import { basename } from 'node:path';
 import { FormatError } from '@mamba-prune/libtorch';
 import { printableLine } from '../../printable.js';
 import { listed } from '../config-checks.js';
 import { familyNamed } from '../families.js';
 import { withFileName } from '../file-checks.js';
 import type { ImageModel } from '../image-model.js';
-import type { CardObstacle } from './card-family.js';
+import { type CardObstacle, nameObstacles } from './card-family.js';
 import { takenFrom, whereOf } from './card-info.js';
 import type { ModelCardConfig } from './card.js';
 import { checkpointCard, withCheckpointCard } from './checkpoint-card.js';
@@ -46,7 +47,7 @@ export async function importDescribed(
 ): Promise<DescribedModel> {
   const file = await openWeights(path, fileKind(path));
   try {
-    const weights = withFileName(path, () => new ChosenWeights(path, file, said.key));
+    const weights = withFileName(path, () => new ChosenWeights(path, file, said));
     try {
       const words = wordsOf(file, weights.choice);
       checkHeads(path, words.modules, said);
@@ -59,6 +60,9 @@ export async function importDescribed(
         checkActivation(path, imported.model, card);
         checkObstacles(path, imported.model, own.obstacles, 'file');
         checkObstacles(path, imported.model, beside.obstacles, 'config.json beside it');
+        const named = nameObstacles(basename(path), familyNamed(imported.model.config));
+        const wrong = ' Where the name says otherwise than it is, rename the file.';
+        checkObstacles(path, imported.model, named, 'name of the file', wrong);
         // A setting says more than the module that was made by it.
         checkModules(path, imported.model, words.modules, said, imported.origins);
         const noted = [aroundNote(words), innerNote(inner), hooksNote(words)].reduce(
@@ -181,11 +185,12 @@ function checkObstacles(
   { config }: ImageModel,
   obstacles: readonly CardObstacle[],
   place: string,
+  advice = '',
 ): void {
   const own = obstacles.filter(({ family }) => family.name === config.family);
   if (own.length === 0) return;
   throw new FormatError(
     `${path}: got a ${familyNamed(config).title} with ${own.map(({ what }) => what).join(', and with ')}, as the ${place} says, ` +
-      'expected one without: no architecture here has it.',
+      `expected one without: no architecture here has it.${advice}`,
   );
 }

@@ -7,6 +7,7 @@ import { type HintName, entryOf, hintNames, whereOf, written } from './card-info
 import type { ModelCardConfig } from './card.js';
 import type { ModelModules, ScriptArguments } from './layout.js';
 import type { ImportOptions, ImportedModel } from './model.js';
+import { usualVit } from '../vit/config.js';
 import type { ChosenWeights, TracedModel } from './weights.js';
 
 /** Weights that are read again with other options where the first do not fit. */
@@ -49,7 +50,7 @@ function ifPossible<T>(importing: () => T): T | undefined {
 
 /** What importing itself has use for; sizes that shapes tell are not among it. */
 function hintsOf(
-  { arch, heads, headDim, pooling, layerNormEps }: ModelCardConfig,
+  { arch, heads, headDim, pooling, layerNormEps, activation: named }: ModelCardConfig,
   said: ImportOptions,
 ): ImportOptions {
   // A card of another architecture than the one that was named is not that of the weights.
@@ -58,7 +59,9 @@ function hintsOf(
   const eps = heads === undefined && headDim === undefined ? undefined : layerNormEps;
   // The number that is said is of heads as wide as it makes them.
   const width = said.heads === undefined ? headDim : undefined;
-  const sizes = { arch, heads, headDim: width, pooling, eps };
+  // What is another one is refused with the name of the file that says it.
+  const activation = heads !== undefined && named === usualVit.activation ? named : undefined;
+  const sizes = { arch, heads, headDim: width, pooling, eps, activation };
   return isOther ? {} : defined(sizes);
 }
 

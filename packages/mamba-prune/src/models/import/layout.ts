@@ -5,7 +5,7 @@ import type { Interpolation } from '../../preparation/preprocessing.js';
 import type { ModelOptionTable, Sizes } from '../family.js';
 import type { ImageModel, ModelConfigBase } from '../image-model.js';
 import type { ModelOptions, ReadingOptions } from '../model-options.js';
-import type { ClassifierNames } from './apart-classifier.js';
+import type { ClassifierNames } from './classifier-layers.js';
 import type { FamilyCard } from './card.js';
 import type { ModuleProblem } from './module-layers.js';
 import type { PlacedModule } from './module-place.js';

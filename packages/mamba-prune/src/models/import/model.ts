@@ -3,6 +3,7 @@ import type { Tensor } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
 import { preprocessingOf } from '../../preparation/preprocessing.js';
 import { type OptionKind, checkOptions, requirePath } from '../../option-checks.js';
+import { printableLine } from '../../printable.js';
 import { listed } from '../config-checks.js';
 import { familyNamed, modelOptions, readingOptions } from '../families.js';
 import type { ImageModel, ModelConfigBase } from '../image-model.js';
@@ -21,6 +22,11 @@ export interface ImportOptions extends LayoutOptions, SaidInfo {
    * names may follow (`state_dict.encoder_k`), and `.` is the top of the file. By default it is found in the usual places.
    */
   readonly key?: string | undefined;
+  /**
+   * Name of the layer that classifies, where the file has several that may: `fc_a`, as the file has it. It may be a Sequential, and
+   * several names with commas between them (`bn,fc`) are layers in the order in which they run: a linear one, and BatchNorms around it.
+   */
+  readonly classifier?: string | undefined;
   /** As for `loadModel`. */
   readonly allowNotFinite?: boolean | undefined;
 }
@@ -28,6 +34,7 @@ export interface ImportOptions extends LayoutOptions, SaidInfo {
 /** Beside the options of the families, whose values are looked at where their ranges are known. */
 const ownKinds: Readonly<Record<string, OptionKind>> = {
   key: 'string',
+  classifier: 'string',
   dataset: 'string',
   classes: 'array',
   mean: 'array',
@@ -95,12 +102,13 @@ export async function importModel(
   checkOptions('importModel', options, importKinds());
   const kind = fileKind(path);
   if (kind.format === 'safetensors' && isModelFile(path)) {
-    const { key, allowNotFinite = false, ...said } = options;
+    const { key, classifier, allowNotFinite = false, ...said } = options;
     if (key !== undefined) {
       throw new UsageError(
         `import: \`key\`: got "${key}" for ${path}, a model file of mamba-prune, which has no keys. Leave it out.`,
       );
     }
+    if (classifier !== undefined) throw ownClassifier(path, classifier);
     const { model, info } = loadModel(path, { allowNotFinite });
     try {
       checkSaid(path, { ...model.config, ...preprocessingOf(info, model.config.imageSize) }, said);
@@ -127,15 +135,22 @@ export function importStateDict(
   checkOptions('importStateDict', options, importKinds());
   if (tensors.size === 0) return alone(fromTensors(tensors, options));
   const dict = { key: '', shapes: shapesOf(tensors) };
-  const { names, notes } = chooseStateDict([dict], telling, options.key);
+  const { key, classifier } = options;
+  const { names, notes, advice } = chooseStateDict([dict], telling, key, classifier);
   const chosen = new Map(
     Array.from(names).flatMap(([name, stored]) => {
       const tensor = tensors.get(stored);
       return tensor === undefined ? [] : [[name, tensor] as const];
     }),
   );
-  return alone(withNotes(notes, () => fromTensors(chosen, options)));
+  return alone(withNotes(notes, () => fromTensors(chosen, options), advice));
 }
+
+/** The refusal of a classifier for a file that has one alone, and says which. */
+export const ownClassifier = (path: string, classifier: string): UsageError =>
+  new UsageError(
+    `import: \`classifier\`: got '${printableLine(classifier)}' for ${path}, which describes itself and has one classifier. Leave it out.`,
+  );
 
 /** Without what only the room has use for. */
 const alone = ({ model, info, assumed, notes }: ImportedModel): ImportedModel => ({

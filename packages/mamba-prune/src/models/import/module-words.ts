@@ -2,7 +2,7 @@
 // in attributes of the model (`pretrained_cfg` of timm, `config` of transformers). Attributes are data: no code is run.
 import type { PickledModule, PlainValue } from '@mamba-prune/libtorch/files';
 import { listed } from '../config-checks.js';
-import type { ClassifierNames } from './apart-classifier.js';
+import type { ClassifierNames } from './classifier-layers.js';
 import type { Choice, FoundDict } from './choice.js';
 import type { ModelModules } from './layout.js';
 import { type Surroundings, surroundings } from './module-around.js';

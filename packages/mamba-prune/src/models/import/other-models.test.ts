@@ -72,6 +72,7 @@ describe('a file whose script names a model that is not here', () => {
   it.each([
     ['resnetblur18', 'resnet18', /pooling against aliasing \(architecture resnetblur18\)/],
     ['vit_base_patch16_rpn_224', 'vit_tiny', /its norms behind the layers/],
+    ['vit_base_patch16_rope_ape_224', 'vit_tiny', /rotary positions/],
     ['vit_base_patch32_siglip_gap_256', 'vit_tiny', /another function than gelu/],
     ['vit_large_patch16_siglip_gap_512', 'vit_tiny', /another function than gelu/],
     ['vit_so400m_patch16_siglip_gap_384', 'vit_tiny', /another function than gelu/],

@@ -3,7 +3,7 @@
 import { type Tensor, noGrad } from '@mamba-prune/libtorch';
 import { printableName } from '../../printable.js';
 import { listed } from '../config-checks.js';
-import type { ClassifierNames } from './apart-classifier.js';
+import type { ClassifierNames } from './classifier-layers.js';
 
 /** What PyTorch adds to the variance unless told otherwise. */
 export const batchNormEps = 1e-5;

@@ -6,7 +6,7 @@ import { checkModelOptions, families, familyNamed, familyOf, readingOptions } fr
 import type { Family, Sizes } from '../family.js';
 import type { ModelConfigBase } from '../image-model.js';
 import type { ModelOptions } from '../model-options.js';
-import type { ClassifierNames } from './apart-classifier.js';
+import type { ClassifierNames } from './classifier-layers.js';
 import type { Telling } from './choice.js';
 import { withPlainClassifier } from './plain-classifier.js';
 import { refuseNamedVariants, refuseOtherModels, refuseOtherNames } from './other-models.js';

@@ -152,9 +152,46 @@ def timm_cases():
     resnet = timm.create_model("resnet18", num_classes=0)
     case("timm_resnet_wrapped", Wrapped(resnet, 512), 64, imageSize=64)
 
-    refuse("timm_no_head", timm.create_model("vit_tiny_patch16_224", num_classes=0), "no classifier")
-    refuse("timm_resnet_no_head", timm.create_model("resnet18", num_classes=0), "no classifier")
+    class Normed(torch.nn.Module):
+        """BatchNorm as an attribute before the classifier, and a second classifier."""
+
+        def __init__(self, backbone, width, norms, heads=1):
+            super().__init__()
+            self.backbone = backbone
+            self.bn = torch.nn.BatchNorm1d(width) if norms else torch.nn.Identity()
+            self.fc = torch.nn.Linear(width, 5)
+            if heads > 1:
+                self.fc_b = torch.nn.Linear(width, 7)
+
+        def forward(self, x):
+            features = self.bn(self.backbone(x))
+            return self.fc_b(features) if hasattr(self, "fc_b") else self.fc(features)
+
+    case("timm_vit_normed", Normed(vit(num_classes=0), 192, True), 32, **tiny)
+    case("timm_resnet_normed", Normed(resnet, 512, True), 64, imageSize=64)
+    two = Normed(resnet, 512, True, heads=2)
+    case("timm_resnet_one_of_two", two, 64, imageSize=64, classifier="bn,fc_b")
+    refuse("timm_resnet_two", two, "`classifier`")
+
+    class OneOfDeit(torch.nn.Module):
+        """DeiT whose classifier of the distillation token answers alone."""
+
+        def __init__(self):
+            super().__init__()
+            self.deit = timm.create_model(
+                "deit_tiny_distilled_patch16_224", num_classes=5, img_size=32, depth=2
+            )
+
+        def forward(self, x):
+            return self.deit.head_dist(self.deit.forward_features(x)[:, 1])
+
+    case("timm_deit_distillation_alone", OneOfDeit(), 32, **tiny, classifier="head_dist")
+
+    refuse("timm_no_head", timm.create_model("vit_tiny_patch16_224", num_classes=0), "no layer that is its classifier")
+    refuse("timm_resnet_no_head", timm.create_model("resnet18", num_classes=0), "no layer that is its classifier")
     refuse("timm_rectangle", vit(side=(32, 80)), "square", **tiny)
+    refuse("timm_glu", vit(mlp_layer=timm.layers.GluMlp), "gates", **tiny)
+    refuse("timm_rms_norm", vit(norm_layer=timm.layers.RmsNorm), "RMSNorm", **tiny)
     refuse("timm_qk_norm", vit(qk_norm=True), "qk_norm", **tiny)
     refuse("timm_map_pool", vit(global_pool="map"), "attention", **tiny)
     refuse("timm_pre_norm", vit(pre_norm=True), "norm before the blocks", **tiny)
@@ -216,6 +253,9 @@ def torchvision_cases():
     dropout = models.resnet18()
     dropout.fc = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Linear(512, 5))
     case("torchvision_fc_in_sequential", dropout, 64, imageSize=64)
+    biased = models.resnet18(num_classes=5)
+    biased.conv1 = torch.nn.Conv2d(3, 64, 7, 2, 3)
+    case("torchvision_resnet_bias", biased, 64, imageSize=64)
     refuse("torchvision_resnext", models.resnext50_32x4d(num_classes=5), "groups")
     two = models.resnet18()
     two.fc = torch.nn.Sequential(torch.nn.Linear(512, 64), torch.nn.ReLU(), torch.nn.Linear(64, 5))
@@ -251,7 +291,7 @@ def transformers_cases():
     )
     swiglu = hf.Dinov2Config(**sizes, use_swiglu_ffn=True)
     refuse("hf_swiglu", hf.Dinov2ForImageClassification(swiglu), "SwiGLU", **tiny)
-    refuse("hf_vit_model", hf.ViTModel(hf.ViTConfig(**sizes, **mlp)), "no classifier", **tiny)
+    refuse("hf_vit_model", hf.ViTModel(hf.ViTConfig(**sizes, **mlp)), "no layer that is its classifier", **tiny)
     beit = hf.BeitForImageClassification(hf.BeitConfig(**sizes, **mlp, use_relative_position_bias=True))
     refuse("hf_beit", beit, "BEiT", **tiny)
     plain = hf.BeitForImageClassification(hf.BeitConfig(**sizes, **mlp))

@@ -71,7 +71,7 @@ export function missingClassifier(name: string, shapes: Shapes): FormatError {
     );
   }
   return new FormatError(
-    `import: got weights without '${name}': a backbone that gives features (num_classes=0), and no classifier, expected a model with ` +
-      'one. Train a classifier on it where it was made and save both together, or add its weight and bias to the file under this name.',
+    `import: got weights without '${name}': a backbone that gives features (num_classes=0), and no layer that is its classifier for certain, expected a ` +
+      'model with one. Where the file has none, train one on the features where it was made and save both together, or add its weight and bias to the file under this name.',
   );
 }

@@ -30,14 +30,19 @@ export class ChosenWeights {
   /** Undefined for names of no model, whose values nobody needs: there may be very many. */
   readonly #tensors: ReadonlyMap<string, Tensor> | undefined;
   readonly #notes: readonly string[];
+  readonly #advice: readonly string[];
   readonly #file: string;
 
   /**
-   * @param key - as for `importModel`
+   * @param said - as for `importModel`
    * @throws FormatError, UsageError as `importModel`
    */
-  constructor(path: string, file: WeightsFile, key: string | undefined) {
-    this.choice = chooseStateDict(file.dicts, telling, key);
+  constructor(
+    path: string,
+    file: WeightsFile,
+    { key, classifier }: Pick<ImportOptions, 'key' | 'classifier'> = {},
+  ) {
+    this.choice = chooseStateDict(file.dicts, telling, key, classifier);
     refuseEmpty(this.choice);
     const { dict, names } = this.choice;
     const readable = [...names].filter(([, stored]) => dict.unreadable?.has(stored) !== true);
@@ -47,6 +52,7 @@ export class ChosenWeights {
     );
     if (telling.isModel(this.#shapes)) this.#tensors = file.load(dict, names);
     this.#notes = [...this.choice.notes, ...(file.notes ?? [])];
+    this.#advice = this.choice.advice;
     this.#file = basename(path);
   }
 
@@ -59,8 +65,10 @@ export class ChosenWeights {
   import(options: ImportOptions, args?: ScriptArguments, modules?: ModelModules): TracedModel {
     const { key } = this.choice;
     const taken = { ...options, key: key === '' ? undefined : key };
-    return withNotes(this.#notes, () =>
-      fromTensors(this.#tensors ?? this.#refuse(args), taken, this.#file, args, modules),
+    return withNotes(
+      this.#notes,
+      () => fromTensors(this.#tensors ?? this.#refuse(args), taken, this.#file, args, modules),
+      this.#advice,
     );
   }
 
@@ -89,16 +97,24 @@ function refuseEmpty({ dict, names }: Choice<FoundDict>): void {
   );
 }
 
-/** Says what was left out of a file in the message on what is missing in it, too. */
-export function withNotes<T extends ImportedModel>(notes: readonly string[], body: () => T): T {
+/**
+ * Says what was left out of a file in the message on what is missing in it, too.
+ * @param advice - sentences for that message alone
+ */
+export function withNotes<T extends ImportedModel>(
+  notes: readonly string[],
+  body: () => T,
+  advice: readonly string[] = [],
+): T {
   try {
     const imported = body();
     return { ...imported, notes: [...notes, ...imported.notes] };
   } catch (error) {
-    if (notes.length === 0 || !(error instanceof FormatError || error instanceof UsageError)) {
+    const said = [...advice, ...notes];
+    if (said.length === 0 || !(error instanceof FormatError || error instanceof UsageError)) {
       throw error;
     }
-    const message = [error.message.replace(/(?<![.?!])$/, '.'), ...notes].join(' ');
+    const message = [error.message.replace(/(?<![.?!])$/, '.'), ...said].join(' ');
     throw error instanceof UsageError
       ? new UsageError(message, { cause: error })
       : new FormatError(message, { cause: error });
@@ -118,8 +134,8 @@ export function fromTensors(
   modules?: ModelModules,
 ): TracedModel {
   const { tensors: joined, made, notes: joinNotes } = joinParts(given);
-  const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...others } = options;
-  const { interpolation, cropShare, ...sizes } = others;
+  const { arch, key, classifier, dataset, classes, mean, std, ...others } = options;
+  const { allowNotFinite = false, interpolation, cropShare, ...sizes } = others;
   try {
     // Tensors that a layout changes go with the scope.
     return scope(() => {
@@ -139,7 +155,8 @@ export function fromTensors(
         const data = infoOf(model.config, said, layout?.interpolation);
         const assumed = [...read.assumed, ...data.assumed];
         const notes = [...joinNotes, ...read.notes, ...conversionNotes(joined)];
-        const step = { step: 'import', arch: model.config.arch, file, key, assumed, notes };
+        const from = { file, key, classifier };
+        const step = { step: 'import', arch: model.config.arch, ...from, assumed, notes };
         const history = [
           Object.fromEntries(Object.entries(step).filter(([, v]) => v !== undefined)),
         ];
@@ -197,14 +214,25 @@ function checkImported(
     checkTensors(config, tensors);
   } catch (error) {
     throw error instanceof FormatError
-      ? new FormatError(`import: ${error.message}${unexpectedAdvice(error.message)}`)
+      ? new FormatError(`import: ${error.message}${adviceOn(error.message)}`)
       : error;
   }
 }
 
 /** A tensor too many is not left out: the model that it is of may compute with it. */
-const unexpectedAdvice = (problems: string): string =>
-  problems.includes(' unexpected: ')
+function adviceOn(problems: string): string {
+  const [, got, expected] =
+    /(?:^|[;:] )(?:\w+\.)?(?:fc|head)\.weight is \[\d+, (\d+)\], expected \[\d+, (\d+)\]/.exec(
+      problems,
+    ) ?? [];
+  if (got !== undefined) {
+    return (
+      `. The classifier reads ${got} numbers, and the network gives ${expected ?? ''}: one that reads two poolings side by side (catavgmax), or what ` +
+      'layers between them make, is of no architecture here.'
+    );
+  }
+  return problems.includes(' unexpected: ')
     ? '. If the forward pass does not read what is unexpected, save the file without it. If it does, the model is another one, ' +
-      'which a plugin can define (`loadPlugin`, docs/extend.md).'
+        'which a plugin can define (`loadPlugin`, docs/extend.md).'
     : '';
+}

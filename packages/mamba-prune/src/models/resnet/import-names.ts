@@ -114,6 +114,10 @@ export const resnetRefusals: readonly Refusal[] = [
     'a block with attention over channels (SK, CBAM, split attention)',
   ],
   [/^conv1\.\d+\./, 'a stem of several convolutions (ResNet-C and -D: resnet50d, deep stem)'],
+  [
+    /^maxpool\.\d+\.(?:weight|running_mean)$/,
+    'a convolution in place of its max pooling (replace_stem_pool)',
+  ],
   [/\.downsample\.2\.weight$/, 'a shortcut with average pooling (ResNet-D)'],
   [
     /\.downsample\.\d+\.filt$|\.(conv\d|aa\d?|act\d|maxpool)(\.\d+)?\.filt$|^maxpool\.\d+\.filt$/,

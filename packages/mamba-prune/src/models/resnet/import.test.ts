@@ -114,7 +114,7 @@ describe('names of other programs', () => {
     const model = made(options, { stem: 'imagenet' });
     const notes = expectSame(asHuggingFaceResNet(model.stateDict()), model, options);
     expect(notes.join(' ')).toMatch(
-      /Hugging Face.*no shape tells it: (?:strides.*, )?max pooling behind/s,
+      /Hugging Face.*no shape tells it: (?:strides.*, )?max pooling behind.*no dilation, the mean over all pixels at the end, ReLU/s,
     );
   });
 
@@ -155,6 +155,43 @@ describe('names of other programs', () => {
       'layer2.0.conv2': 16,
     });
     expectSame(wide.eval().stateDict(), wide, deep);
+  });
+});
+
+describe('convolutions with biases', () => {
+  it.each([
+    ['basic blocks', basic, ['conv1', 'layer1.0.conv2', 'layer2.0.downsample.0']],
+    ['bottlenecks', deep, ['layer1.0.conv3', 'layer1.0.downsample.0']],
+  ] as const)(
+    'are read, for the norm behind them subtracts what they add: %s',
+    (_, options, biased) => {
+      const model = made(options);
+      const given = new Map(model.stateDict());
+      const images = randn([2, 3, 32, 32]);
+      const expected = run(model, images);
+      noGrad(() => {
+        for (const name of biased) {
+          const norm = name.replace(/conv(\d)$/, 'bn$1').replace(/downsample\.0$/, 'downsample.1');
+          const mean = given.get(`${norm}.running_mean`) as Tensor;
+          const bias = randn(mean.shape);
+          given.set(`${name}.bias`, bias);
+          // So that the model computes what it did.
+          given.set(`${norm}.running_mean`, mean.add(bias));
+        }
+      });
+      const found = importStateDict(given, options);
+      // float32 rounds by 6e-8, in up to ten layers.
+      expect(relativeDifference(run(found.model, images), expected)).toBeLessThan(1e-5);
+      expect(found.notes.join(' ')).toContain(
+        `The biases of ${biased.join(', ')}, before a BatchNorm, were taken off its mean`,
+      );
+    },
+  );
+
+  it('are refused where there is no norm of their width', () => {
+    const given = new Map(made(basic).stateDict());
+    given.set('conv1.bias', zeros([3]));
+    expect(() => importStateDict(given, basic)).toThrow(/unexpected: conv1\.bias/);
   });
 });
 

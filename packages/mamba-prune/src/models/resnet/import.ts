@@ -4,6 +4,7 @@ import { FormatError, type Tensor, eye, noGrad, ones, zeros } from '@mamba-prune
 import { UsageError } from '../../errors.js';
 import type { Layout, LayoutOptions, Reading } from '../import/layout.js';
 import { resnetCard } from './card.js';
+import { foldBiases } from './import-biases.js';
 import { resnetClassifiers, resnetNamesOf, resnetRefusals, resnetRenames } from './import-names.js';
 import { ShapeReader, missingClassifier } from '../import/shapes.js';
 import { StateDict } from '../import/state-dict.js';
@@ -60,6 +61,7 @@ export const resnetLayout: Layout = {
     }
     if (!state.has('fc.weight')) throw missingClassifier('fc.weight', state.shapes);
     state.addZeroBiases(['fc'], 'classifier');
+    foldBiases(state);
     const reader = new ShapeReader('resnet', state.shapes);
     const block = reader.has('layer1.0.conv3.weight') ? 'bottleneck' : 'basic';
     const blocks: number[] = [];
@@ -113,9 +115,9 @@ function untold(block: 'basic' | 'bottleneck', stem: 'cifar' | 'imagenet'): stri
       : '';
   const pooling =
     stem === 'cifar'
-      ? 'no max pooling behind the first convolution'
+      ? 'no stride in the first convolution and no max pooling behind it'
       : 'max pooling behind the first convolution';
-  return `Taken as usual, for no shape tells it: ${strides}${pooling}, no pooling against aliasing, ReLU, BatchNorm's eps of 1e-5.`;
+  return `Taken as usual, for no shape tells it: ${strides}${pooling}, no pooling against aliasing, no dilation, the mean over all pixels at the end, ReLU, BatchNorm's eps of 1e-5.`;
 }
 
 function stemOf(reader: ShapeReader): 'cifar' | 'imagenet' {

@@ -36,9 +36,10 @@ export const vitCard: FamilyCard = {
     const { global_pool: pool = '', model_args: args } = card;
     return [
       ...said('act_layer', args.act_layer, 'gelu', activation),
-      ...named(card, /quickgelu/, activation),
+      ...named(card, /quick[-_]?gelu/i, activation),
       ...named(card, approximateGelu, activation),
       ...named(card, /_rpn(?:_|$)/, 'its norms behind the layers'),
+      ...named(card, /_rope\d*(?:_|$)/, 'rotary positions'),
       ...(['', 'avg', 'token'].includes(pool)
         ? []
         : said('global_pool', pool, '', 'another pooling than token or mean')),

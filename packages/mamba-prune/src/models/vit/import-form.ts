@@ -48,9 +48,11 @@ export function convertVit(state: StateDict, source: VitSource, options: LayoutO
       `import: got patches of ${patchSize}x${reader.size('patch_embed.proj.weight', 3, 4)} pixels, expected square ones.`,
     );
   }
+  readDistillationAlone(state);
   if (!state.has('head.weight')) throw missingClassifier('head.weight', state.shapes);
   state.drop(/^pooler\.dense\./, 'which no classifier reads');
   requireLastNorm(state);
+  refuseGates(state);
   const blocks = Array.from({ length: depth }, (_, block) => `blocks.${block}`);
   joinProjections(state, blocks);
   const isScaled = state.has('blocks.0.ls1.gamma');
@@ -99,14 +101,30 @@ const startsWithZeros = (positions: Tensor | undefined): boolean =>
 
 /** In front of the classifier, `fc_norm` where it reads a mean that is taken before. */
 function requireLastNorm(state: StateDict): void {
-  if (
-    ['norm', 'fc_norm'].some((norm) => state.has(`${norm}.weight`) || state.has(`${norm}.bias`))
-  ) {
-    return;
+  const parts = ['weight', 'bias'].map((part) =>
+    ['norm', 'fc_norm'].find((norm) => state.has(`${norm}.${part}`)),
+  );
+  const [weight, bias] = parts;
+  if (weight !== undefined && bias === undefined && !state.has('blocks.0.norm1.bias')) {
+    throw new FormatError(
+      `import: got '${weight}.weight' without a bias, as all norms of the file are: RMSNorm or LayerNorm without bias, of which no shape tells the one from the other, ` +
+        'expected LayerNorm with weights and biases: no architecture here has others.',
+    );
   }
+  if (parts.some((norm) => norm !== undefined)) return;
   throw new FormatError(
     "import: got weights without 'norm.weight', the norm behind the last block, expected a ViT that has it: no architecture here is without " +
       '(RADIO and InternViT are). Where other tensors are missing too, the file is not complete.',
+  );
+}
+
+/** Rows of fc1 are both the neurons and their gates there. */
+function refuseGates(state: StateDict): void {
+  const [rows = 0] = state.get('blocks.0.mlp.fc1.weight')?.shape ?? [];
+  const [, columns = 0] = state.get('blocks.0.mlp.fc2.weight')?.shape ?? [];
+  if (columns === 0 || rows !== 2 * columns) return;
+  throw new FormatError(
+    `import: got 'blocks.0.mlp.fc1.weight' with ${rows} rows for ${columns} columns of fc2, half of them gates (GluMlp, SwiGLU), expected an MLP without: no architecture here has it.`,
   );
 }
 
@@ -174,6 +192,34 @@ function addBiases(state: StateDict, blocks: readonly string[]): void {
   }
 }
 
+/**
+ * The classifier of the distillation token alone, which was named: that token takes the place of the class token, and the other way
+ * round. Attention does not know the order of tokens but by their positions, which go with them.
+ */
+function readDistillationAlone(state: StateDict): void {
+  const [first, second, positions] = ['cls_token', 'dist_token', 'pos_embed'].map((name) =>
+    state.get(name),
+  );
+  if (state.has('head.weight') || !state.has('head_dist.weight')) return;
+  if (!first || !second || positions?.ndim !== 3 || positions.size(1) < 3) return;
+  for (const part of ['weight', 'bias']) {
+    const tensor = state.take(`head_dist.${part}`);
+    if (tensor) state.set(`head.${part}`, tensor);
+  }
+  state.set('cls_token', second);
+  state.set('dist_token', first);
+  const [one, other, rest] = [0, 1]
+    .map((at) => positions.narrow(1, at, 1))
+    .concat(positions.narrow(1, 2, positions.size(1) - 2));
+  state.set(
+    'pos_embed',
+    noGrad(() => cat([other, one, rest] as Tensor[], 1)),
+  );
+  state.note(
+    'The classifier reads the distillation token, which changed places with the class token.',
+  );
+}
+
 interface Tokens {
   readonly classToken: boolean;
   readonly distilled: boolean;
@@ -201,7 +247,7 @@ function readTokens(state: StateDict, dModel: number): Tokens {
   }
   if (hasSecondHead) {
     state.note(
-      'The logits are the mean of both classifiers, of the class and the distillation token.',
+      'The logits are the mean of both classifiers, of the class and the distillation token, as in DeiT; `classifier` takes the one or the other alone.',
     );
   } else if (distillation) {
     // It takes part in the attention and is not read, as a register.
@@ -212,9 +258,7 @@ function readTokens(state: StateDict, dModel: number): Tokens {
       'reg_token',
       noGrad(() => cat(all, 1)),
     );
-    state.note(
-      'The distillation token, which has no classifier in the file, became a register token.',
-    );
+    state.note('The distillation token, whose classifier is not in use, became a register token.');
   }
   return {
     classToken,

@@ -145,6 +145,10 @@ export const vitRefusals: readonly Refusal[] = [
     'an attention that normalises queries and keys (qk_norm)',
   ],
   [/\.attn\.(norm|ln)\.|\.mlp\.(norm|ffn_ln)\./, 'a block with a norm inside attention or MLP'],
+  [
+    /(?:^|\.)pooler\.layernorm\./,
+    'a norm behind the pooling, and biases of the query and value alone (BEiT, Data2Vec)',
+  ],
   [/\.attn\.gate\b|\.attn\.gate_proj\./, 'a gated attention'],
   [
     /\.ffn\.w12\.|\.mlp\.(w12|w3|w1|w2|fc1_g|fc1_x|gate_proj|up_proj|down_proj|weights_in|weights_out)\./,

@@ -161,6 +161,94 @@ describe('names of other programs', () => {
     expect(single.notes.join(' ')).toMatch(/distillation token.*became a register token/);
   });
 
+  it.each([
+    ['head', 'head_dist', (state: Map<string, Tensor>) => state],
+    [
+      'classifier',
+      'distillation_classifier',
+      (state: Map<string, Tensor>) => asHuggingFace(state, 'deit.', 4),
+    ],
+  ])(
+    'are read: the classifier of the one token of DeiT or of the other, %s and %s',
+    (first, second, named) => {
+      const model = trained({ distilled: true, ...(first !== 'head' && { eps: 1e-12 }) });
+      const state = model.stateDict();
+      const [one, other] = [first, second].map((classifier) => {
+        const found = importStateDict(named(state), { ...said, classifier });
+        expect(found.model.config).toMatchObject({ registers: 1 });
+        expect(found.model.config).not.toHaveProperty('distilled');
+        expect(found.notes.join(' ')).toContain(
+          classifier === first ? 'became a register token' : 'changed places with the class token',
+        );
+        return run(found.model, images());
+      }) as [Tensor, Tensor];
+      expect(relativeDifference(one, other)).toBeGreaterThan(0.1);
+      // Both together are read as their mean.
+      const mean = noGrad(() => one.add(other).div(2));
+      expect(relativeDifference(run(model, images()), mean)).toBeLessThan(rounding);
+      expect(importStateDict(named(state), said).notes.join(' ')).toContain(
+        '`classifier` takes the one or the other alone',
+      );
+    },
+  );
+
+  it.each([
+    [
+      'gates in its MLPs',
+      (state: Map<string, Tensor>) => state.set('blocks.0.mlp.fc2.weight', zeros([24, 48])),
+      /fc1\.weight' with 96 rows for 48 columns of fc2, half of them gates/,
+    ],
+    [
+      'norms without biases',
+      (state: Map<string, Tensor>) => {
+        for (const name of [...state.keys()]) if (/norm\d?\.bias$/.test(name)) state.delete(name);
+      },
+      /'norm\.weight' without a bias, as all norms of the file are: RMSNorm or LayerNorm without bias/,
+    ],
+    [
+      'a classifier of two poolings that are no token and mean',
+      (state: Map<string, Tensor>) => state.set('head.weight', zeros([5, 72])),
+      /The classifier reads 72 numbers, and the network gives 24/,
+    ],
+  ])('are refused with a reason: %s', (_, change, message) => {
+    const given = stateOf();
+    change(given);
+    expect(() => importStateDict(given, said)).toThrow(message);
+  });
+
+  it('are refused with the norm behind the pooling that BEiT of Hugging Face has', () => {
+    const given = asHuggingFace(stateOf(), 'beit.', 4);
+    given.set('beit.pooler.layernorm.weight', ones([24]));
+    expect(() => importStateDict(given, said)).toThrow(
+      /a norm behind the pooling.*\(BEiT, Data2Vec\)/,
+    );
+  });
+
+  it('hear what is computed that no tensor tells, unless something has told it', () => {
+    const { arch, ...sizes } = said;
+    const notesOf = (given: Map<string, Tensor>, more: ImportOptions = {}) =>
+      importStateDict(given, { ...sizes, ...more }).notes.join(' ');
+    const untold = 'Taken as usual, for no shape tells it: the exact GELU in its MLPs';
+    expect(notesOf(stateOf())).toMatch(
+      new RegExp(
+        `${untold} \\(no quick_gelu, .*norms before attention and MLP.*no rotary positions, LayerNorm's eps of 1e-6\\.`,
+      ),
+    );
+    expect(notesOf(asHuggingFace(stateOf(), 'vit.', 4))).toContain(`${untold}.`);
+    for (const told of [{ arch }, { activation: 'gelu' }]) {
+      expect(notesOf(stateOf(), told)).not.toContain('Taken as usual');
+    }
+    // It has no other.
+    expect(notesOf(asTorchvision(stateOf(), ['0', '3']))).not.toContain('Taken as usual');
+    // In one note with the heads.
+    const whole = createModel('vit_tiny', { imageSize: 8, patchSize: 4 });
+    expect(importStateDict(whole.stateDict()).notes).toEqual([
+      expect.stringMatching(
+        /^No shape tells the number of heads.* Taken as usual, for no shape tells it/,
+      ),
+    ]);
+  });
+
   it('are refused where two tensors would be one', () => {
     const given = asTorchvision(stateOf(), ['0', '3']);
     given.set('heads.0.weight', zeros([5, 24]));
@@ -412,7 +500,7 @@ describe('what a ViT here does not have', () => {
     );
     given.delete('head.weight');
     given.delete('head.bias');
-    expect(() => importStateDict(given, said)).toThrow(/num_classes=0.*Train a classifier/);
+    expect(() => importStateDict(given, said)).toThrow(/num_classes=0.*train one on the features/);
     const classless = stateOf();
     classless.set('head.weight', zeros([0, 24]));
     classless.set('head.bias', zeros([0]));

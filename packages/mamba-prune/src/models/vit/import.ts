@@ -13,6 +13,7 @@ import type {
   Reading,
 } from '../import/layout.js';
 import { vitCard } from './card.js';
+import { written } from '../import/card-info.js';
 import { attentionWidth, readHeads } from './import-heads.js';
 import {
   type VitNames,
@@ -133,7 +134,7 @@ export const vitLayout: Layout = {
         return {
           config,
           assumed: [...attention.assumed, ...norm.assumed, ...traits.assumed],
-          notes: [...attention.notes, ...norm.notes],
+          notes: [...withUntold(attention.notes, untold(names, said, modules)), ...norm.notes],
         };
       },
     };
@@ -164,6 +165,35 @@ function headsOf(
       ? `${arch}, of the same width, has ${standard.heads} heads in ${standard.depth} blocks; this model has ${depth}, and models of other depths have other numbers of heads.`
       : undefined;
   return readHeads({ widths, dModel, arch, known, why }, { heads, headDim });
+}
+
+/**
+ * What shapes do not tell and nothing else has said. A name of an architecture says it, and so do the modules of a pickled model;
+ * torchvision has no other ViTs.
+ */
+function untold(
+  names: VitNames,
+  { arch, activation, eps }: LayoutOptions,
+  modules: ModelModules | undefined,
+): string | undefined {
+  const isTold = arch !== undefined || activation !== undefined || modules !== undefined;
+  if (names === 'torchvision' || isTold) return undefined;
+  const usual =
+    names === 'Hugging Face'
+      ? ['the exact GELU in its MLPs']
+      : [
+          'the exact GELU in its MLPs (no quick_gelu, gelu_tanh or relu)',
+          'norms before attention and MLP (not behind them, as in ResPostBlock)',
+          'no rotary positions',
+          ...(eps === undefined ? [`LayerNorm's eps of ${written(defaultEps)}`] : []),
+        ];
+  return `Taken as usual, for no shape tells it: ${usual.join(', ')}.`;
+}
+
+/** In one note with what is said of the heads, where that is said. */
+function withUntold(notes: readonly string[], sentence: string | undefined): readonly string[] {
+  if (sentence === undefined) return notes;
+  return [[...notes, sentence].join(' ')];
 }
 
 /** Hugging Face's ViT and DeiT have 1e-12 unless their config.json says otherwise; all others here have 1e-6. */

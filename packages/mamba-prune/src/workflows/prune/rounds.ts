@@ -30,6 +30,7 @@ import { cutPath, roundPath } from './files.js';
 import { finetuneStep } from './history-steps.js';
 import { phaseEpochs } from './phase-epochs.js';
 import type { PhaseHooks, PruneHooks, PrunePhase } from './hooks.js';
+import { trainedOn } from '../fit.js';
 import { type PruneJob, teachingHooks } from './job.js';
 import { type Portion, goesOnToNextCut, portionOf } from './portions.js';
 import { pullingHooks } from './pulling.js';
@@ -204,7 +205,8 @@ export class Rounds {
       const { epoch, weights, valAccuracy: accuracy } = made;
       const { dataset } = settings;
       const step = finetuneStep({ round, dataset, epoch, weights, accuracy });
-      const trained = { ...standing.info, history: [...standing.info.history, step] };
+      const known = trainedOn(job.dataset, standing.info);
+      const trained = { ...known, history: [...known.history, step] };
       const isResult = path === folder.modelPath;
       if (isResult) info = trained;
       saveModel(isResult ? target : path, model as ImageModel, trained);
