@@ -6,7 +6,7 @@ import type { ReportData } from '../src/page-data/report.js';
 import type { RunData } from '../src/page-data/run.js';
 import { fateAfter } from './charts/fate.js';
 import { runColours } from './colours.js';
-import { bytes, count, digits, points, tick, tickFormat, tickTexts } from './format.js';
+import { bytes, count, digits, points, statistic, tick, tickFormat, tickTexts } from './format.js';
 import { en } from './i18n/en.js';
 import { translator } from './i18n/index.js';
 import { zh } from './i18n/zh.js';
@@ -184,6 +184,12 @@ describe('texts', () => {
       '0.0123',
     ]);
     expect([points(0.0012), points(-0.25, 1)]).toEqual(['+0.12', '−25.0']);
+    expect([points(-0.00001), points(0), statistic(-0.001), statistic(-3)]).toEqual([
+      '0.00',
+      '0.00',
+      '0.00',
+      '−3.00',
+    ]);
   });
 });
 

@@ -217,7 +217,21 @@ describe('a comparison', () => {
       difference: -(tests[0]?.difference ?? NaN),
       t: -(tests[0]?.t ?? NaN),
     });
-    writeFileSync(join(folder, 'results.json'), '{}');
+    expect(comparisons[0]?.amountsAt).toEqual([]);
+    // Of budgets that were typed as amounts, the larger cut first.
+    const file = join(folder, 'results.json');
+    const json = JSON.parse(readFileSync(file, 'utf8')) as { methods: object[]; settings: object };
+    const settings = {
+      ...json.settings,
+      budget: 'params',
+      amountsAt: [{ rate: 0.7, amount: 1_500_000 }],
+    };
+    const turned = json.methods.toReversed();
+    writeFileSync(file, JSON.stringify({ ...json, methods: turned, settings }));
+    const [budgeted] = collect(findRuns([folder])).comparisons;
+    expect(budgeted?.amountsAt).toEqual([{ rate: 0.7, amount: '1.5M' }]);
+    expect(budgeted?.tests.map(({ rate }) => rate)).toEqual([0.7, 0.7, 0.5, 0.5]);
+    writeFileSync(file, '{}');
     expect(() => collect(findRuns([folder]))).toThrow(/results\.json is no file of a comparison/);
   });
 });

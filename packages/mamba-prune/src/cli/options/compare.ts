@@ -190,7 +190,8 @@ export function addMethodOptions(command: Command): void {
   addOptions(
     command,
     rsstOptions({
-      epochs: 'regularised epochs, out of --finetune-epochs (default: half)',
+      epochs:
+        'regularised epochs before the cut, taken from --finetune-epochs, so that fewer are left after it (default: half of them)',
       strength: '1000; l1 100; loss 1; all 1e-4',
       norm: 'group',
       units: 'doomed',

@@ -65,6 +65,15 @@ export function amountText(budget: CompareBudget, amount: Amount): string {
   return others.reduce((a, b) => (b.length < a.length ? b : a), first);
 }
 
+/** For messages, as it is asked for: `rate 0.7`, or under a budget `size 0.3x of the MACs` or `size 3M MACs`. */
+export function sizeInWords(sizes: CompareSizes, rate: number): string {
+  const { budget } = sizes;
+  if (budget === undefined) return `rate ${rate}`;
+  const asked = askedAt(sizes, rate);
+  const of = typeof asked === 'string' ? 'of the ' : '';
+  return `size ${amountText(budget, asked)} ${of}${compareBudgets[budget]}`;
+}
+
 /** @throws UsageError for a word that is none of a budget */
 export function checkBudget(budget: string | undefined): void {
   if (budget === undefined || Object.hasOwn(compareBudgets, budget)) return;

@@ -1,9 +1,10 @@
 // What can be wrong with the methods of a comparison, their learning rates, and the seeds and dense models that they get.
 import { UsageError } from '../../errors.js';
+import { sizeInWords } from './budget.js';
 import { plural } from '../../format.js';
 import { compareMethods, methodsOf } from './methods.js';
 import { allSeeds } from './seeds.js';
-import { type CompareSettings, sizeInWords } from './settings.js';
+import type { CompareSettings } from './settings.js';
 
 /** @throws UsageError naming what is wrong */
 export function checkChoices(settings: CompareSettings): void {

@@ -1,10 +1,11 @@
 // A comparison that is gone on with: what may have changed since it began, and what may not.
 import { relativePath } from '../../shell.js';
 import { UsageError } from '../../errors.js';
+import { sizeInWords } from './budget.js';
 import { differences } from './changed-settings.js';
 import { methodsOf } from './methods.js';
 import { allSeeds, seedsOf } from './seeds.js';
-import { type CompareSettings, sizeInWords } from './settings.js';
+import type { CompareSettings } from './settings.js';
 
 /**
  * The settings of a comparison from now on.

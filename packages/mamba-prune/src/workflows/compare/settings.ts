@@ -7,14 +7,7 @@ import { todaysSettings } from '../prune/earlier-names.js';
 import { lrThroughDefault } from '../prune/lr-through.js';
 import type { DistillSettings, PruneSettings } from '../prune/settings.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
-import {
-  type CompareSizes,
-  amountText,
-  askedAt,
-  checkBudget,
-  compareBudgets,
-  costBudgetAt,
-} from './budget.js';
+import { type CompareSizes, amountText, askedAt, checkBudget, costBudgetAt } from './budget.js';
 import { checkChoices } from './check-choices.js';
 import { type CompareCut, cutAt } from './cut.js';
 import { type CompareRefill, fillbackOf } from './fillback.js';
@@ -178,15 +171,6 @@ const sizeName = (sizes: CompareSizes, rate: number): string =>
   sizes.budget === undefined
     ? percentName(rate)
     : `${sizes.budget}-${amountText(sizes.budget, askedAt(sizes, rate))}`;
-
-/** For messages, as it is asked for: `rate 0.7`, or under a budget `size 0.3x of the MACs` or `size 3M MACs`. */
-export function sizeInWords(sizes: CompareSizes, rate: number): string {
-  const { budget } = sizes;
-  if (budget === undefined) return `rate ${rate}`;
-  const asked = askedAt(sizes, rate);
-  const of = typeof asked === 'string' ? 'of the ' : '';
-  return `size ${amountText(budget, asked)} ${of}${compareBudgets[budget]}`;
-}
 
 /** 0.7 is 70, 0.125 is 12.5: as people say it, and free of rounding. */
 export const percentName = (rate: number): string => String(Number((100 * rate).toFixed(6)));

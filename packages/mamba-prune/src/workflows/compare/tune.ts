@@ -8,6 +8,7 @@ import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import type { Amount } from '../../pruning/budget/amounts.js';
 import { relativePath, shellCommand } from '../../shell.js';
 import { StoppedAtStartError } from '../../training/errors.js';
+import { sizeInWords } from './budget.js';
 import { carryOut } from './carry-out.js';
 import { describe, removedText } from './describe.js';
 import { CompareFolder } from './folder.js';
@@ -27,7 +28,6 @@ import {
   type CompareSettings,
   checkCompareSettings,
   planRuns,
-  sizeInWords,
   todaysComparison,
 } from './settings.js';
 import { checkSizes } from './sizes.js';
