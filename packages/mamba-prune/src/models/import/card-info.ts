@@ -7,6 +7,7 @@ import type { ModelInfo } from '../model-file.js';
 import { type ModelCardConfig, cardFiles } from './card.js';
 import { fileEntry } from './checkpoint-card.js';
 import type { ImportOptions, ImportedModel } from './model.js';
+import { written } from './written.js';
 
 interface Taken {
   readonly info: ModelInfo;
@@ -129,7 +130,3 @@ function described(name: Entry, card: ModelCardConfig): string {
   const value = card[name];
   return `\`${name}\` ${Array.isArray(value) ? value.join(',') : written(value)}`;
 }
-
-/** A small number as configurations have it, 1e-6 and not 0.000001. */
-export const written = (value: unknown): string =>
-  typeof value === 'number' && value > 0 && value < 1e-3 ? value.toExponential() : String(value);

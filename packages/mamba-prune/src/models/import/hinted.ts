@@ -1,14 +1,14 @@
 // Weights read with what is said of them in files, which may not fit: such options are given up where that is no mistake.
 import { defined } from '../../defined.js';
 import { UsageError, isUsageError } from '../../errors.js';
-import { familyNamed } from '../families.js';
+import { families, familyNamed } from '../families.js';
 import { withFileName } from '../file-checks.js';
-import { type HintName, entryOf, hintNames, whereOf, written } from './card-info.js';
+import { type HintName, entryOf, hintNames, whereOf } from './card-info.js';
 import type { ModelCardConfig } from './card.js';
 import type { ModelModules, ScriptArguments } from './layout.js';
 import type { ImportOptions, ImportedModel } from './model.js';
-import { usualVit } from '../vit/config.js';
 import type { ChosenWeights, TracedModel } from './weights.js';
+import { written } from './written.js';
 
 /** Weights that are read again with other options where the first do not fit. */
 export class Source {
@@ -60,7 +60,8 @@ function hintsOf(
   // The number that is said is of heads as wide as it makes them.
   const width = said.heads === undefined ? headDim : undefined;
   // What is another one is refused with the name of the file that says it.
-  const activation = heads !== undefined && named === usualVit.activation ? named : undefined;
+  const isUsual = families().some(({ layout }) => layout?.card?.activation === named);
+  const activation = heads !== undefined && isUsual ? named : undefined;
   const sizes = { arch, heads, headDim: width, pooling, eps, activation };
   return isOther ? {} : defined(sizes);
 }

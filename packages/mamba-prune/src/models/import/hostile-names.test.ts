@@ -40,7 +40,7 @@ describe('a name of a tensor', () => {
     const name = '.'.repeat(1_000_000);
     const dict = { key: '', shapes: new Map([[name, [4]]]), modules: new Map() };
     const names = new Map([[name, name]]);
-    expect(moduleWords({ dict, key: '', names, notes: [] })?.functions).toEqual([]);
+    expect(moduleWords({ dict, key: '', names, notes: [], advice: [] })?.functions).toEqual([]);
   });
 
   it('is refused where another one is the same without what wrappers put before it', () => {

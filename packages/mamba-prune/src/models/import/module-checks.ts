@@ -8,7 +8,7 @@ import { classOf } from './module-place.js';
 import type { ModuleWords } from './module-words.js';
 import { batchNormEps } from './plain-classifier.js';
 import { printableLine } from '../../printable.js';
-import { written } from './card-info.js';
+import { written } from './written.js';
 
 /**
  * Before a model is made: what is assumed elsewhere would be wrong.

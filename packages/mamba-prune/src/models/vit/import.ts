@@ -13,7 +13,7 @@ import type {
   Reading,
 } from '../import/layout.js';
 import { vitCard } from './card.js';
-import { written } from '../import/card-info.js';
+import { written } from '../import/written.js';
 import { attentionWidth, readHeads } from './import-heads.js';
 import {
   type VitNames,
