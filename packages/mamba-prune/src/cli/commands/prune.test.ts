@@ -129,7 +129,7 @@ describe('prune with images', () => {
     const { stdout } = await prune(at('dense'), '--rate', '0.5');
     expect(flat(stdout)).toContain('A cut model is trained on before it is used');
     // Over several lines, which a shell takes as they are.
-    expect(stdout).toMatch(/\n {2}mamba-prune train \S.*\\\n {6}--/);
+    expect(stdout).toMatch(/\n {2}npx mamba-prune train \S.*\\\n {6}--/);
   });
 
   it('says nothing of a training to come where there was one', async () => {
