@@ -126,8 +126,16 @@ async function trainCase(name: string, index: number): Promise<object> {
       imageSize: side,
       model: sizes,
       recipe: {
-        ...{ epochs: 1, batchSize: 16, lr: 0.1, optimizer: 'sgd', momentum: 0.9, nesterov: false },
-        ...{ weightDecay: 0.05, warmupEpochs: 0.5, clipGradNorm: null, seed: 4 },
+        epochs: 1,
+        batchSize: 16,
+        lr: 0.1,
+        optimizer: 'sgd',
+        momentum: 0.9,
+        nesterov: false,
+        weightDecay: 0.05,
+        warmupEpochs: 0.5,
+        clipGradNorm: null,
+        seed: 4,
         ...recipe,
       },
       distill: { teacher: at(`${teacher}.safetensors`), weight, temperature },
@@ -146,7 +154,11 @@ async function trainCase(name: string, index: number): Promise<object> {
   trained.set(name, { losses, start, after, expected: { losses: [], after: new Map() } });
   return {
     ...paths,
-    ...{ weight, temperature, rates, own, data: { mean, std } },
+    weight,
+    temperature,
+    rates,
+    own,
+    data: { mean, std },
     labelSmoothing: recipe?.labelSmoothing ?? 0,
     student: [student, keptWeightsPath(out, 0)],
     teacher: [teacher, at(`${teacher}.safetensors`)],
@@ -161,7 +173,9 @@ beforeAll(async () => {
   for (const family of ['vit', 'resnet'] as const) writeTeacher(family);
   const given: object[] = [];
   for (const [i, name] of Object.keys(cases).entries()) given.push(await trainCase(name, i));
-  const peers = ['peers', 'torch-pruning'].map((name) => fromHere(`../../../../benchmarks/${name}`));
+  const peers = ['peers', 'torch-pruning'].map((name) =>
+    fromHere(`../../../../benchmarks/${name}`),
+  );
   const task = { peers, losses: at('losses.json'), cases: given };
   writeFileSync(at('cases.json'), JSON.stringify(task));
   execFileSync(python, [fromHere('teacher-peer.py'), at('cases.json')], {
@@ -181,16 +195,16 @@ afterAll(() => {
 
 /** How far two trainings moved apart, of how far they moved: all tensors as one vector, in float64. */
 function apart({ start, after, expected }: Trained): number {
-  const sums = [0, 0];
+  let [distance, moved] = [0, 0];
   for (const [name, begun] of start) {
     if (begun.dtype !== 'float32') continue;
     const [a, b, c] = [begun, after.get(name), expected.after.get(name)].map((value) =>
       (value as Tensor).to('float64'),
     ) as [Tensor, Tensor, Tensor];
-    sums[0] += b.sub(c).norm().item() ** 2;
-    sums[1] += c.sub(a).norm().item() ** 2;
+    distance += b.sub(c).norm().item() ** 2;
+    moved += c.sub(a).norm().item() ** 2;
   }
-  return Math.sqrt((sums[0] as number) / (sums[1] as number));
+  return Math.sqrt(distance / moved);
 }
 
 describe.skipIf(python === undefined)(
@@ -198,13 +212,15 @@ describe.skipIf(python === undefined)(
   () => {
     it.each(Object.keys(cases))("give PyTorch's losses and weights: %s", (name) => {
       const ours = trained.get(name) as Trained;
-      console.log(name, ours.losses, ours.expected.losses, apart(ours));
       expect(ours.losses).toHaveLength(2);
+      // float32 against float64: a few roundings of 6e-8, and of the loss without the labels, which is a small difference of
+      // larger numbers, 1e-6. Measured 9e-7; a teacher that is shown the pixels of the data is off by 7e-3 and more.
       ours.losses.forEach((loss, i) => {
         const expected = ours.expected.losses[i] as number;
         expect(Math.abs(loss / expected - 1)).toBeLessThan(1e-5);
       });
-      expect(apart(ours)).toBeLessThan(1e-4);
+      // Gradients are sums of some hundred such roundings. Measured 3e-6.
+      expect(apart(ours)).toBeLessThan(3e-5);
     });
   },
 );
