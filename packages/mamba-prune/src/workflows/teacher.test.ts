@@ -132,6 +132,22 @@ describe('a training with a teacher', () => {
     });
   });
 
+  it('has read the teacher when it begins: what becomes of the file then is for the next one', async () => {
+    const distill = { teacher: at('replaced.safetensors'), weight: 0.7 };
+    copyFileSync(dense(), distill.teacher);
+    const untouched = await ended(training({ distill }), { out: at('untouched') });
+    const hooks = {
+      onStep: () => {
+        copyFileSync(stubborn(1), distill.teacher);
+      },
+    };
+    const { result, settings } = await ended(training({ distill }), { out: at('replaced'), hooks });
+    expect(valuesOf(result.path)).toEqual(valuesOf(untouched.result.path));
+    const recipe = { ...settings.recipe, epochs: 4 };
+    const on = ended({ ...settings, recipe }, { out: at('replaced'), resume: true });
+    await expect(on).rejects.toThrow('is not the one that the run began with');
+  });
+
   it('deletes no teacher that lies in the run that it replaces', async () => {
     const { path } = await ended(training(), { out: at('own') });
     const distill = { teacher: join(path, 'model.safetensors') };
@@ -261,6 +277,12 @@ describe('openTeacher', () => {
     const shown = teacher.distillation.images?.(normalized(images.info));
     // A few roundings of float32 in place of others, of numbers up to 2.
     expect(shown?.sub(normalized(ownPixels)).abs().max().item()).toBeLessThan(1e-6);
+    const rounded = normalized(images.info).to('bfloat16');
+    const inHalf = teacher.distillation.images?.(rounded);
+    expect(inHalf?.dtype).toBe('bfloat16');
+    // Two roundings of 2^-8: of numbers up to 2.7 that then become less than half as large, and of numbers up to 1.6.
+    const error = inHalf?.to('float32').sub(normalized(ownPixels)).abs().max().item();
+    expect(error).toBeLessThan((2.7 / 2 + 1.6) * 2 ** -8);
     teacher.dispose();
     const same = await openTeacher(resolveTeacher({ teacher: dense() }), images.info, 'cpu');
     expect(same.distillation.images).toBeUndefined();
