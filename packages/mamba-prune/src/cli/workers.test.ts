@@ -1,8 +1,11 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { manualSeed } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { transpiledMambaPrune } from '../../../../test/support/transpiled.js';
+import { loadModel, saveModel } from '../models/model-file.js';
+import { createModel } from '../models/registry.js';
 import { runCli } from './testing/run-cli.js';
 import { shadesTraining, writeShades } from './testing/shades.js';
 import { startProgram } from './testing/start-program.js';
@@ -42,6 +45,35 @@ describe('train --workers', () => {
       .trim()
       .split('\n');
     expect(lines).toHaveLength(2);
+  });
+
+  it('trains under a teacher as one process does', async () => {
+    manualSeed(2);
+    const sizes = { dModel: 8, depth: 1, imageSize: 8, channels: 3, numClasses: 2 };
+    const teacher = createModel('mamba_nano', sizes);
+    const pixels = { mean: [0.2, 0.3, 0.4], std: [0.5, 0.6, 0.7] };
+    saveModel(join(folder, 'teacher.safetensors'), teacher, {
+      classes: ['a', 'b'],
+      ...pixels,
+      history: [],
+    });
+    teacher.dispose();
+    const flags = ['--teacher', 'teacher.safetensors', '--temperature', '2'];
+    const weights: number[][] = [];
+    for (const workers of ['1', '2']) {
+      const out = `taught-${workers}`;
+      const argv = [...trainArgs, ...flags, '--workers', workers, '--out', out];
+      const { status, stderr } = await start(argv);
+      expect(status, stderr).toBe(0);
+      const { model } = loadModel(join(folder, out, 'model.safetensors'));
+      weights.push(model.parameters().flatMap((weight) => weight.detach().toNumbers()));
+      model.dispose();
+    }
+    const [one = [], two = []] = weights;
+    expect(two).toHaveLength(one.length);
+    // As in data-parallel.test.ts: sums in another order.
+    const differences = one.map((value, i) => Math.abs(value - (two[i] ?? NaN)));
+    expect(Math.max(...differences)).toBeLessThan(1e-6);
   });
 
   it('ends with the status of the workers, whose errors it does not repeat', async () => {

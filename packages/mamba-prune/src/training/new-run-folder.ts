@@ -26,23 +26,29 @@ export interface CreateOptions {
   readonly overwrite?: boolean | undefined;
   /** The file that the new run begins with: never deleted. */
   readonly source?: string | undefined;
+  /** The file of the model that teaches the new run: never deleted either. */
+  readonly teacher?: string | undefined;
 }
 
 /**
  * @param folder - absolute
  * @throws RunFolderError if it has anything in it that may not be deleted
  */
-export function checkFresh(folder: string, { overwrite, source }: CreateOptions): void {
+export function checkFresh(folder: string, { overwrite, source, teacher }: CreateOptions): void {
   checkFolder(folder);
   if (!existsSync(folder)) return;
   const found = contents(folder);
   const hasRun = isRun(folder);
   if (found.length > 0 && !(hasRun && overwrite === true)) throw notEmpty(folder, found, hasRun);
-  if (source !== undefined && wouldBeDeleted(folder, source)) {
+  const needed = [
+    [source, 'which the new run begins with'],
+    [teacher, 'which teaches the new run'],
+  ] as const;
+  for (const [file, why] of needed) {
+    if (file === undefined || !wouldBeDeleted(folder, file)) continue;
     throw new RunFolderError(
       folder,
-      `${folder} holds ${source}, which the new run begins with and \`overwrite\` would delete, expected another folder. ` +
-        'Choose one.',
+      `${folder} holds ${file}, ${why} and \`overwrite\` would delete, expected another folder. Choose one.`,
       { isUsage: true },
     );
   }

@@ -5,6 +5,7 @@
  * @module mamba-prune/workflows
  */
 export type { RecipeSettings, RunControl, TrainSettings } from './settings.js';
+export type { TeacherSettings } from './teacher.js';
 export { type TrainRun, trainRun } from './train-run.js';
 export type { DataHooks, DataSettings, PreparationSettings } from './fit.js';
 

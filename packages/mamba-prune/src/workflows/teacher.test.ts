@@ -1,11 +1,12 @@
 import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Tensor, ops, rand, randn, tensor } from '@mamba-prune/libtorch';
+import { type Tensor, ops, rand, randn, saveSafetensors, tensor } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Dataset } from '../data/types.js';
 import { loadModel, saveModel } from '../models/model-file.js';
 import { RunFolder } from '../training/run-folder.js';
+import { stopAfter } from '../training/testing/toy.js';
 import { keptWeightsPath } from './prune/rewound-weights.js';
 import type { RunControl, TrainSettings } from './settings.js';
 import { openTeacher, resolveTeacher } from './teacher.js';
@@ -17,6 +18,9 @@ const at = (...path: string[]): string => join(folder, ...path);
 const dense = (): string => at('dense', 'model.safetensors');
 /** Answers one class, whatever it is shown. */
 const stubborn = (answer: number): string => at(`stubborn-${answer}.safetensors`);
+/** The dense one, with pixels normalised in another way than those of the data. */
+const otherPixels = (): string => at('other-pixels.safetensors');
+const ownPixels = { mean: [0.2, 0.3, 0.4], std: [0.5, 0.6, 0.7] };
 let images: Dataset;
 
 const training = (changes: Partial<TrainSettings> = {}): TrainSettings => ({
@@ -44,6 +48,9 @@ beforeAll(async () => {
   await writeTinyImages(at('images'));
   const run = await ended(training(), { out: at('dense') });
   images = run.dataset;
+  const { model: teacher, info: known } = loadModel(dense());
+  saveModel(otherPixels(), teacher, { ...known, ...ownPixels });
+  teacher.dispose();
   for (const answer of [0, 1]) {
     const { model, info } = loadModel(dense());
     for (const weight of model.parameters()) ops.fill_(weight.detach(), 0);
@@ -82,24 +89,117 @@ describe('a training with a teacher', () => {
     expect(settings.distill).toMatchObject({ teacher: dense(), weight: 0.3, temperature: 1 });
     expect(settings.distill?.sha256).toMatch(/^[0-9a-f]{64}$/);
     expect(RunFolder.open(path).config['settings']).toMatchObject({ distill: settings.distill });
-    expect(info.history.at(-1)).toMatchObject({ step: 'train', teacher: dense(), distill: 0.3 });
+    expect(info.history.at(-1)).toMatchObject({
+      step: 'train',
+      teacher: dense(),
+      distill: 0.3,
+      temperature: 1,
+    });
   });
 
-  it('goes on with the same teacher as if it had not been stopped', async () => {
-    const distill = { teacher: dense(), weight: 0.7, temperature: 2 };
-    const whole = await ended(training({ distill }), { out: at('whole') });
-    const stop = new AbortController();
+  describe('goes on as if it had not been stopped', () => {
+    const distill = (): TrainSettings['distill'] => ({
+      teacher: otherPixels(),
+      weight: 0.7,
+      temperature: 2,
+    });
+    /** With random numbers in the model and in the data, and averages. */
+    const random = (): TrainSettings => {
+      const { model, recipe } = training();
+      return training({
+        model: { ...model, dropPath: 0.3 },
+        recipe: { ...recipe, augment: 'standard', mixup: 0.4, emaDecay: 0.9 },
+        distill: distill(),
+      });
+    };
+    let whole: number[][];
+
+    beforeAll(async () => {
+      whole = valuesOf((await ended(random(), { out: at('whole') })).result.path);
+    });
+
+    it.each([
+      ["at an epoch's end", 4],
+      ['in the middle of an epoch', 6],
+    ])('%s', async (_, steps) => {
+      const out = at(`stopped-${steps}`);
+      const { hooks, signal } = stopAfter(steps);
+      const { settings, result } = await ended(random(), { out, signal, hooks });
+      expect(result).toMatchObject({ finished: false, steps });
+      const again = await ended(settings, { out, resume: true });
+      expect(again.result.finished).toBe(true);
+      expect(valuesOf(again.result.path)).toEqual(whole);
+    });
+  });
+
+  it('has read the teacher when it begins: what becomes of the file then is for the next one', async () => {
+    const distill = { teacher: at('replaced.safetensors'), weight: 0.7 };
+    copyFileSync(dense(), distill.teacher);
+    const untouched = await ended(training({ distill }), { out: at('untouched') });
     const hooks = {
-      onEpoch: () => {
-        stop.abort();
+      onStep: () => {
+        copyFileSync(stubborn(1), distill.teacher);
       },
     };
-    const control = { out: at('stopped'), signal: stop.signal, hooks };
-    const { settings, result } = await ended(training({ distill }), control);
-    expect(result.finished).toBe(false);
-    const again = await ended(settings, { out: at('stopped'), resume: true });
-    expect(again.result.finished).toBe(true);
-    expect(valuesOf(again.result.path)).toEqual(valuesOf(whole.result.path));
+    const { result, settings } = await ended(training({ distill }), { out: at('replaced'), hooks });
+    expect(valuesOf(result.path)).toEqual(valuesOf(untouched.result.path));
+    const recipe = { ...settings.recipe, epochs: 4 };
+    const on = ended({ ...settings, recipe }, { out: at('replaced'), resume: true });
+    await expect(on).rejects.toThrow('is not the one that the run began with');
+  });
+
+  it('deletes no teacher that lies in the run that it replaces', async () => {
+    const { path } = await ended(training(), { out: at('own') });
+    const distill = { teacher: join(path, 'model.safetensors') };
+    const before = valuesOf(distill.teacher);
+    const run = ended(training({ distill }), { out: path, overwrite: true });
+    await expect(run).rejects.toThrow(
+      'model.safetensors, which teaches the new run and `overwrite` would delete, expected another folder',
+    );
+    expect(valuesOf(distill.teacher)).toEqual(before);
+  });
+
+  it('refuses a worker whose teacher is not that of rank 0', async () => {
+    const group = {
+      rank: 1,
+      workers: 2,
+      broadcastText: () => '0'.repeat(64),
+    } as unknown as NonNullable<RunControl['group']>;
+    const run = ended(training({ distill: { teacher: dense() } }), { out: at('worker'), group });
+    await expect(run).rejects.toThrow(
+      /is not that of rank 0: .* expected 0{64}\. Put the same file/,
+    );
+  });
+
+  it('says what nothing tells of a file of another program, and keeps what was said of it when it goes on', async () => {
+    const { model } = loadModel(dense());
+    const path = at('state-dict.safetensors');
+    saveSafetensors(path, model.stateDict());
+    model.dispose();
+    const pixels = { mean: [0.1, 0.2, 0.3], std: [0.4, 0.5, 0.6] };
+    const { model: sizes } = training();
+    const unsaid = { ...sizes, arch: 'mamba_nano', scan: 'uni', imageSize: side } as const;
+    const said = { ...unsaid, ...pixels };
+    const { settings } = await ended(training({ distill: { teacher: path, import: said } }), {
+      out: at('said'),
+    });
+    const notes: string[] = [];
+    const hooks = { onNote: (note: string) => notes.push(note) };
+    const assuming = training({ distill: { teacher: path, import: unsaid } });
+    await ended(assuming, { out: at('unsaid'), hooks });
+    expect(notes.join(' ')).toContain(
+      'nothing tells how its pixels were normalised, so it is shown them as the images of the training are.',
+    );
+    const on = (distill: TrainSettings['distill']): Promise<TrainRun> =>
+      ended(
+        { ...settings, recipe: { ...settings.recipe, epochs: 4 }, distill },
+        { out: at('said'), resume: true },
+      );
+    await expect(on({ teacher: path, import: { ...said, mean: [0, 0, 0] } })).rejects.toThrow(
+      'import.mean: got [0,0,0], expected [0.1,0.2,0.3]',
+    );
+    const { settings: later } = await on({ teacher: path });
+    expect(later.distill?.import).toEqual(said);
   });
 
   it('has the same random numbers as one without', async () => {
@@ -146,6 +246,8 @@ describe('a training with a teacher', () => {
     [{ weight: 0 }, 'distill: got 0'],
     [{ weight: 1.5 }, 'distill: got 1.5'],
     [{ temperature: 0 }, 'temperature: got 0'],
+    [{ sha256: 'abc' }, 'is not the one that was asked for: its SHA-256 is'],
+    [{ strength: 1 }, 'got the option `strength`, expected some of `teacher`'],
     [
       { teacher: 'nowhere.safetensors' },
       'nowhere.safetensors does not exist, expected the file of a model',
@@ -159,12 +261,8 @@ describe('a training with a teacher', () => {
 
 describe('openTeacher', () => {
   it('shows the teacher pixels normalised as its own were', async () => {
-    const { model, info } = loadModel(dense());
-    const other = at('other-pixels.safetensors');
-    const own = { mean: [0.2, 0.3, 0.4], std: [0.5, 0.6, 0.7] };
-    saveModel(other, model, { ...info, ...own });
-    model.dispose();
-    const teacher = await openTeacher(resolveTeacher({ teacher: other }), images.info, 'cpu');
+    const resolved = resolveTeacher({ teacher: otherPixels() });
+    const teacher = await openTeacher(resolved, images.info, 'cpu');
     const raw = rand([2, 3, side, side]);
     const normalized = ({
       mean,
@@ -178,7 +276,13 @@ describe('openTeacher', () => {
     };
     const shown = teacher.distillation.images?.(normalized(images.info));
     // A few roundings of float32 in place of others, of numbers up to 2.
-    expect(shown?.sub(normalized(own)).abs().max().item()).toBeLessThan(1e-6);
+    expect(shown?.sub(normalized(ownPixels)).abs().max().item()).toBeLessThan(1e-6);
+    const rounded = normalized(images.info).to('bfloat16');
+    const inHalf = teacher.distillation.images?.(rounded);
+    expect(inHalf?.dtype).toBe('bfloat16');
+    // Two roundings of 2^-8: of numbers up to 2.7 that then become less than half as large, and of numbers up to 1.6.
+    const error = inHalf?.to('float32').sub(normalized(ownPixels)).abs().max().item();
+    expect(error).toBeLessThan((2.7 / 2 + 1.6) * 2 ** -8);
     teacher.dispose();
     const same = await openTeacher(resolveTeacher({ teacher: dense() }), images.info, 'cpu');
     expect(same.distillation.images).toBeUndefined();

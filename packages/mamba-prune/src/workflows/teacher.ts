@@ -1,13 +1,14 @@
 // A model of a file as the teacher of a training: whether the two go together, and pixels as the teacher knows them.
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { type Tensor, tensor } from '@mamba-prune/libtorch';
+import { type Tensor, type distributed, tensor } from '@mamba-prune/libtorch';
 import { modelFileOf } from '../boxed-models.js';
 import { checksOf } from '../checks.js';
 import type { DatasetInfo } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import type { ImportOptions } from '../models/import/model.js';
 import type { ImageModel } from '../models/image-model.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { Distillation } from '../training/hooks.js';
 import { checkClassNames } from './class-names.js';
 import { checkFits } from './fit.js';
@@ -21,13 +22,21 @@ export interface TeacherSettings {
   readonly teacher: string;
   /** What a file of another program does not tell of its model. */
   readonly import?: ImportOptions | undefined;
-  /** Of that file. By default found, and kept in config.json: a resumed training must have the same teacher. */
+  /** That the file must have. By default found, and kept in config.json: a resumed training must have the same teacher. */
   readonly sha256?: string | undefined;
   /** Share of the teacher in the loss, above 0 up to 1. Default `0.5`. */
   readonly weight?: number | undefined;
   /** Softens both outputs. Default `1`. */
   readonly temperature?: number | undefined;
 }
+
+const teacherKinds: OptionKinds<TeacherSettings> = {
+  teacher: 'string',
+  import: 'object',
+  sha256: 'string',
+  weight: 'number',
+  temperature: 'number',
+};
 
 /** With all that a training needs to know of it. */
 export interface ResolvedTeacher extends TeacherSettings {
@@ -39,6 +48,8 @@ export interface ResolvedTeacher extends TeacherSettings {
 export interface OpenedTeacher {
   readonly distillation: Distillation;
   readonly model: ImageModel;
+  /** What a user should know of how its file was read; whole sentences. */
+  readonly notes: readonly string[];
   dispose(): void;
 }
 
@@ -49,6 +60,7 @@ export interface OpenedTeacher {
  */
 export function resolveTeacher(given: TeacherSettings, began?: TeacherSettings): ResolvedTeacher {
   const { number } = checksOf('train');
+  requireOptions('train: distill', given, teacherKinds, ['teacher']);
   const { weight = 0.5, temperature = 1 } = given;
   number('distill', weight, { above: 0, max: 1 });
   number('temperature', temperature, { above: 0 });
@@ -60,11 +72,13 @@ export function resolveTeacher(given: TeacherSettings, began?: TeacherSettings):
         : `train: the teacher ${teacher} does not exist any more. Put it back, or say where it lies now (\`teacher\`).`,
     );
   }
+  // What the run was told of the file is true of it wherever it lies.
+  const said = given.import ?? began?.import;
   if (began) {
     checkSame(
       'teacher',
-      { weight, temperature },
-      { weight: began.weight, temperature: began.temperature },
+      { weight, temperature, import: said },
+      { weight: began.weight, temperature: began.temperature, import: began.import },
     );
   }
   const sha256 = digestOf(teacher);
@@ -74,13 +88,35 @@ export function resolveTeacher(given: TeacherSettings, began?: TeacherSettings):
         `${began.sha256}. Put that one back, or say where it lies now (\`teacher\`).`,
     );
   }
+  if (given.sha256 !== undefined && given.sha256 !== sha256) {
+    throw new UsageError(
+      `train: the teacher ${teacher} is not the one that was asked for: its SHA-256 is ${sha256}, expected ` +
+        `${given.sha256}. Give the right file (\`teacher\`), or leave \`sha256\` out.`,
+    );
+  }
   return {
     teacher,
     sha256,
     weight,
     temperature,
-    ...(given.import !== undefined && { import: given.import }),
+    ...(said !== undefined && { import: said }),
   };
+}
+
+/**
+ * Every worker reads the teacher's file from its own disk.
+ * @throws UsageError in a worker whose teacher is not that of rank 0
+ */
+export function checkSameEverywhere(
+  { teacher, sha256 }: ResolvedTeacher,
+  group: Pick<distributed.ProcessGroup, 'broadcastText'>,
+): void {
+  const expected = group.broadcastText(sha256);
+  if (sha256 === expected) return;
+  throw new UsageError(
+    `train: the teacher ${teacher} is not that of rank 0: its SHA-256 is ${sha256}, expected ${expected}. ` +
+      'Put the same file there on every machine.',
+  );
 }
 
 /**
@@ -92,7 +128,7 @@ export async function openTeacher(
   info: DatasetInfo,
   device: string,
 ): Promise<OpenedTeacher> {
-  const { model, info: own, assumed } = await openModelFile(path, said);
+  const { model, info: own, assumed, notes } = await openModelFile(path, said);
   const made: Tensor[] = [];
   const dispose = (): void => {
     model.dispose();
@@ -105,17 +141,31 @@ export async function openTeacher(
     });
     model.to(device);
     // Pixels that were assumed are no more the teacher's than those of the data.
-    const isKnown = !assumed.some((text) => /^(mean|std) /.test(text));
+    const isKnown = !assumed.some((text) => ofPixels.test(text));
     const images = isKnown ? renormalization(info, own, device, made) : undefined;
     return {
       model,
       distillation: { teacher: model, weight, temperature, ...(images && { images }) },
+      notes: [...notes, ...assumedNotes(path, assumed)],
       dispose,
     };
   } catch (error) {
     dispose();
     throw error;
   }
+}
+
+const ofPixels = /^(?:mean|std) /;
+/** The images are prepared for the student. */
+const ofPreparation = /^(?:interpolation|cropShare) /;
+
+function assumedNotes(path: string, assumed: readonly string[]): string[] {
+  const rest = assumed.filter((text) => !ofPixels.test(text) && !ofPreparation.test(text));
+  return [
+    rest.length > 0 && `The teacher ${path}: nothing tells ${rest.join(', ')}, which was assumed.`,
+    assumed.some((text) => ofPixels.test(text)) &&
+      `The teacher ${path}: nothing tells how its pixels were normalised, so it is shown them as the images of the training are.`,
+  ].filter((note) => note !== false);
 }
 
 function asTeacher(path: string, check: () => void): void {

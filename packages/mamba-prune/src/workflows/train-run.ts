@@ -36,7 +36,12 @@ import {
   trainSettingsKinds,
 } from './settings.js';
 import { startingModel } from './starting-model.js';
-import { type ResolvedTeacher, openTeacher, resolveTeacher } from './teacher.js';
+import {
+  type ResolvedTeacher,
+  checkSameEverywhere,
+  openTeacher,
+  resolveTeacher,
+} from './teacher.js';
 
 export interface TrainRun {
   /** The trained model, or as far as it came; the caller disposes it. */
@@ -82,6 +87,7 @@ export async function trainRun(
   // Before the seed is set: a training has the same random numbers with a teacher as without.
   const teacher = distill && (await openTeacher(distill, dataset.info, control.device ?? 'cpu'));
   try {
+    for (const note of teacher?.notes ?? []) control.hooks?.onNote?.(note);
     const hooks = composeHooks(
       control.hooks,
       teacher ? { distillation: teacher.distillation } : undefined,
@@ -243,6 +249,7 @@ async function trainOn(
     return RunFolder.create(control.out, description, {
       overwrite: control.overwrite,
       source: settings.init,
+      teacher: settings.distill?.teacher,
     });
   }
 }
@@ -253,15 +260,18 @@ function teacherOf(
   { out, resume, group }: RunControl,
 ): ResolvedTeacher | undefined {
   const leads = (group?.rank ?? 0) === 0;
-  if (!leads || resume === undefined || resume === false) return distill && resolveTeacher(distill);
-  const { distill: began } = storedSettings(out, 'train');
-  if ((began === undefined) !== (distill === undefined)) {
+  const goesOn = leads && resume !== undefined && resume !== false;
+  const { distill: began } = goesOn ? storedSettings(out, 'train') : {};
+  if (goesOn && (began === undefined) !== (distill === undefined)) {
     const [got, expected] = began === undefined ? ['a', 'none'] : ['no', 'that of the run'];
     throw new UsageError(
       `resume: got ${got} teacher, expected ${expected}: a run goes on as it began. Give what the run began with, or start a new run.`,
     );
   }
-  return distill && resolveTeacher(distill, began);
+  if (distill === undefined) return undefined;
+  const teacher = resolveTeacher(distill, began);
+  if (group) checkSameEverywhere(teacher, group);
+  return teacher;
 }
 
 /** The workers' values, by rank. */
@@ -288,7 +298,11 @@ function trainingStep(settings: TrainSettings, accuracy: number | null): Record<
     arch,
     dataset,
     ...(init !== undefined && { from: init }),
-    ...(distill && { teacher: distill.teacher, distill: distill.weight }),
+    ...(distill && {
+      teacher: distill.teacher,
+      distill: distill.weight,
+      temperature: distill.temperature,
+    }),
     epochs,
     seed,
     accuracy,

@@ -1,5 +1,13 @@
 // Runs on disk, read as a report reads them: which dense model is a pruned one compared with?
-import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pruneRun, trainRun } from 'mamba-prune';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -89,6 +97,32 @@ describe('a pruned run is compared', () => {
     // A dense model that was trained on is not pruned.
     expect(compared('uncut-1', runs)).toBeUndefined();
     expect(compared('on-2', runs)).toBeUndefined();
+  });
+
+  it('with the dense model that was trained under the same teacher, wherever that lay', async () => {
+    const { recipe: trained, ...rest } = tinyTraining(small.images);
+    const teacher = modelOf(join(small.runs, 'dense'));
+    const copy = at('teacher.safetensors');
+    copyFileSync(teacher, copy);
+    const taught = async (out: string, init: string, path: string): Promise<string> => {
+      const settings = {
+        ...rest,
+        keepEpochs: [],
+        init: modelOf(init),
+        recipe: { ...trained, epochs: 1 },
+        distill: { teacher: path, weight: 1 },
+      };
+      (await trainRun(settings, { out })).model.dispose();
+      return out;
+    };
+    const cut = await prune(at('cut-before'), {});
+    const runs = readAll(
+      small.runs,
+      cut,
+      await taught(at('cut-taught'), cut, teacher),
+      await taught(at('dense-taught'), join(small.runs, 'dense'), copy),
+    );
+    expect(compared('cut-taught', runs)).toMatchObject({ run: 'dense-taught', isEqual: true });
   });
 
   it('not with one of another recipe, data or length', async () => {

@@ -27,7 +27,7 @@ export function trainingOf(
   phases: readonly PhaseData[],
 ): TrainingData {
   const options = (config.train ?? {}) as unknown as Options;
-  const { distill } = (config['settings'] ?? {}) as Options;
+  const { distill } = (config['settings'] ?? {}) as { readonly distill?: Options };
   const { name } = (config.dataset ?? {}) as { name?: unknown };
   const { epochs, plainEpochs, warmupEpochs } = options;
   const kept = Object.entries(options).filter(([key]) => !ignored.has(key));
@@ -38,7 +38,7 @@ export function trainingOf(
     warmupShare: number(epochs) > 0 ? number(warmupEpochs) / number(epochs) : 0,
     recipe: stableJson({
       ...Object.fromEntries(kept),
-      distill,
+      distill: distill && withoutPlace(distill),
       dataset: name,
       plain: number(plainEpochs) > 0,
     }),
@@ -61,5 +61,9 @@ function epochsOf(
   const before = Number(/^epoch:(\d+)$/.exec(rewind)?.[1] ?? 0);
   return { epochs: before + last, isFromStart: true };
 }
+
+/** A teacher of a file is known by its digest, wherever it lies. */
+const withoutPlace = (distill: Options): Options =>
+  Object.fromEntries(Object.entries(distill).filter(([name]) => name !== 'teacher'));
 
 const number = (value: unknown): number => (typeof value === 'number' ? value : 0);
