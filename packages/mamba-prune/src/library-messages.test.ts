@@ -9,7 +9,8 @@ import { describe, expect, it } from 'vitest';
 const packages = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Programs, and what is there for them alone. */
-const ofPrograms = /^mamba-prune\/src\/(?:cli\/|shell\.ts$)|\/(?:testing|fixtures)\/|\.test\.ts$/;
+const ofPrograms =
+  /^mamba-prune\/src\/(?:cli\/|(?:shell|called-as)\.ts$)|\/(?:testing|fixtures)\/|\.test\.ts$/;
 
 const files = ['libtorch', 'mamba-prune', 'report']
   .flatMap((name) =>

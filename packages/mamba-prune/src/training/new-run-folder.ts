@@ -28,13 +28,18 @@ export interface CreateOptions {
   readonly source?: string | undefined;
   /** The file of the model that teaches the new run: never deleted either. */
   readonly teacher?: string | undefined;
+  /** The file of the model whose widths the new run takes: nor is that. */
+  readonly widths?: string | undefined;
 }
 
 /**
  * @param folder - absolute
  * @throws RunFolderError if it has anything in it that may not be deleted
  */
-export function checkFresh(folder: string, { overwrite, source, teacher }: CreateOptions): void {
+export function checkFresh(
+  folder: string,
+  { overwrite, source, teacher, widths }: CreateOptions,
+): void {
   checkFolder(folder);
   if (!existsSync(folder)) return;
   const found = contents(folder);
@@ -43,6 +48,7 @@ export function checkFresh(folder: string, { overwrite, source, teacher }: Creat
   const needed = [
     [source, 'which the new run begins with'],
     [teacher, 'which teaches the new run'],
+    [widths, 'whose widths the new run takes'],
   ] as const;
   for (const [file, why] of needed) {
     if (file === undefined || !wouldBeDeleted(folder, file)) continue;

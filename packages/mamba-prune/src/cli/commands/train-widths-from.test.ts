@@ -94,6 +94,17 @@ describe('train --widths-from', () => {
     expect(refused.status).toBe(2);
   });
 
+  it('never deletes the run whose widths it takes', async () => {
+    await train('donor', '--widths-from', pruned);
+    const words = ['train', ...data(), '--widths-from', at('donor'), '--overwrite'];
+    const { status, stderr } = await runCli([...words, '--out', at('donor')]);
+    expect(status).toBe(2);
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
+      'whose widths the new run takes and --overwrite would delete',
+    );
+    loadModel(at('donor', 'model.safetensors')).model.dispose();
+  });
+
   it('takes a checkpoint of another program as far as its tensors tell its sizes', async () => {
     const resnet = createModel('resnet20', { numClasses: 5 });
     const file = at('resnet.safetensors');

@@ -214,6 +214,8 @@ async function freshOf(
     );
   }
   const path = resolve(await findModel(context, argument, { flag: '--widths-from' }));
+  // Nothing of it is in the run's settings, so nothing else keeps it.
+  await checkNew(context.options, { widths: path });
   const { openModelFile } = await import('../../workflows/open-model-file.js');
   const { freshSettings } = await import('../../workflows/fresh-settings.js');
   const { model } = await openModelFile(path);
