@@ -196,7 +196,7 @@ describe('openTeacher', () => {
     const opened = openTeacher(resolveTeacher({ teacher: path }), images.info, 'cpu');
     await expect(opened).rejects.toThrow(message);
     await expect(opened).rejects.toThrow(
-      /^train: the teacher .* does not fit folder: .* in this order\.$/,
+      /^train: the teacher .* does not fit folder: .*, as the teacher has it\. .* in the same order\.$/,
     );
   });
 });

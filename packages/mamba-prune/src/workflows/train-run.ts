@@ -242,7 +242,7 @@ async function trainOn(
     }
     return RunFolder.create(control.out, description, {
       overwrite: control.overwrite,
-      source: settings.init,
+      sources: [settings.init, settings.distill?.teacher].filter((file) => file !== undefined),
     });
   }
 }
