@@ -87,7 +87,7 @@ export class TorchStorage implements StorageBytes {
       throw new FormatError(
         `${what}: got checksum ${sum.toString(16)}, expected ${expected.toString(16)}. ` +
           'The file is damaged; copy it again. (A file from torch.serialization.set_crc32_options(False) ' +
-          'has no checksums: read it with checkCrc: false.)',
+          'has no checksums: save it again with True.)',
       );
     }
     this.#checked = true;

@@ -1,8 +1,11 @@
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { randn, saveSafetensors } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { createModel } from '../models/registry.js';
 import { side, writeTinyImages } from '../workflows/testing/tiny.js';
+import { writeStateDict } from './testing/model-files.js';
 import { runCli } from './testing/run-cli.js';
 
 let folder = '';
@@ -114,4 +117,74 @@ describe('train --teacher', () => {
     expect(status).toBe(2);
     expect(stderr).toContain('got --teacher, but the run began without a teacher');
   });
+
+  it('refuses another weight and more epochs than are left by the names of the flags', async () => {
+    const argv = ['train', ...small, ...data(), '--teacher', at('dense'), '--out', at('begun')];
+    expect((await runCli(argv)).status).toBe(0);
+    const on = ['train', '--resume', '--epochs', '2', '--out', at('begun')];
+    const { status, stderr } = await runCli([...on, '--distill', '0.7']);
+    expect(status).toBe(2);
+    expect(stderr).toContain('--distill: got 0.7, expected 0.5');
+    const batch = await runCli([...on, '--batch-size', '8']);
+    expect(batch.status).toBe(2);
+    expect(batch.stderr).toContain('--batch-size: got 8, expected 16');
+  });
+
+  it.each(['--teacher', '--widths-from'])(
+    'never deletes the model of %s for the run that needs it',
+    async (flag) => {
+      cpSync(at('dense'), at('needed'), { recursive: true });
+      const before = readFileSync(at('needed', 'model.safetensors'));
+      const argv = ['train', ...data(), flag, at('needed'), '--overwrite', '--out', at('needed')];
+      const { status, stderr } = await runCli(argv);
+      expect(status).toBe(2);
+      expect(stderr).toContain('which the new run needs and --overwrite would delete');
+      expect(readFileSync(at('needed', 'model.safetensors')).equals(before)).toBe(true);
+    },
+  );
+
+  it('shows a teacher of another program images of the size of the data where no shape tells one', async () => {
+    const resnet = createModel('resnet20', { numClasses: 2, imageSize: 32 });
+    writeStateDict(at('resnet.pth'), resnet);
+    resnet.dispose();
+    const argv = [
+      'train',
+      ...small,
+      ...data(),
+      '--teacher',
+      at('resnet.pth'),
+      '--out',
+      at('sized'),
+    ];
+    const { status, stderr } = await runCli(argv);
+    expect(status, stderr).toBe(0);
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain('resnet.pth: Taken as usual');
+  });
+
+  it.each(['--teacher', '--widths-from'])(
+    'says where more is said of a file with two classifiers than %s takes',
+    async (flag) => {
+      const sizes = { depth: 1, imageSize: side, patchSize: 4, numClasses: 2 };
+      const vit = createModel('vit_tiny', sizes);
+      const backbone = [...vit.stateDict()].filter(([name]) => !name.startsWith('head.'));
+      const tensors = new Map(backbone.map(([name, value]) => [`backbone.${name}`, value]));
+      for (const name of ['fc_a', 'fc_b']) {
+        tensors.set(`${name}.weight`, randn([2, 192]));
+        tensors.set(`${name}.bias`, randn([2]));
+      }
+      saveSafetensors(at('two.safetensors'), tensors, {});
+      vit.dispose();
+      const argv = ['train', ...data(), flag, at('two.safetensors'), '--out', at('two')];
+      const { status, stderr } = await runCli(argv);
+      expect(status).toBe(2);
+      const written = `--out described.safetensors', which writes the model with all that is said of it, and give ${flag}`;
+      expect(stderr).toContain(written);
+      const one = at(`one${flag}.safetensors`);
+      const told = ['--classifier', 'fc_a', '--heads', '3'];
+      const exported = await runCli(['export', at('two.safetensors'), ...told, '--out', one]);
+      expect(exported.status, exported.stderr).toBe(0);
+      const taken = await runCli(['train', ...data(), flag, one, '--out', at(`two${flag}`)]);
+      expect(taken.status, taken.stderr).toBe(0);
+    },
+  );
 });

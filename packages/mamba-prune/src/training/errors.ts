@@ -91,6 +91,8 @@ export class StoppedAtStartError extends Error {
 /** Options on resume are not those that the run began with. */
 export class ResumeError extends Error {
   override readonly name = 'ResumeError';
+  /** See `isUsageError`. */
+  readonly isUsage = true;
 
   /** Names of the options that differ. */
   readonly options: readonly string[];

@@ -24,37 +24,26 @@ export interface CreateOptions {
    * something: `discard` brings it back.
    */
   readonly overwrite?: boolean | undefined;
-  /** The file that the new run begins with: never deleted. */
-  readonly source?: string | undefined;
-  /** The file of the model that teaches the new run: never deleted either. */
-  readonly teacher?: string | undefined;
-  /** The file of the model whose widths the new run takes: nor is that. */
-  readonly widths?: string | undefined;
+  /** Files that the new run is made of, such as the model that it begins with and its teacher: never deleted. */
+  readonly sources?: readonly string[] | undefined;
 }
 
 /**
  * @param folder - absolute
  * @throws RunFolderError if it has anything in it that may not be deleted
  */
-export function checkFresh(
-  folder: string,
-  { overwrite, source, teacher, widths }: CreateOptions,
-): void {
+export function checkFresh(folder: string, { overwrite, sources = [] }: CreateOptions): void {
   checkFolder(folder);
   if (!existsSync(folder)) return;
   const found = contents(folder);
   const hasRun = isRun(folder);
   if (found.length > 0 && !(hasRun && overwrite === true)) throw notEmpty(folder, found, hasRun);
-  const needed = [
-    [source, 'which the new run begins with'],
-    [teacher, 'which teaches the new run'],
-    [widths, 'whose widths the new run takes'],
-  ] as const;
-  for (const [file, why] of needed) {
-    if (file === undefined || !wouldBeDeleted(folder, file)) continue;
+  const source = sources.find((file) => wouldBeDeleted(folder, file));
+  if (source !== undefined) {
     throw new RunFolderError(
       folder,
-      `${folder} holds ${file}, ${why} and \`overwrite\` would delete, expected another folder. Choose one.`,
+      `${folder} holds ${source}, which the new run needs and \`overwrite\` would delete, expected another folder. ` +
+        'Choose one.',
       { isUsage: true },
     );
   }

@@ -26,15 +26,17 @@ afterAll(() => {
 
 describe('with overwrite, a run', () => {
   it.each([['model.safetensors'], [join('checkpoints', 'init.safetensors')]])(
-    'that begins with %s of the folder is refused, and nothing is lost',
+    'that begins with %s of the folder, or learns from it, is refused, and nothing is lost',
     async (file) => {
       const source = at('dense', file);
       const [before, config] = [readFileSync(source), readFileSync(at('dense', 'config.json'))];
       const control = { out: at('dense'), overwrite: true };
-      const refusal = `holds ${source}, which the new run begins with and \`overwrite\` would delete`;
+      const refusal = `holds ${source}, which the new run needs and \`overwrite\` would delete`;
       await expect(pruneRun(tinyPruning(source, at('images')), control)).rejects.toThrow(refusal);
       const further = { ...tinyTraining(at('images')), init: source };
       await expect(trainRun(further, control)).rejects.toThrow(refusal);
+      const taught = { ...tinyTraining(at('images')), distill: { teacher: source } };
+      await expect(trainRun(taught, control)).rejects.toThrow(refusal);
       expect(readFileSync(source).equals(before)).toBe(true);
       expect(readFileSync(at('dense', 'config.json')).equals(config)).toBe(true);
     },

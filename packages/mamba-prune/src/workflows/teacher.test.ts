@@ -154,7 +154,7 @@ describe('a training with a teacher', () => {
     const before = valuesOf(distill.teacher);
     const run = ended(training({ distill }), { out: path, overwrite: true });
     await expect(run).rejects.toThrow(
-      'model.safetensors, which teaches the new run and `overwrite` would delete, expected another folder',
+      'model.safetensors, which the new run needs and `overwrite` would delete, expected another folder',
     );
     expect(valuesOf(distill.teacher)).toEqual(before);
   });
@@ -300,7 +300,7 @@ describe('openTeacher', () => {
     const opened = openTeacher(resolveTeacher({ teacher: path }), images.info, 'cpu');
     await expect(opened).rejects.toThrow(message);
     await expect(opened).rejects.toThrow(
-      /^train: the teacher .* does not fit folder: .* in this order\.$/,
+      /^train: the teacher .* does not fit folder: .*, as the teacher has it\. .* in the same order\.$/,
     );
   });
 });

@@ -12,7 +12,7 @@ import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { Distillation } from '../training/hooks.js';
 import { checkClassNames } from './class-names.js';
 import { checkFits } from './fit.js';
-import { openModelFile } from './open-model-file.js';
+import { type OpenedModelFile, openModelFile } from './open-model-file.js';
 import { digestOf } from './prune/source.js';
 import { checkSame } from './settings.js';
 
@@ -77,8 +77,12 @@ export function resolveTeacher(given: TeacherSettings, began?: TeacherSettings):
   if (began) {
     checkSame(
       'teacher',
-      { weight, temperature, import: said },
-      { weight: began.weight, temperature: began.temperature, import: began.import },
+      { 'distill.weight': weight, temperature, 'distill.import': said },
+      {
+        'distill.weight': began.weight,
+        temperature: began.temperature,
+        'distill.import': began.import,
+      },
     );
   }
   const sha256 = digestOf(teacher);
@@ -128,7 +132,7 @@ export async function openTeacher(
   info: DatasetInfo,
   device: string,
 ): Promise<OpenedTeacher> {
-  const { model, info: own, assumed, notes } = await openModelFile(path, said);
+  const { model, info: own, assumed, notes } = await openedAt(path, said, info);
   const made: Tensor[] = [];
   const dispose = (): void => {
     model.dispose();
@@ -168,6 +172,21 @@ function assumedNotes(path: string, assumed: readonly string[]): string[] {
   ].filter((note) => note !== false);
 }
 
+/** Where no shape tells the size of its images, as with a ResNet, the teacher sees those of the data as they are. */
+async function openedAt(
+  path: string,
+  said: ImportOptions | undefined,
+  { width, height }: DatasetInfo,
+): Promise<OpenedModelFile> {
+  const opened = await openModelFile(path, said);
+  const isSized = !opened.assumed.some((text) => text.startsWith('imageSize '));
+  if (opened.isOurs || isSized || width !== height || opened.model.config.imageSize === height) {
+    return opened;
+  }
+  opened.model.dispose();
+  return openModelFile(path, { ...said, imageSize: height });
+}
+
 function asTeacher(path: string, check: () => void): void {
   try {
     check();
@@ -176,7 +195,7 @@ function asTeacher(path: string, check: () => void): void {
     // What it says, without its advice, which is for a model that is to be trained or measured.
     const [problem = ''] = error.message.replace(/^the model /, '').split('. ');
     throw new UsageError(
-      `train: the teacher ${path} ${problem}. Use one that was trained on images of this size and with these classes, in this order.`,
+      `train: the teacher ${path} ${problem}, as the teacher has it. Use one that was trained on images and classes of these data, in the same order.`,
       { cause: error },
     );
   }

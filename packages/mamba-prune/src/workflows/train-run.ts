@@ -248,8 +248,7 @@ async function trainOn(
     }
     return RunFolder.create(control.out, description, {
       overwrite: control.overwrite,
-      source: settings.init,
-      teacher: settings.distill?.teacher,
+      sources: [settings.init, settings.distill?.teacher].filter((file) => file !== undefined),
     });
   }
 }

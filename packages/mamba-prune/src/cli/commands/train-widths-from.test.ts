@@ -100,7 +100,7 @@ describe('train --widths-from', () => {
     const { status, stderr } = await runCli([...words, '--out', at('donor')]);
     expect(status).toBe(2);
     expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
-      'whose widths the new run takes and --overwrite would delete',
+      'which the new run needs and --overwrite would delete',
     );
     loadModel(at('donor', 'model.safetensors')).model.dispose();
   });

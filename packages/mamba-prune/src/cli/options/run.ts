@@ -83,10 +83,7 @@ export function outOf({ out, resume, restart }: RunOptions): string {
  * Before anything else is read, so that a mistake in a name costs no time.
  * @throws RunFolderError if there is something in the folder that a new run is to have
  */
-export async function checkNew(
-  { out, overwrite }: RunOptions,
-  needed: { readonly widths?: string } = {},
-): Promise<void> {
+export async function checkNew({ out, overwrite }: RunOptions): Promise<void> {
   const { RunFolder } = await import('../../training/run-folder.js');
-  if (out !== undefined) RunFolder.checkNew(out, { overwrite, ...needed });
+  if (out !== undefined) RunFolder.checkNew(out, { overwrite });
 }

@@ -1,14 +1,18 @@
 // What the flags of `train` say: the settings of a new training, or of one that goes on.
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { programWords } from '../../called-as.js';
 import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
 import { presetInterpolation } from '../../training/presets.js';
+import { relativePath, shellCommand } from '../../shell.js';
+import type { OpenedModelFile } from '../../workflows/open-model-file.js';
 import type { TrainSettings } from '../../workflows/settings.js';
 import type { TeacherSettings } from '../../workflows/teacher.js';
 import type { Context } from '../context.js';
 import { inFlags } from '../flag-spelling.js';
 import { findModel } from '../model-argument.js';
+import { sayAssumptions } from '../open-model.js';
 import type { WorkerOptions } from '../workers.js';
 import type { CommonOptions } from './common.js';
 import type { CacheOptions, DataOptions, PreparationOptions } from './data.js';
@@ -170,6 +174,12 @@ async function newTeacher(
     );
   }
   const path = resolve(await findModel(context, teacher, { flag: '--teacher' }));
+  await keeps(context, path);
+  const { model, notes } = await openAsItIs(path, '--teacher');
+  model.dispose();
+  const ofFile = notes.map((note) => inFlags(note, context.flags));
+  // Size, mean and deviation that nobody says are those of the data.
+  sayAssumptions(context, { model: path, assumed: [], notes: ofFile });
   return { distill: { teacher: path, ...defined({ weight, temperature }) } };
 }
 
@@ -214,16 +224,42 @@ async function freshOf(
     );
   }
   const path = resolve(await findModel(context, argument, { flag: '--widths-from' }));
-  // Nothing of it is in the run's settings, so nothing else keeps it.
-  await checkNew(context.options, { widths: path });
-  const { openModelFile } = await import('../../workflows/open-model-file.js');
+  await keeps(context, path);
   const { freshSettings } = await import('../../workflows/fresh-settings.js');
-  const { model } = await openModelFile(path);
+  const { model } = await openAsItIs(path, '--widths-from');
   try {
     const fresh = freshSettings(model, argument);
     return { ...fresh, model: { ...fresh.model, ...defined({ dropPath }) } };
   } finally {
     model.dispose();
+  }
+}
+
+/** @throws RunFolderError if the run would take the place of this file, which it is made of */
+async function keeps({ options }: Context<TrainCommandOptions>, path: string): Promise<void> {
+  const { RunFolder } = await import('../../training/run-folder.js');
+  const { overwrite } = options;
+  RunFolder.checkNew(outOf(options), { overwrite, sources: [path] });
+}
+
+/**
+ * A model of which the command has no flags to say more: those it has are of the weights to begin with.
+ * @throws FormatError; UsageError saying where more can be said, if that is asked for
+ */
+async function openAsItIs(path: string, flag: string): Promise<OpenedModelFile> {
+  const { openModelFile } = await import('../../workflows/open-model-file.js');
+  try {
+    return await openModelFile(path);
+  } catch (error) {
+    if (!(error instanceof Error) || !/`[a-zA-Z]+`/.test(error.message)) throw error;
+    const written = 'described.safetensors';
+    const words = ['export', relativePath(path), '--out', written];
+    const command = shellCommand([...programWords(), ...words]);
+    throw new UsageError(
+      `${error.message} ${flag} takes a file as it is: say this to '${command}', which writes the model with all that ` +
+        `is said of it, and give ${flag} ${written}.`,
+      { cause: error },
+    );
   }
 }
 

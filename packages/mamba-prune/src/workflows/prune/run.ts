@@ -250,7 +250,7 @@ function createFolder(
       ...(tuning && dataset && { train: resolveTrainOptions(tuning, dataset.info) }),
       settings,
     },
-    { overwrite: control.overwrite, source: settings.model },
+    { overwrite: control.overwrite, sources: [settings.model] },
   );
 }
 
