@@ -24,9 +24,7 @@ refuseUnlessPicture(out);
 const folder = mkdtempSync(join(tmpdir(), 'mp-picture-'));
 try {
   const file = join(folder, 'report.html');
-  await writeReport({
-    ...{ paths, out: file, images: 0, withModels: false, device: 'cpu' },
-  });
+  await writeReport({ paths, out: file, images: 0 });
   const settings = {
     viewport: { width: 1320, height: 990 },
     deviceScaleFactor: 1.5,

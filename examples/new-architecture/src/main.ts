@@ -39,4 +39,4 @@ for (const { model, speedup } of await benchmarkModels(models, { batches: [16], 
 }
 // The file is kept only if onnxruntime computes the same logits with it.
 await exportOnnx(`${runs}/refill.onnx`, refill.model, refill.info);
-await writeReport({ paths: [runs], images: 6, withModels: false, device: 'cpu' });
+await writeReport({ paths: [runs], images: 6 });

@@ -13,7 +13,12 @@ export class TorchError extends Error {
 
 /** A tensor has a shape that the function called cannot take; the message gives both shapes. */
 export class ShapeError extends Error {
-  override readonly name = 'ShapeError';
+  override readonly name: string = 'ShapeError';
+}
+
+/** A normalisation in training got one value per channel, which has no variance: the batch or its images are too small. */
+export class SingleValueError extends ShapeError {
+  override readonly name = 'SingleValueError';
 }
 
 /** A tensor was used after its memory had been freed. */

@@ -18,6 +18,7 @@ export {
   DisposedError,
   FormatError,
   ShapeError,
+  SingleValueError,
   StateDictError,
   TorchError,
 } from './errors.js';

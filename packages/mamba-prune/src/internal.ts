@@ -17,15 +17,21 @@ export { modelLabel } from './models/model-label.js';
 export { type OnnxCandidate, benchOnnx } from './bench/bench-onnx.js';
 export { type PreparedInference, prepareInference } from './models/inference-precision.js';
 export { imageType, weightCopies } from './models/precision.js';
-export type {
-  ComparisonPicture,
-  PictureHeading,
-  ReportHooks,
-  ReportOptions,
-  ReportPackage,
-  ReportResult,
-  Studio,
-  StudioOptions,
+export { checksOf, shown } from './checks.js';
+export { trainLimits } from './limits.js';
+export { type OptionKinds, checkOptions, requireOptions, requirePath } from './option-checks.js';
+export {
+  type ComparisonPicture,
+  type PictureHeading,
+  type ReportHooks,
+  type ReportOptions,
+  type ReportPackage,
+  type ReportResult,
+  type Studio,
+  type StudioOptions,
+  lastPort,
+  usualImages,
+  usualPort,
 } from './report-package.js';
 export { usualFillback } from './pruning/refill-choices.js';
 export { shellCommand } from './shell.js';

@@ -18,17 +18,20 @@ import type { EvaluationData } from './page-data/evaluation.js';
 import type { RunData } from './page-data/run.js';
 import { checkWritable } from './report-file.js';
 import { type EmbeddedModel, reportHtml } from './report-html.js';
+import { type ResolvedReportOptions, resolveReportOptions } from './report-options.js';
 import { canTry, onnxOf, tryOutModel } from './try-out/models.js';
 
 /**
  * Writes one HTML file that shows the runs and needs nothing else.
- * @throws UsageError if there is no run, the file cannot be written or is there and no report, or the images that were asked for do not fit;
- *   RunFolderError, DataError for damaged files; the signal's reason if it was stopped
+ * @throws UsageError for options that are unknown, of another kind or out of range, if there is no run, the file cannot be written or is
+ *   there and no report, or the images that were asked for do not fit; RunFolderError, DataError for damaged files; the signal's reason if
+ *   it was stopped
  */
 export async function writeReport(
-  options: ReportOptions,
+  given: ReportOptions,
   hooks: ReportHooks = {},
 ): Promise<ReportResult> {
+  const options = resolveReportOptions(given, hooks);
   const { device, signal, benchBatches } = options;
   const path = resolve(options.out ?? defaultPath(options.paths));
   const found = findRuns(options.paths);
@@ -66,7 +69,7 @@ export async function writeReport(
 
 async function modelsOf(
   runs: readonly RunData[],
-  { dataset, data, signal }: ReportOptions,
+  { dataset, data, signal }: ResolvedReportOptions,
   note: (text: string) => void,
 ): Promise<EmbeddedModel[]> {
   const models: EmbeddedModel[] = [];
@@ -92,7 +95,7 @@ function defaultPath(paths: readonly string[]): string {
 
 async function evaluated(
   runs: readonly RunData[],
-  { images, dataset, data, device, signal }: ReportOptions,
+  { images, dataset, data, device, signal }: ResolvedReportOptions,
   { onProgress, onNote }: ReportHooks,
   note: (text: string) => void,
 ): Promise<EvaluationData | undefined> {

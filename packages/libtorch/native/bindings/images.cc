@@ -7,6 +7,7 @@
 #include "bindings/image_resample.h"
 #include "bindings/turbo_jpeg.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <memory>

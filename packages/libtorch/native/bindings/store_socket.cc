@@ -14,6 +14,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <system_error>
 
 namespace mamba_prune {
 
@@ -23,7 +24,7 @@ bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1";
 }
 
-namespace store_socket {
+namespace {
 
 constexpr int kSlice = 50;  // milliseconds
 
@@ -87,16 +88,16 @@ int try_listen(Socket& socket, int family, const sockaddr* address, socklen_t si
   return 0;
 }
 
-}  // namespace store_socket
+}  // namespace
 
 bool Patience::wait_for(int fd, short events) {
   pollfd entry{fd, events, 0};
   for (;;) {
     const int slice =
-        endless_ ? store_socket::kSlice : static_cast<int>(std::min<int64_t>(left_, store_socket::kSlice));
+        endless_ ? kSlice : static_cast<int>(std::min<int64_t>(left_, kSlice));
     const int count = ::poll(&entry, 1, std::max(slice, 0));
     if (count > 0) return true;
-    if (count < 0 && errno != EINTR) throw StoreLost(store_socket::error_text(errno));
+    if (count < 0 && errno != EINTR) throw StoreLost(error_text(errno));
     if (endless_) continue;
     left_ -= count < 0 ? 1 : slice;
     if (left_ <= 0) return false;
@@ -117,60 +118,60 @@ void Socket::close() {
 }
 
 Socket Socket::connect(const std::string& host, uint16_t port, std::chrono::milliseconds timeout) {
-  const auto addresses = store_socket::resolve(host, port);
+  const auto addresses = resolve(host, port);
   int count = 0;
   for (const addrinfo* at = addresses.get(); at; at = at->ai_next) ++count;
   int code = 0;
   for (const addrinfo* at = addresses.get(); at; at = at->ai_next) {
     Socket socket;
     const Patience share(timeout.count() == 0 ? timeout : std::max(timeout / count, std::chrono::milliseconds(1)));
-    code = store_socket::try_connect(socket, *at, share);
+    code = try_connect(socket, *at, share);
     if (code != 0) continue;
     // Requests are small, and each waits for its answer.
-    store_socket::set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
     return socket;
   }
-  store_socket::lost(store_socket::error_text(code));
+  lost(error_text(code));
 }
 
 Socket Socket::listen(const std::string& host, uint16_t port) {
   Socket socket;
   int code = 0;
   if (is_loopback(host)) {
-    const auto addresses = store_socket::resolve(host, port);
+    const auto addresses = resolve(host, port);
     for (const addrinfo* at = addresses.get(); at; at = at->ai_next) {
-      code = store_socket::try_listen(socket, at->ai_family, at->ai_addr, at->ai_addrlen);
+      code = try_listen(socket, at->ai_family, at->ai_addr, at->ai_addrlen);
       if (code == 0) return socket;
     }
-    throw StoreLost(store_socket::error_text(code));
+    throw StoreLost(error_text(code));
   }
   sockaddr_in6 six{};
   six.sin6_family = AF_INET6;
   six.sin6_addr = in6addr_any;
   six.sin6_port = htons(port);
-  code = store_socket::try_listen(socket, AF_INET6, reinterpret_cast<const sockaddr*>(&six), sizeof six);
+  code = try_listen(socket, AF_INET6, reinterpret_cast<const sockaddr*>(&six), sizeof six);
   // A machine may have no IPv6, or have it switched off.
   if (code == EAFNOSUPPORT || code == EADDRNOTAVAIL) {
     sockaddr_in four{};
     four.sin_family = AF_INET;
     four.sin_addr.s_addr = htonl(INADDR_ANY);
     four.sin_port = htons(port);
-    code = store_socket::try_listen(socket, AF_INET, reinterpret_cast<const sockaddr*>(&four), sizeof four);
+    code = try_listen(socket, AF_INET, reinterpret_cast<const sockaddr*>(&four), sizeof four);
   }
-  if (code != 0) throw StoreLost(store_socket::error_text(code));
+  if (code != 0) throw StoreLost(error_text(code));
   return socket;
 }
 
 Socket Socket::accept() const {
   Socket socket(::accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (socket.is_open()) store_socket::set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+  if (socket.is_open()) set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
   return socket;
 }
 
 uint16_t Socket::port() const {
   sockaddr_storage own{};
   socklen_t size = sizeof own;
-  if (getsockname(fd_, reinterpret_cast<sockaddr*>(&own), &size) != 0) throw StoreLost(store_socket::error_text(errno));
+  if (getsockname(fd_, reinterpret_cast<sockaddr*>(&own), &size) != 0) throw StoreLost(error_text(errno));
   return ntohs(own.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(own).sin6_port
                                          : reinterpret_cast<const sockaddr_in&>(own).sin_port);
 }
@@ -179,7 +180,7 @@ std::string Socket::own_address() const {
   sockaddr_storage own{};
   socklen_t size = sizeof own;
   char text[NI_MAXHOST];
-  if (getsockname(fd_, reinterpret_cast<sockaddr*>(&own), &size) != 0) throw StoreLost(store_socket::error_text(errno));
+  if (getsockname(fd_, reinterpret_cast<sockaddr*>(&own), &size) != 0) throw StoreLost(error_text(errno));
   const int code =
       getnameinfo(reinterpret_cast<const sockaddr*>(&own), size, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
   if (code != 0) throw StoreLost(gai_strerror(code));
@@ -195,7 +196,7 @@ void Socket::send(const std::string& bytes, Patience& patience) const {
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       if (!patience.wait_for(fd_, POLLOUT)) throw StoreLost("no answer in time");
     } else if (errno != EINTR) {
-      throw StoreLost(store_socket::error_text(errno));
+      throw StoreLost(error_text(errno));
     }
   }
 }
@@ -211,7 +212,7 @@ std::string Socket::receive(size_t size, Patience& patience) const {
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       if (!patience.wait_for(fd_, POLLIN)) throw StoreLost("no answer in time");
     } else if (errno != EINTR) {
-      throw StoreLost(store_socket::error_text(errno));
+      throw StoreLost(error_text(errno));
     }
   }
   return bytes;

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   F,
   ShapeError,
+  SingleValueError,
   StateDictError,
   Tensor,
   fromTypedArray,
@@ -299,8 +300,13 @@ describe('layers', () => {
 
   it('BatchNorm2d refuses a single value per channel in training, whose variance is none', () => {
     const bn = new nn.BatchNorm2d(2);
-    expect(() => bn.forward(ones([1, 2, 1, 1]))).toThrow(
-      /one value per channel, expected at least/,
+    const alone = (): Tensor => bn.forward(ones([1, 2, 1, 1]));
+    expect(alone).toThrow(/one value per channel, expected at least/);
+    // Others can tell it from a shape that is wrong, and it is one too.
+    expect(alone).toThrow(SingleValueError);
+    expect(alone).toThrow(ShapeError);
+    expect(() => bn.forward(ones([2, 1, 1, 1]))).toThrow(
+      expect.objectContaining({ name: 'ShapeError' }),
     );
     expect(bn.runningVar.toNumbers()).toEqual([1, 1]);
     expect(bn.numBatchesTracked.item()).toBe(0);

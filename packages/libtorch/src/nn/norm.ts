@@ -1,6 +1,6 @@
 // Normalisations as layers.
 import { type OptionKinds, checkOptions } from '../check-options.js';
-import { ShapeError } from '../errors.js';
+import { ShapeError, SingleValueError } from '../errors.js';
 import { ones, zeros } from '../factories.js';
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
@@ -99,7 +99,7 @@ export class BatchNorm2d extends Module {
 
   /**
    * @param x - shape [batch, numFeatures, height, width]
-   * @throws ShapeError for another shape, and in training for a single value per channel, as in PyTorch
+   * @throws ShapeError for another shape; SingleValueError in training for a single value per channel, which PyTorch refuses too
    */
   forward(x: Tensor): Tensor {
     if (x.ndim !== 4 || x.shape[1] !== this.numFeatures) {
@@ -112,7 +112,7 @@ export class BatchNorm2d extends Module {
     if (this.training) {
       // Their variance is 0/0, and would stay in the running one for ever. (No images at all change nothing.)
       if (x.numel === this.numFeatures) {
-        throw new ShapeError(
+        throw new SingleValueError(
           `${this.label}: got shape [${x.shape.join(', ')}] in training, one value per channel, expected at least two: ` +
             'a single value has no variance. Give larger batches or images, or set the layer to eval().',
         );

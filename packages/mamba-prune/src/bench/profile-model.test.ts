@@ -1,4 +1,4 @@
-import { isGradEnabled, manualSeed, memoryStats } from '@mamba-prune/libtorch';
+import { ShapeError, isGradEnabled, manualSeed, memoryStats } from '@mamba-prune/libtorch';
 import { describe, expect, it, vi } from 'vitest';
 import { createModel } from '../models/registry.js';
 import { type PassProfile, outsideOfOperators, profileModel } from './profile-model.js';
@@ -54,6 +54,18 @@ describe('profileModel', () => {
     expect(passesAt(1)).toEqual(['inference']);
     expect(passesAt(2)).toEqual(['inference', 'training']);
     expect(model.parameters().filter(({ grad }) => grad !== null)).toEqual([]);
+  });
+
+  it('does not take another shape that is wrong in training for such a BatchNorm', () => {
+    const model = createModel('mamba_nano', sizes);
+    const forward = model.forward.bind(model);
+    vi.spyOn(model, 'forward').mockImplementation((images) => {
+      if (model.training) throw new ShapeError('head: got shape [2, 3], expected [2, 4].');
+      return forward(images);
+    });
+    const { tensors } = memoryStats();
+    expect(() => profileModel('tiny', model, { batch: 2, passes: 1 })).toThrow('head: got shape');
+    expect(memoryStats().tensors).toBe(tensors);
   });
 
   it('leaves the model as it was', () => {

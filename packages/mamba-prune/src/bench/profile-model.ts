@@ -2,7 +2,7 @@
 import {
   F,
   Generator,
-  ShapeError,
+  SingleValueError,
   type Tensor,
   noGrad,
   optim,
@@ -114,8 +114,7 @@ export function profileModel(
     try {
       found.push(average(training, passes, { model: name, batch, pass: 'training' }));
     } catch (error) {
-      // The inference fitted: this is what only a training minds.
-      if (!(error instanceof ShapeError)) throw error;
+      if (!(error instanceof SingleValueError)) throw error;
     } finally {
       training.end();
     }

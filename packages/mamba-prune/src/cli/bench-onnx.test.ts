@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { manualSeed } from '@mamba-prune/libtorch';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { buildOnnxModel } from '../export/build-model.js';
+import { OnnxModel } from '../export/onnx-model.js';
 import { saveModel } from '../models/model-file.js';
 import { createModel } from '../models/registry.js';
 import { encodeModel } from '../onnx/proto.js';
@@ -43,6 +44,29 @@ const bench = (names: readonly string[], ...more: string[]) =>
   );
 
 describe('bench of ONNX files', () => {
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  it('releases them where a measurement fails', async () => {
+    const release = vi.spyOn(OnnxModel.prototype, 'release');
+    vi.spyOn(OnnxModel.prototype, 'prepare').mockImplementation(() => {
+      throw new Error('onnxruntime has had enough');
+    });
+    const { status, stderr } = await bench(['ours.safetensors', 'float.onnx', 'half.onnx']);
+    expect({ status, stderr }).toMatchObject({ status: 1 });
+    expect(stderr).toContain('onnxruntime has had enough');
+    expect(release).toHaveBeenCalledTimes(2);
+  });
+
+  it('releases them where a later file cannot be opened', async () => {
+    const release = vi.spyOn(OnnxModel.prototype, 'release');
+    writeFileSync(at('broken.onnx'), 'no model');
+    const { status } = await bench(['float.onnx', 'broken.onnx']);
+    expect(status).toBe(1);
+    expect(release).toHaveBeenCalledTimes(1);
+  });
+
   it('refuses --webgpu where no model is one', async () => {
     const { status, stderr } = await bench(['ours.safetensors'], '--webgpu');
     expect(status).toBe(2);

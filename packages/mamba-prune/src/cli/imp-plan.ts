@@ -7,10 +7,16 @@ import { isPublishedName } from '../hub-names.js';
 import { familyOf } from '../models/families.js';
 import type { ImpPlan } from '../workflows/imp.js';
 import { densePath } from '../workflows/prune/files.js';
-import type { Rewind } from '../workflows/prune/rewind-time.js';
-import type { PruneSettings } from '../workflows/prune/settings.js';
 import type { RecipeSettings, TrainSettings } from '../workflows/settings.js';
 import { compensateOf } from './options/compensation.js';
+import {
+  type FilledImpFlags,
+  amountOf,
+  methodOf,
+  rankingOf,
+  ratesOf,
+  rewindOf,
+} from './options/imp-cuts.js';
 import {
   type ScriptFamily,
   checkRefused,
@@ -37,7 +43,7 @@ export interface PlannedImp extends ImpPlan {
  */
 export function planImp(given: ImpFlags, seed: number): PlannedImp {
   checkRefused(given);
-  const flags: Flags = { ...scriptDefaults, ...given };
+  const flags: FilledImpFlags = { ...scriptDefaults, ...given };
   const arch = scriptArchitectures[flags.arch] ?? flags.arch;
   const family = scriptFamily(arch);
   checkStructured(given, flags.arch, family);
@@ -153,11 +159,13 @@ function refuseWithoutFile(given: ImpFlags, pretrained: string | undefined): voi
   );
 }
 
-/** With the script's defaults. */
-type Flags = ImpFlags & Required<Pick<ImpFlags, keyof typeof scriptDefaults>>;
-
 /** SGD with momentum, the rate falling to a tenth at the milestones, as the script has it. */
-function recipeOf(flags: Flags, given: ImpFlags, seed: number, notes: string[]): RecipeSettings {
+function recipeOf(
+  flags: FilledImpFlags,
+  given: ImpFlags,
+  seed: number,
+  notes: string[],
+): RecipeSettings {
   const { epochs, batch_size, lr, momentum, weight_decay, warmup, decreasing_lr } = flags;
   if (warmup > epochs) {
     notes.push(`The warm-up of ${warmup} epochs is cut to the ${epochs} that there are.`);
@@ -224,113 +232,4 @@ function checkStructured(given: ImpFlags, arch: string, family: ScriptFamily): v
       'matrix as large as it was and gains no speed, so it is not offered. ' +
       `Add --${structured} to remove whole ${family === 'vit' ? 'heads and neurons' : 'channels and neurons'}.`,
   );
-}
-
-/** How much is cut: by rates, or by a budget for which the rates only name the kinds. */
-function amountOf(
-  given: ImpFlags,
-  rates: Record<string, number>,
-): Pick<PruneSettings, 'rates' | 'costBudget'> {
-  const { target_macs: macs, target_params: params, target_file: file } = given;
-  const costBudget = defined({ macs, params, file, latency: given.target_latency });
-  if (Object.keys(costBudget).length === 0) return { rates };
-  const typed = (['rate', 'mamba_mlp_prune_ratio', 'mlp_prune_ratio'] as const).find(
-    (flag) => given[flag] !== undefined,
-  );
-  if (typed !== undefined) {
-    throw new UsageError(
-      `got --${typed} with a budget (--target_macs and its like), expected one of the two. Leave one out.`,
-    );
-  }
-  return { costBudget, rates: Object.fromEntries(Object.keys(rates).map((kind) => [kind, 0])) };
-}
-
-/** @throws UsageError for a target of which the architecture has nothing */
-function ratesOf(flags: Flags, arch: string, family: ScriptFamily): Record<string, number> {
-  const { rate } = flags;
-  const hasMlp = Object.hasOwn(familyOf(arch).kinds, 'mlp');
-  if (family === 'resnet') return { channels: rate };
-  if (family === 'mamba') {
-    const target = flags.mamba_prune_target;
-    if (target === 'mlp' && !hasMlp) {
-      throw new UsageError(
-        `--mamba_prune_target: got mlp, but the blocks of ${arch} have no MLP. Give ssm, or leave it out.`,
-      );
-    }
-    return {
-      ...(target !== 'mlp' && { ssm: rate }),
-      ...(target !== 'ssm' && hasMlp && { mlp: flags.mamba_mlp_prune_ratio }),
-    };
-  }
-  const target = flags.vit_prune_target;
-  return {
-    ...(target !== 'mlp' && { heads: rate }),
-    ...(target !== 'head' && { mlp: flags.mlp_prune_ratio ?? rate }),
-  };
-}
-
-/** The script's flags of RSST mean RSST; without any it is Refill. */
-function methodOf(
-  given: ImpFlags,
-  flags: Flags,
-): Pick<PruneSettings, 'method' | 'refill' | 'rsst'> {
-  const { RST_schedule, reg_granularity_prune, exponents, reg_epochs, fillback_rate } = given;
-  const regularizing = { RST_schedule, reg_granularity_prune, exponents, reg_epochs };
-  const [typed] = Object.keys(defined(regularizing));
-  const method = given.struct ?? (typed === undefined ? 'refill' : 'rsst');
-  if (method === 'refill') {
-    if (typed !== undefined) {
-      throw new UsageError(
-        `got --${typed} with --struct refill, but it belongs to rsst. Leave one out.`,
-      );
-    }
-    return { method, refill: { fillback: flags.fillback_rate } };
-  }
-  if (fillback_rate !== undefined && fillback_rate > 0) {
-    throw new UsageError(
-      `got --fillback_rate with ${given.struct === undefined ? `--${typed ?? ''}, a flag of rsst` : '--struct rsst'}, but it belongs to refill. Leave one out.`,
-    );
-  }
-  return {
-    method,
-    rsst: {
-      schedule: flags.RST_schedule,
-      strength: flags.reg_granularity_prune,
-      exponent: flags.exponents,
-      norm: 'l1',
-      units: 'all',
-      epochs: reg_epochs ?? flags.epochs,
-    },
-  };
-}
-
-/** @param isTrained - whether the dense model is still to be trained */
-function rewindOf(
-  { prune_type, rewind_epoch }: ImpFlags,
-  flags: Flags,
-  isTrained: boolean,
-): Rewind {
-  if (rewind_epoch !== undefined && prune_type !== 'rewind_lt') {
-    throw new UsageError(
-      `got --rewind_epoch with ${prune_type === undefined ? 'no --prune_type' : `--prune_type ${prune_type}`}, expected rewind_lt. Leave it out, or give --prune_type rewind_lt.`,
-    );
-  }
-  if (prune_type === 'rewind_lt' && isTrained && flags.rewind_epoch > flags.epochs) {
-    throw new UsageError(
-      `got ${rewind_epoch === undefined ? `--prune_type rewind_lt, whose --rewind_epoch is ${flags.rewind_epoch},` : `--rewind_epoch ${rewind_epoch}`} ` +
-        `with --epochs ${flags.epochs}, expected an epoch of the dense training: 0 to ${flags.epochs}. Give --rewind_epoch.`,
-    );
-  }
-  if (prune_type === undefined) return 'none';
-  if (prune_type === 'lt') return 'init';
-  if (prune_type === 'pt') return 'source';
-  return flags.rewind_epoch === 0 ? 'init' : `epoch:${flags.rewind_epoch}`;
-}
-
-function rankingOf(
-  { sorting_mode: mode }: ImpFlags,
-  family: ScriptFamily,
-): PruneSettings['ranking'] {
-  if (mode === undefined) return family === 'vit' ? 'layer' : 'global';
-  return mode === 'global' ? 'global' : 'layer';
 }

@@ -92,8 +92,8 @@ export async function verifyOnnx(
     const { logits } = await onnx.classify(pixels);
     const alone = await onnx.classify(pixels.slice(0, perImage));
     const compared = [
-      compare(logits, expected, classes),
-      compare(alone.logits, expected.subarray(0, classes), classes),
+      differencesOf(logits, expected, classes),
+      differencesOf(alone.logits, expected.subarray(0, classes), classes),
     ];
     for (const result of compared) {
       const limit = tolerance * result.maxLogit;
@@ -114,7 +114,7 @@ export async function verifyOnnx(
 }
 
 /** Differences of logits [images, classes]; those that are no numbers count as infinite. */
-export function compare(got: Float32Array, expected: Float32Array, classes: number): Verification {
+function differencesOf(got: Float32Array, expected: Float32Array, classes: number): Verification {
   const images = expected.length / classes;
   let maxDifference = got.length === expected.length ? 0 : Infinity;
   let maxLogit = 0;

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HubApiError } from '@huggingface/hub';
 import { makeFolder } from '../files/folder.js';
 import { takeTurn } from '../files/turn.js';
-import { HubError, reasonOf } from './errors.js';
+import { HubError, innermostReasonOf } from './errors.js';
 
 export interface RemoteFile {
   readonly path: string;
@@ -107,12 +107,12 @@ async function receiveAll(
       const size = sizeOf(part);
       if (failures > retries) {
         throw new HubError(
-          `${source.name}: ${file.path} broke off after ${size} of ${file.size} bytes (${reasonOf(error)}), ` +
+          `${source.name}: ${file.path} broke off after ${size} of ${file.size} bytes (${innermostReasonOf(error)}), ` +
             `${failures} times without progress. The same command goes on from there.`,
           { cause: error },
         );
       }
-      onNote?.(`${file.path}: ${reasonOf(error)}; going on after ${size} bytes.`);
+      onNote?.(`${file.path}: ${innermostReasonOf(error)}; going on after ${size} bytes.`);
       await sleep(delay, undefined, signal ? { signal } : {});
       delay = Math.min(2 * delay, 30_000);
     }

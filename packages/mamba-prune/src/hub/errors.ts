@@ -54,21 +54,22 @@ export const reasonIn = ({ message }: HubApiError): string =>
 /** Nothing answered, and the cache has nothing either. */
 export function unreachable(spec: HubSpec, { endpoint }: HubPlace, cause: unknown): HubError {
   return new HubError(
-    `${formatHubSpec(spec)}: cannot reach ${endpoint} (${reasonOf(cause)}), and the cache has no copy. ` +
+    `${formatHubSpec(spec)}: cannot reach ${endpoint} (${innermostReasonOf(cause)}), and the cache has no copy. ` +
       `Set HF_ENDPOINT to a mirror, or download the file from ${endpoint}/${spec.repo} on another machine and ` +
       'give its path in place of hf:...',
     { cause },
   );
 }
 
-/** The innermost reason: fetch hides it below 'fetch failed'. */
-export function reasonOf(error: unknown): string {
+/** The innermost reason alone, without what was said around it: of 'fetch failed' only what it hides counts for a reader. */
+export function innermostReasonOf(error: unknown): string {
   // The hub's client aborts streams with the bare message.
   if (typeof error === 'string') return error;
   if (!(error instanceof Error)) return String(error);
   const { cause } = error;
-  if (cause instanceof AggregateError && cause.errors.length > 0) return reasonOf(cause.errors[0]);
-  if (cause instanceof Error) return reasonOf(cause);
+  if (cause instanceof AggregateError && cause.errors.length > 0)
+    return innermostReasonOf(cause.errors[0]);
+  if (cause instanceof Error) return innermostReasonOf(cause);
   return error.message === '' ? error.name : error.message;
 }
 

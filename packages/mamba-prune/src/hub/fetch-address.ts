@@ -7,7 +7,7 @@ import { getHFHubCachePath } from '@huggingface/hub';
 import { bytes } from '../format.js';
 import { cacheRoot } from './cache.js';
 import { type FileSource, type RemoteFile, downloadToFile } from './download.js';
-import { HubError, isNetworkError, reasonOf } from './errors.js';
+import { HubError, isNetworkError, innermostReasonOf } from './errors.js';
 import { type HubOptions, isOffline } from './fetch.js';
 import { addressParts } from './origin.js';
 
@@ -46,7 +46,7 @@ export async function fetchAddress(
     if (error instanceof HubError || options.signal?.aborted === true) throw error;
     if (!isNetworkError(error)) throw error;
     throw new HubError(
-      `${address}: cannot reach ${new URL(address).host} (${reasonOf(error)}), and the cache has no copy.`,
+      `${address}: cannot reach ${new URL(address).host} (${innermostReasonOf(error)}), and the cache has no copy.`,
       { cause: error },
     );
   }

@@ -2,7 +2,7 @@
 import type { HubApiError } from '@huggingface/hub';
 import { bytes } from '../format.js';
 import { printableLine } from '../printable.js';
-import { HubError, reasonIn, reasonOf } from './errors.js';
+import { HubError, reasonIn, innermostReasonOf } from './errors.js';
 
 export interface PushPlace {
   readonly repo: string;
@@ -69,7 +69,7 @@ export function pushBroke(
   phase: PushPhase,
   cause: unknown,
 ): HubError {
-  const reason = reasonOf(cause);
+  const reason = innermostReasonOf(cause);
   if (phase === 'commit') {
     return new HubError(
       `${repo}: the connection to ${endpoint} broke while the commit was made (${reason}), so that all of it was committed or ` +

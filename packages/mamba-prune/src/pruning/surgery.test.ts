@@ -1,5 +1,5 @@
-import { type Tensor, noGrad, randn } from '@mamba-prune/libtorch';
-import { describe, expect, it } from 'vitest';
+import { type Tensor, memoryStats, noGrad, randn, scope } from '@mamba-prune/libtorch';
+import { describe, expect, it, vi } from 'vitest';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { pruneOneShot } from './oneshot.js';
@@ -173,6 +173,16 @@ describe('surgery', () => {
     expect(model.numParameters()).toBe(2 * block + rest);
     const ssmMacs = 9 * (32 * 32 + 16 * 4 + 16 * 7 + 16 + 16 * (3 * 3 + 2) + 16 * 32);
     expect(countOf(model)).toBe(9 * 48 * 32 + 2 * (ssmMacs + 9 * 2 * 32 * 64) + 32 * 5);
+  });
+
+  it('frees the new model where its weights do not fit', () => {
+    const model = smallMamba();
+    const withWidths = model.withWidths.bind(model);
+    // Of another size than the cut makes of the weights; what its making leaves is no part of it.
+    vi.spyOn(model, 'withWidths').mockImplementation(() => scope(() => withWidths({})));
+    const { tensors } = memoryStats();
+    expect(() => pruneModel(model, new Map([['blocks.0.ssm', [0, 2, 5]]]))).toThrow(/blocks\.0/);
+    expect(memoryStats().tensors).toBe(tensors);
   });
 
   it('refuses to empty a group, unknown groups and indices that are no units', () => {

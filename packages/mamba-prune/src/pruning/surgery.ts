@@ -28,16 +28,22 @@ export function pruneModel(model: ImageModel, kept: KeptUnits): ImageModel {
   const widths = Object.fromEntries(Array.from(kept, ([name, units]) => [name, units.length]));
   const pruned = model.withWidths(widths);
   requireModel('pruneModel: withWidths of the model', pruned);
-  const [like] = model.parameters();
-  if (like) pruned.to(like.dtype).to(like.device);
-  scope(() => {
-    noGrad(() => {
-      pruned.loadStateDict(
-        new Map(Array.from(model.stateDict(), ([name, tensor]) => [name, cut(name, tensor)])),
-      );
+  try {
+    const [like] = model.parameters();
+    if (like) pruned.to(like.dtype).to(like.device);
+    scope(() => {
+      noGrad(() => {
+        pruned.loadStateDict(
+          new Map(Array.from(model.stateDict(), ([name, tensor]) => [name, cut(name, tensor)])),
+        );
+      });
     });
-  });
-  pruned.train(model.training);
+    pruned.train(model.training);
+  } catch (error) {
+    // A GPU without memory for it must not go on holding a part of it.
+    pruned.dispose();
+    throw error;
+  }
   return pruned;
 }
 

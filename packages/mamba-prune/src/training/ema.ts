@@ -21,7 +21,6 @@ export class Ema {
   /** By parameter name; owned by this object. */
   readonly averages: ReadonlyMap<string, Tensor>;
   #updates = 0;
-  #swapped = false;
   readonly #parameters: readonly Tensor[];
   readonly #list: readonly Tensor[];
   readonly #kernel: boolean;
@@ -127,22 +126,21 @@ export class Ema {
         held.dispose();
       });
     });
-    this.#swapped = !this.#swapped;
   }
 
-  /** Runs `body` while the model has the averaged weights. */
-  async during<T>(body: () => Promise<T> | T): Promise<T> {
+  /**
+   * Runs `body` while the model has the averaged weights.
+   * @param changed - called after the weights changed, there and back: copies of them are refreshed here
+   */
+  async during<T>(body: () => Promise<T> | T, changed?: () => void): Promise<T> {
     this.swap();
     try {
+      changed?.();
       return await body();
     } finally {
       this.swap();
+      changed?.();
     }
-  }
-
-  /** Whether the model has the averages now. */
-  get swapped(): boolean {
-    return this.#swapped;
   }
 
   dispose(): void {

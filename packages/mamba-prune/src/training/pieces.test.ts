@@ -46,10 +46,16 @@ describe('Ema', () => {
     const [own, averaged] = [values(), [...ema.averages.values()].map((t) => t.toNumbers())];
     expect(await ema.during(values)).toEqual(averaged);
     expect(values()).toEqual(own);
-    const failing = ema.during(() => {
-      throw new Error('inside');
-    });
+    const told: unknown[] = [];
+    const failing = ema.during(
+      () => {
+        throw new Error('inside');
+      },
+      () => told.push(values()),
+    );
     await expect(failing).rejects.toThrow('inside');
+    // Whoever keeps copies of the weights hears of both.
+    expect(told).toEqual([averaged, own]);
     expect(values()).toEqual(own);
     expect([...ema.averages.values()].map((t) => t.toNumbers())).toEqual(averaged);
     ema.dispose();

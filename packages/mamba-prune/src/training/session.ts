@@ -70,14 +70,12 @@ export class Session extends StepParts {
     this.weightsChanged();
   }
 
-  /** Runs `body` while the model has the averaged weights. */
+  /** Runs `body` while the model has the averaged weights, if there are any; see `Ema.during`. */
   async withAverages<T>(body: () => Promise<T> | T): Promise<T> {
-    this.swapAverages();
-    try {
-      return await body();
-    } finally {
-      this.swapAverages();
-    }
+    if (!this.ema) return body();
+    return this.ema.during(body, () => {
+      this.weightsChanged();
+    });
   }
 
   isAborted(): boolean {

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { RunFolder, UsageError } from 'mamba-prune';
+import { checkPaths } from '../report-options.js';
 
 /** Folders of runs hold checkpoints and event files, but may hold a run that they began with. */
 const skipped = new Set(['checkpoints', 'tensorboard', 'importance', 'node_modules']);
@@ -39,9 +40,10 @@ const listed = ({ runs, comparisons, damaged }: Found) => ({
 
 /**
  * @param paths - folders of runs, folders that hold some anywhere below, or files of measurements
- * @throws UsageError for a path that does not exist, or if there is no run in any
+ * @throws UsageError if `paths` is no array of paths or an empty one, for a path that does not exist, or if there is no run in any
  */
 export function findRuns(paths: readonly string[]): FoundRuns {
+  checkPaths('findRuns: paths', paths);
   const found = nothing();
   const { runs, comparisons } = found;
   const sensitivities = new Set<string>();

@@ -1,11 +1,9 @@
 // Test images shown to all finished models, when a page asks for it: it keeps this machine busy for a while.
+import { usualImages } from 'mamba-prune/internal';
 import { evaluateRuns, isAboutData } from '../images/evaluate-runs.js';
 import type { ImageSource } from '../images/open-images.js';
 import type { EvaluationData } from '../page-data/evaluation.js';
 import type { RunData } from '../page-data/run.js';
-
-/** As many as a report shows unless told otherwise. */
-const imageCount = 1000;
 
 export interface StudioEvaluation {
   readonly evaluation: EvaluationData | undefined;
@@ -48,7 +46,7 @@ async function evaluate(runs: readonly RunData[], source: ImageSource): Promise<
     const onLeftOut = (note: string): void => {
       notes.push(note);
     };
-    const options = { ...source, images: imageCount, device: 'cpu', onLeftOut };
+    const options = { ...source, images: usualImages, device: 'cpu', onLeftOut };
     return { evaluation: await evaluateRuns(runs, options), notes };
   } catch (error) {
     if (!isAboutData(error)) throw error;

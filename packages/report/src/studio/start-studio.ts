@@ -4,7 +4,16 @@ import type { AddressInfo } from 'node:net';
 import { resolve } from 'node:path';
 import { type ServerType, serve } from '@hono/node-server';
 import { UsageError } from 'mamba-prune';
-import type { Studio, StudioOptions } from 'mamba-prune/internal';
+import {
+  type OptionKinds,
+  type Studio,
+  type StudioOptions,
+  checkOptions,
+  checksOf,
+  lastPort,
+  requirePath,
+  usualPort,
+} from 'mamba-prune/internal';
 import { boxedRuns } from '../data/boxed.js';
 import { studioApp } from './app.js';
 import { Watcher } from './watcher.js';
@@ -13,12 +22,25 @@ const address = '127.0.0.1';
 /** Where runs are written in all examples. */
 const usualFolder = 'runs';
 
+const studioKinds: OptionKinds<StudioOptions> = {
+  folder: 'string',
+  port: 'number',
+  dataset: 'string',
+  data: 'string',
+};
+
 /**
  * Serves the runs below a folder on the loopback address until it is closed. While there are none it shows the models of
  * @mamba-prune/models, where that is installed.
- * @throws UsageError if a folder that was given does not exist, or the port is taken
+ * @returns once the page can be asked for
+ * @throws UsageError for options that are unknown, of another kind or out of range, if a folder that was given does not exist, or
+ *   if the port is taken
  */
-export async function startStudio({ folder, port, dataset, data }: StudioOptions): Promise<Studio> {
+export async function startStudio(options: StudioOptions = {}): Promise<Studio> {
+  checkOptions('startStudio', options, studioKinds);
+  const { folder, port = usualPort, dataset, data } = options;
+  if (folder !== undefined) requirePath('startStudio: folder', folder, 'a folder with runs');
+  checksOf('startStudio').integer('port', port, { min: 0, max: lastPort });
   const path = resolve(folder ?? usualFolder);
   if (folder !== undefined && !isFolder(path)) {
     throw new UsageError(

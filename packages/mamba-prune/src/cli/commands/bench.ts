@@ -116,37 +116,43 @@ export function addBenchCommand(program: Command, cli: Cli): void {
         `--profile: got device ${device}, expected cpu. A GPU works beside the program, so that the time of a call says nothing of it.`,
       );
     }
-    const models = await candidates(context, paths, device);
-    const { checkBatchNeed } = await import('../../memory-need.js');
-    for (const { inputShape } of models) {
-      checkBatchNeed('bench', Math.max(...batches), inputShape, 'Give fewer (--batch).');
-    }
     const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
     const precision = inferencePrecisionOn(device, options.precision);
-    const precisions = models.map((model) => model.precision ?? precision);
-    if (options.profile && precision === 'fp32') {
-      const { checkProfiledStep } = await import('../../workflows/check-need.js');
-      for (const { profiled } of models) {
-        if (profiled) checkProfiledStep(profiled, Math.max(...options.batch));
+    const models: Candidate[] = [];
+    let results: readonly BenchResult[];
+    try {
+      await openCandidates(context, paths, device, models);
+      const { checkBatchNeed } = await import('../../memory-need.js');
+      for (const { inputShape } of models) {
+        checkBatchNeed('bench', Math.max(...batches), inputShape, 'Give fewer (--batch).');
       }
+      if (options.profile && precision === 'fp32') {
+        const { checkProfiledStep } = await import('../../workflows/check-need.js');
+        for (const { profiled } of models) {
+          if (profiled) checkProfiledStep(profiled, Math.max(...options.batch));
+        }
+      }
+      progress.begin('bench', batches.length * options.runs, 'rounds');
+      results = await interruptible(context, (signal) =>
+        benchmarkModels(models, {
+          batches,
+          inputShape: models[0]?.inputShape ?? [],
+          rounds: options.runs,
+          minRoundMs: options.minTime,
+          device,
+          precision,
+          seed: options.seed,
+          signal,
+          onProgress: (done) => {
+            progress.update(done);
+          },
+        }),
+      );
+    } finally {
+      // A session that is not ended keeps its threads and the memory of a GPU.
+      for (const model of models) await model.release?.();
     }
-    progress.begin('bench', batches.length * options.runs, 'rounds');
-    const results = await interruptible(context, (signal) =>
-      benchmarkModels(models, {
-        batches,
-        inputShape: models[0]?.inputShape ?? [],
-        rounds: options.runs,
-        minRoundMs: options.minTime,
-        device,
-        precision,
-        seed: options.seed,
-        signal,
-        onProgress: (done) => {
-          progress.update(done);
-        },
-      }),
-    );
-    for (const model of models) await model.release?.();
+    const precisions = models.map((model) => model.precision ?? precision);
     const profiles = options.profile ? await profilesOf(models, options.batch, precision) : [];
     if (options.profile) noteUnprofiled(context, models, profiles, precision);
     const threads = getNumThreads();
@@ -213,12 +219,16 @@ function noteUnprofiled(
   }
 }
 
-/** Every file once; an ONNX file a second time on WebGPU if asked for. */
-async function candidates(
+/**
+ * Every file once; an ONNX file a second time on WebGPU if asked for.
+ * @param found - gets them, those before one that cannot be opened too: whoever calls this releases them
+ */
+async function openCandidates(
   context: Context<BenchCommandOptions>,
   paths: readonly string[],
   device: string,
-): Promise<Candidate[]> {
+  found: Candidate[],
+): Promise<void> {
   const { benchModel } = await import('../../bench/bench-model.js');
   const { benchOnnx } = await import('../../bench/bench-onnx.js');
   const { getNumThreads } = await import('@mamba-prune/libtorch');
@@ -230,7 +240,6 @@ async function candidates(
   // What was typed is of the others; where there are none, it has to be true of all.
   const saidOf = (path: string) => (isOurs(path) && !paths.every(isOurs) ? {} : typed);
   const labels = modelLabels(paths);
-  const found: Candidate[] = [];
   for (const [index, path] of paths.entries()) {
     const name = labels[index] ?? path;
     if (!isOnnx(path)) {
@@ -255,7 +264,6 @@ async function candidates(
       context.note(`WebGPU does not start: ${(error as Error).message}`);
     }
   }
-  return found;
 }
 
 /** Whether a GPU was given each pass as one graph; nothing on the CPU. */

@@ -6,7 +6,7 @@ import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
 import { integerOption, integersOption } from '../options/parse.js';
-import { loadReportPackage } from '../../report-package.js';
+import { loadReportPackage, usualImages } from '../../report-package.js';
 import { relativePath } from '../../shell.js';
 import { bytes, plural } from '../../format.js';
 import { interruptible } from '../work.js';
@@ -49,7 +49,7 @@ export function addReportCommand(program: Command, cli: Cli): void {
       integerOption('--images <n>', 'number of test images to show every model; 0 for none', {
         min: 0,
         max: trainLimits.images,
-      }).default(1000),
+      }).default(usualImages),
     )
     .addOption(
       integersOption(

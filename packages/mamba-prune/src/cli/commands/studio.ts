@@ -5,7 +5,7 @@ import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
 import { integerOption } from '../options/parse.js';
-import { loadReportPackage } from '../../report-package.js';
+import { lastPort, loadReportPackage, usualPort } from '../../report-package.js';
 
 interface StudioCommandOptions extends CommonOptions, DataOptions {
   readonly port: number;
@@ -25,8 +25,8 @@ export function addStudioCommand(program: Command, cli: Cli): void {
     .addOption(
       integerOption('--port <n>', 'port on 127.0.0.1 to serve the page at; 0 chooses a free one', {
         min: 0,
-        max: 65_535,
-      }).default(8420),
+        max: lastPort,
+      }).default(usualPort),
     );
   addDataOptions(command, 'the one that each model was trained on');
   addCommonOptions(command, { computes: false });

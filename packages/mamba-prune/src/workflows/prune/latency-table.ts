@@ -161,9 +161,13 @@ async function timeWidths(
   timer: LatencyTimer,
 ): Promise<readonly Timing[]> {
   const [device] = model.parameters().map((parameter) => parameter.device);
-  const models = widths.map((each) => model.withWidths(each).to(device ?? 'cpu'));
+  const models: ImageModel[] = [];
   try {
-    for (const made of models) made.eval();
+    for (const each of widths) {
+      const made = model.withWidths(each);
+      models.push(made);
+      made.to(device ?? 'cpu').eval();
+    }
     return await timer(models, batch);
   } finally {
     for (const made of models) made.dispose();
