@@ -93,8 +93,7 @@ int try_listen(Socket& socket, int family, const sockaddr* address, socklen_t si
 bool Patience::wait_for(int fd, short events) {
   pollfd entry{fd, events, 0};
   for (;;) {
-    const int slice =
-        endless_ ? kSlice : static_cast<int>(std::min<int64_t>(left_, kSlice));
+    const int slice = endless_ ? kSlice : static_cast<int>(std::min<int64_t>(left_, kSlice));
     const int count = ::poll(&entry, 1, std::max(slice, 0));
     if (count > 0) return true;
     if (count < 0 && errno != EINTR) throw StoreLost(error_text(errno));
