@@ -126,7 +126,7 @@ function draw(words) {
   });
   const cpu = panel(words, words.cpu, onCpu, 110);
   const gpu = panel(words, words.gpu, onGpu, cpu.end + 26);
-  const height = gpu.end + 34;
+  const height = gpu.end + 56;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">
 <style>${style}.gpu{fill:#2f9e77}.one{stroke-dasharray:3 4;stroke:#6b7280}</style>
 <rect class="page" x="0.5" y="0.5" width="${width - 1}" height="${height - 1}" rx="8"/>
