@@ -291,6 +291,7 @@ describe('openTeacher', () => {
 
   it.each([
     ['of other classes', { classes: ['left', 'wrong'] }, "class 1 'right', expected 'wrong'"],
+    ['of a class with a point', { classes: ['left', 'St. Right'] }, "expected 'St. Right', as the"],
     ['of another order', { classes: ['right', 'left'] }, "class 0 'left', expected 'right'"],
   ])('refuses a teacher %s', async (_, changes, message) => {
     const { model, info } = loadModel(dense());

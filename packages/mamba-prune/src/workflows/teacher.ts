@@ -192,8 +192,10 @@ function asTeacher(path: string, check: () => void): void {
     check();
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    // What it says, without its advice, which is for a model that is to be trained or measured.
-    const [problem = ''] = error.message.replace(/^the model /, '').split('. ');
+    // What it says, without its advice, which is for a model that is to be trained or measured. Names of classes may have points.
+    const [problem = ''] = error.message
+      .replace(/^the model /, '')
+      .split(/\. (?=Use the data set|These are|If these|Otherwise)/);
     throw new UsageError(
       `train: the teacher ${path} ${problem}, as the teacher has it. Use one that was trained on images and classes of these data, in the same order.`,
       { cause: error },
