@@ -37,7 +37,7 @@ export async function checkNewArchitecture({ project, compilerOptions, run }) {
     const hook = ['--import', join(root, 'test', 'support', 'signal-self.mjs')];
     const env = { SIGNAL_WHEN: JSON.stringify({ pattern, signal: 'SIGINT' }) };
     const { stderr } = command(line, ['Go on with:'], { status: 130, env, hook });
-    const [, resume = ''] = /Go on with: {2}mamba-prune (.+)/.exec(stderr) ?? [];
+    const [, resume = ''] = /Go on with: {2}npx mamba-prune (.+)/.exec(stderr) ?? [];
     if (!resume.includes(plugin)) problems.push(`${line}: got '${resume}', expected ${plugin}`);
     return command(resume);
   }
