@@ -159,6 +159,7 @@ describe('train --teacher', () => {
     const { status, stderr } = await runCli(argv);
     expect(status, stderr).toBe(0);
     expect(stderr.replaceAll(/\s+/g, ' ')).toContain('resnet.pth: Taken as usual');
+    expect(stderr.split('Taken as usual')).toHaveLength(2);
   });
 
   it.each(['--teacher', '--widths-from'])(

@@ -150,7 +150,7 @@ export async function openTeacher(
     return {
       model,
       distillation: { teacher: model, weight, temperature, ...(images && { images }) },
-      notes: [...notes, ...assumedNotes(path, assumed)],
+      notes: [...notes.map((note) => `${path}: ${note}`), ...assumedNotes(path, assumed)],
       dispose,
     };
   } catch (error) {

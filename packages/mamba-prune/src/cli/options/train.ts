@@ -12,7 +12,6 @@ import type { TeacherSettings } from '../../workflows/teacher.js';
 import type { Context } from '../context.js';
 import { inFlags } from '../flag-spelling.js';
 import { findModel } from '../model-argument.js';
-import { sayAssumptions } from '../open-model.js';
 import type { WorkerOptions } from '../workers.js';
 import type { CommonOptions } from './common.js';
 import type { CacheOptions, DataOptions, PreparationOptions } from './data.js';
@@ -175,11 +174,8 @@ async function newTeacher(
   }
   const path = resolve(await findModel(context, teacher, { flag: '--teacher' }));
   await keeps(context, path);
-  const { model, notes } = await openAsItIs(path, '--teacher');
-  model.dispose();
-  const ofFile = notes.map((note) => inFlags(note, context.flags));
-  // Size, mean and deviation that nobody says are those of the data.
-  sayAssumptions(context, { model: path, assumed: [], notes: ofFile });
+  // The training says how it was read.
+  (await openAsItIs(path, '--teacher')).model.dispose();
   return { distill: { teacher: path, ...defined({ weight, temperature }) } };
 }
 
