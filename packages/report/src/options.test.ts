@@ -3,8 +3,11 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from 'mamba-prune';
 import type { ReportHooks, ReportOptions, StudioOptions } from 'mamba-prune/internal';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { nn } from '@mamba-prune/libtorch';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { collect } from './data/collect.js';
 import { findRuns } from './data/find-runs.js';
+import { timeRuns } from './latency.js';
 import { startStudio } from './studio/start-studio.js';
 import { buildPage } from './testing/build-page.js';
 import { type SmallRuns, makeSmallRuns } from './testing/small-runs.js';
@@ -64,6 +67,26 @@ describe('a report of nothing but paths', () => {
     expect(new Set(shown)).toEqual(new Set(['images']));
     const { bytes: withModels } = await writeReport({ paths: [small.runs], withModels: true });
     expect(withModels).toBeGreaterThan(bytes);
+  });
+});
+
+describe('the times of a report', () => {
+  it('leave no model open where one does not fit on the device', async () => {
+    const { runs } = collect(findRuns([small.runs]));
+    const dispose = vi.spyOn(nn.Module.prototype, 'dispose');
+    const to = vi.spyOn(nn.Module.prototype, 'to');
+    try {
+      to.mockImplementationOnce(function (this: nn.Module) {
+        return this;
+      }).mockImplementation(() => {
+        throw new Error('no room');
+      });
+      await expect(timeRuns(runs, { batches: [1], device: 'cpu' })).rejects.toThrow('no room');
+      expect(to).toHaveBeenCalledTimes(2);
+      expect(new Set(dispose.mock.contexts)).toEqual(new Set(to.mock.contexts));
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 });
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { benchModel } from '../bench/bench-model.js';
 import { type BenchResult, benchmarkModels } from '../bench/bench.js';
 import { loadModel } from '../models/model-file.js';
+import { releasing } from '../releasing.js';
 import type { TrainHooks } from '../training/hooks.js';
 import { RunFolder } from '../training/run-folder.js';
 import { withEarlierNames } from './earlier-names.js';
@@ -210,17 +211,13 @@ async function measure(
   { bench, train }: QuickstartPreset,
   hooks: QuickstartHooks,
 ): Promise<BenchResult[]> {
-  const models = runs.map((run, index) => {
-    const { model } = loadModel(join(run, 'model.safetensors'));
-    model.to(device);
-    return {
-      ...benchModel(index === 0 ? 'dense' : 'pruned', model),
-      model,
-    };
-  });
-  try {
-    const { batches, rounds, minRoundMs } = bench;
-    return await benchmarkModels(models, {
+  const { batches, rounds, minRoundMs } = bench;
+  return releasing((keep) => {
+    const models = runs.map((run, index) => {
+      const model = keep(loadModel(join(run, 'model.safetensors')).model);
+      return benchModel(index === 0 ? 'dense' : 'pruned', model.to(device));
+    });
+    return benchmarkModels(models, {
       inputShape: models[0]?.inputShape ?? [],
       batches,
       rounds,
@@ -230,9 +227,7 @@ async function measure(
       signal,
       ...(hooks.onBench && { onProgress: hooks.onBench }),
     });
-  } finally {
-    for (const { model } of models) model.dispose();
-  }
+  });
 }
 
 const fileSize = (run: string): number => statSync(join(run, 'model.safetensors')).size;
