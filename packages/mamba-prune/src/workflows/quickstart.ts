@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { benchModel } from '../bench/bench-model.js';
 import { type BenchResult, benchmarkModels } from '../bench/bench.js';
 import { loadModel } from '../models/model-file.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { releasing } from '../releasing.js';
 import type { TrainHooks } from '../training/hooks.js';
 import { RunFolder } from '../training/run-folder.js';
@@ -91,6 +92,15 @@ export interface QuickstartControl extends Pick<
   readonly fresh?: boolean | undefined;
 }
 
+const quickstartKinds: OptionKinds<QuickstartControl> = {
+  out: 'string',
+  device: 'string',
+  signal: 'object',
+  args: 'array',
+  data: 'object',
+  fresh: 'boolean',
+};
+
 /**
  * Trains into `out`/dense, prunes into `out`/pruned, measures both. Touches nothing else in `out`,
  * and replaces there only runs of its own.
@@ -104,6 +114,7 @@ export async function quickstart(
   hooks: QuickstartHooks = {},
 ): Promise<QuickstartReport | undefined> {
   const started = performance.now();
+  requireOptions('quickstart', control, quickstartKinds, ['out']);
   const { fresh = false, device = 'cpu', signal, args, data } = control;
   const shared = { device, signal, args, data };
   const dense = join(control.out, 'dense');
