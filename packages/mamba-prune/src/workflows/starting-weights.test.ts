@@ -150,6 +150,26 @@ describe('modelFromWeights', () => {
     );
   });
 
+  it.each(['both', 'end'] as const)(
+    'reads shortcuts without parameters as it was told to, with zeros at %s',
+    async (shortcutPadding) => {
+      const small = { baseWidth: 2, blocks: [1, 1, 1], imageSize: 32 };
+      const given = createModel('resnet20', small);
+      const tensors = [...given.stateDict()].filter(([name]) => !name.includes('downsample'));
+      saveSafetensors(at('option-a.safetensors'), new Map(tensors), {});
+      given.dispose();
+      const said = { shortcutPadding, imageSize: 32, mean: [0, 0, 0] };
+      const found = await startingWeights(at('option-a.safetensors'), said);
+      // Images are the data's.
+      const { baseWidth, blocks } = small;
+      expect(found.import).toEqual({ shortcutPadding, baseWidth, blocks });
+      const { model, notes } = await modelFromWeights(at('option-a.safetensors'), dataset(), found);
+      const side = shortcutPadding === 'both' ? 'on both sides' : 'at the end';
+      expect(notes.join(' ')).toContain(`with the channels of zeros ${side}`);
+      model.dispose();
+    },
+  );
+
   it.each<[string, Partial<DatasetInfo>, RegExp]>([
     [
       'grey images',
