@@ -34,6 +34,7 @@ export {
   usualPort,
 } from './report-package.js';
 export { usualFillback } from './pruning/refill-choices.js';
+export { releasing } from './releasing.js';
 export { shellCommand } from './shell.js';
 export { stableJson } from './training/options.js';
 export { amountText } from './workflows/compare/budget.js';

@@ -17,7 +17,12 @@ import { evaluate, reestimateBatchNorm } from './training/index.js';
 import { checkTeacher } from './training/teacher.js';
 import { resolveTrainOptions } from './training/options.js';
 import { toyDataset, toyInfo } from './training/testing/toy.js';
+import { collectRuns } from './workflows/compare/collect.js';
 import { modelInfoOf } from './workflows/fit.js';
+import { quickstart } from './workflows/quickstart.js';
+import type { SensitivityFile } from './workflows/sensitivity/file.js';
+import { ratesFrom } from './workflows/sensitivity/rates-from.js';
+import { sensitivityRun } from './workflows/sensitivity/run.js';
 
 const model = createModel('mamba_nano', {
   dModel: 8,
@@ -51,6 +56,10 @@ const calls: Record<string, (options: never) => unknown> = {
   exportOnnx: (o) => exportOnnx('/nonexistent/model.onnx', model, info, o),
   buildOnnxModel: (o) => buildOnnxModel(model, info, o),
   createModel: (o) => createModel('mamba_nano', o),
+  collectRuns: (o) => collectRuns(o),
+  quickstart: (o) => quickstart(o),
+  sensitivityRun: (o) => sensitivityRun({ model: 'm', dataset: 'd' }, o),
+  ratesFrom: (o) => ratesFrom('sensitivity.json', {} as SensitivityFile, model, o),
 };
 
 describe.each(Object.entries(calls))('%s', (_, call) => {

@@ -13,7 +13,15 @@ import { zh } from './i18n/zh.js';
 import { updated } from './live.js';
 import { paretoFront, paretoFronts } from './pareto.js';
 import { decodeScores, scoredUnits, thresholdOf } from './scores.js';
-import { blockName, epochsText, methodText, rateText, removedText, shortNames } from './words.js';
+import {
+  blockName,
+  epochsText,
+  hasCorrection,
+  methodText,
+  rateText,
+  removedText,
+  shortNames,
+} from './words.js';
 
 describe('the Pareto front', () => {
   it('leaves out what another model beats at its price or below', () => {
@@ -33,6 +41,16 @@ describe('the Pareto front', () => {
     const hard = { cost: 1, accuracy: 0.7, data: 'hard' };
     const harder = { cost: 2, accuracy: 0.6, data: 'hard' };
     expect(paretoFronts([hard, easy, harder])).toEqual([[hard], [easy]]);
+  });
+});
+
+describe("Holm's correction", () => {
+  const test = (pHolm: number | null, ...methods: [string, string]) => ({ methods, pHolm });
+
+  it('is shown where one pair of methods was tested at several rates, and nowhere else', () => {
+    expect(hasCorrection([test(0.1, 'rsst', 'refill'), test(0.2, 'rsst', 'refill')])).toBe(true);
+    expect(hasCorrection([test(0.1, 'rsst', 'refill'), test(null, 'rsst', 'refill')])).toBe(false);
+    expect(hasCorrection([test(0.1, 'rsst', 'refill'), test(0.1, 'rsst', 'oneshot')])).toBe(false);
   });
 });
 

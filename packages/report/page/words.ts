@@ -1,5 +1,5 @@
 // Names of groups, kinds and runs.
-import type { PicturedComparison } from '../src/page-data/comparison.js';
+import type { ComparedTest, PicturedComparison } from '../src/page-data/comparison.js';
 import type { GroupData } from '../src/page-data/pruning.js';
 import type { ReportData } from '../src/page-data/report.js';
 import type { RunData } from '../src/page-data/run.js';
@@ -101,3 +101,9 @@ export function cutKinds({ pruning }: Pick<RunData, 'pruning'>): string[] {
 
 export const groupsOf = ({ pruning }: Pick<RunData, 'pruning'>, kind: string): GroupData[] =>
   pruning?.groups.filter((group) => group.kind === kind) ?? [];
+
+/** Whether Holm's correction changed a p: one pair of methods was tested more than once. */
+export function hasCorrection(tests: readonly Pick<ComparedTest, 'methods' | 'pHolm'>[]): boolean {
+  const tested = tests.filter(({ pHolm }) => pHolm !== null).map(({ methods }) => String(methods));
+  return new Set(tested).size < tested.length;
+}

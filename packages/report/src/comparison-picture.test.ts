@@ -1,11 +1,13 @@
 // The picture of a comparison as `mamba-prune compare` writes it.
 import { readFileSync } from 'node:fs';
+import { UsageError } from 'mamba-prune';
 import type { ComparisonPicture } from 'mamba-prune/internal';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { lightColours } from '../page/colours.js';
 import { drawComparison } from './comparison-picture.js';
 import { buildPage } from './testing/build-page.js';
+import type { PictureHeading, PicturedComparison } from './page-data/comparison.js';
 import { readPicture } from './testing/read-picture.js';
 
 const methods = [
@@ -49,5 +51,63 @@ describe('drawComparison', () => {
     const { channels } = await title.stats();
     expect(channels[0]?.min).toBeLessThan(60);
     expect(channels[0]?.max).toBe(255);
+  });
+});
+
+describe('what drawComparison is given', () => {
+  const heading = { title: 'Accuracy', lines: [] };
+
+  it('may be all that results.json has', async () => {
+    const more = { kind: 'k', format: 1, done: 1, planned: 1, tests: [], baselineTests: [] };
+    const all = { ...more, methods, runs, scratchTests: [], settings: {}, amountsAt: undefined };
+    expect((await drawComparison(all, heading)).svg).toContain('<svg');
+  });
+
+  const other = methods.map((method) => ({ ...method, macs: '8M' }));
+  it.each<[string, unknown, unknown, RegExp]>([
+    ['nothing', undefined, heading, /^drawComparison: got null in place of the options/],
+    ['no runs', { methods }, heading, /^drawComparison: got options without `runs`/],
+    [
+      'an unknown entry',
+      { methods, runs, rates: [] },
+      heading,
+      /the option `rates`, expected some/,
+    ],
+    [
+      'a method alone',
+      { methods: methods[0], runs },
+      heading,
+      /methods: got an object, expected an/,
+    ],
+    [
+      'a method as text',
+      { methods: ['dense'], runs },
+      heading,
+      /methods: got the string 'dense' in/,
+    ],
+    [
+      'MACs as text',
+      { methods: other, runs },
+      heading,
+      /methods: macs: got the string '8M', expecte/,
+    ],
+    [
+      'a run without its seed',
+      { methods, runs: methods },
+      heading,
+      /runs: got options without `seed`/,
+    ],
+    ['no heading', { methods, runs }, undefined, /^drawComparison: heading: got null in place of/],
+    [
+      'text as a heading',
+      { methods, runs },
+      'A',
+      /heading: got the string 'A' in place of the opti/,
+    ],
+    ['no lines', { methods, runs }, { title: 'A' }, /heading: got options without `lines`/],
+  ])('is refused where it is %s', async (_, compared, above, message) => {
+    const drawing = drawComparison(compared as PicturedComparison, above as PictureHeading);
+    await expect(drawing).rejects.toThrow(message);
+    await expect(drawing).rejects.toBeInstanceOf(UsageError);
   });
 });

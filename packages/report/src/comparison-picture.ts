@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { defaultCacheDir } from 'mamba-prune/data';
 import { type ComparisonPicture, makeFolder } from 'mamba-prune/internal';
 import type { PictureHeading, PicturedComparison } from './page-data/comparison.js';
+import { checkPicture } from './page-checks.js';
 import { assetPath } from './report-html.js';
 
 /** What `scripts/build-page.mjs` makes of `page/comparison/file.ts`. */
@@ -15,12 +16,13 @@ interface Drawing {
 /**
  * Draws accuracy against MACs: seeds, means and standard deviations of every method at every rate.
  * @param compared - what results.json of a comparison holds; accuracies are shares of 1, MACs of one image
- * @throws Error if the package was not built
+ * @throws UsageError for entries that are unknown, missing or of another kind; Error if the package was not built
  */
 export async function drawComparison(
   compared: PicturedComparison,
   heading: PictureHeading,
 ): Promise<ComparisonPicture> {
+  checkPicture('drawComparison', compared, heading);
   const { href } = pathToFileURL(assetPath('comparison-file.js'));
   const { comparisonSvg } = (await import(href)) as Drawing;
   const svg = comparisonSvg(compared, heading);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { getNumThreads } from '@mamba-prune/libtorch';
 import { benchmarkModels } from 'mamba-prune';
 import type { NoteHandler } from 'mamba-prune/data';
+import { releasing } from 'mamba-prune/internal';
 import { benchModel } from 'mamba-prune/workflows';
 import { loadOrNote } from './load-or-note.js';
 import type { LatencyData } from './page-data/latency.js';
@@ -27,13 +28,13 @@ export async function timeRuns(
   const finished = runs.filter(({ size }) => size?.bytes != null);
   if (finished.length === 0) return undefined;
   const device = typeof wanted === 'string' ? wanted : wanted();
-  const models = finished.flatMap(({ id, path }) => {
-    const model = loadOrNote(join(path, 'model.safetensors'), onNote);
-    return model ? [{ ...benchModel(id, model.to(device)), model }] : [];
-  });
-  const [first] = models;
-  if (!first) return undefined;
-  try {
+  return releasing(async (keep) => {
+    const models = finished.flatMap(({ id, path }) => {
+      const model = loadOrNote(join(path, 'model.safetensors'), onNote);
+      return model ? [benchModel(id, keep(model).to(device))] : [];
+    });
+    const [first] = models;
+    if (!first) return undefined;
     const results = await benchmarkModels(models, {
       batches,
       device,
@@ -53,7 +54,5 @@ export async function timeRuns(
         p90Ms,
       })),
     };
-  } finally {
-    for (const { model } of models) model.dispose();
-  }
+  });
 }

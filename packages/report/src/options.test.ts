@@ -3,8 +3,13 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from 'mamba-prune';
 import type { ReportHooks, ReportOptions, StudioOptions } from 'mamba-prune/internal';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findRuns } from './data/find-runs.js';
+import { nn } from '@mamba-prune/libtorch';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { collect } from './data/collect.js';
+import { type FoundRuns, findRuns } from './data/find-runs.js';
+import { timeRuns } from './latency.js';
+import type { ReportData } from './page-data/report.js';
+import { reportHtml } from './report-html.js';
 import { startStudio } from './studio/start-studio.js';
 import { buildPage } from './testing/build-page.js';
 import { type SmallRuns, makeSmallRuns } from './testing/small-runs.js';
@@ -67,6 +72,26 @@ describe('a report of nothing but paths', () => {
   });
 });
 
+describe('the times of a report', () => {
+  it('leave no model open where one does not fit on the device', async () => {
+    const { runs } = collect(findRuns([small.runs]));
+    const dispose = vi.spyOn(nn.Module.prototype, 'dispose');
+    const to = vi.spyOn(nn.Module.prototype, 'to');
+    try {
+      to.mockImplementationOnce(function (this: nn.Module) {
+        return this;
+      }).mockImplementation(() => {
+        throw new Error('no room');
+      });
+      await expect(timeRuns(runs, { batches: [1], device: 'cpu' })).rejects.toThrow('no room');
+      expect(to).toHaveBeenCalledTimes(2);
+      expect(new Set(dispose.mock.contexts)).toEqual(new Set(to.mock.contexts));
+    } finally {
+      vi.restoreAllMocks();
+    }
+  });
+});
+
 describe('the paths of findRuns', () => {
   it('are an array', () => {
     expect(() => findRuns('runs' as unknown as string[])).toThrow(
@@ -87,5 +112,61 @@ describe('the options of startStudio', () => {
     const wrong = startStudio(options as StudioOptions);
     await expect(wrong).rejects.toThrow(message);
     await expect(wrong).rejects.toBeInstanceOf(UsageError);
+  });
+});
+
+describe('what collect is given', () => {
+  const found = {
+    root: '/runs',
+    comparisonRoot: '/runs',
+    runs: [],
+    comparisons: [],
+    sensitivities: [],
+    damaged: [],
+  };
+
+  it.each<[string, unknown, RegExp]>([
+    ['nothing', undefined, /^collect: got null in place of the options/],
+    ['the paths', ['runs'], /^collect: got a value of type array in place of the opt/],
+    [
+      'a part',
+      { root: '/runs', runs: [] },
+      /^collect: got options without `comparisonRoot`, `comp/,
+    ],
+    ['an entry that is unknown', { ...found, folders: [] }, /the option `folders`, expected some/],
+    [
+      'a path in place of paths',
+      { ...found, runs: '/runs' },
+      /runs: got the string '\/runs', expec/,
+    ],
+    [
+      'a number as a path',
+      { ...found, runs: [1] },
+      /^collect: runs: got number, expected the path/,
+    ],
+  ])('is refused where it is %s', (_, wrong, message) => {
+    expect(() => collect(wrong as FoundRuns)).toThrow(message);
+    expect(() => collect(wrong as FoundRuns)).toThrow(UsageError);
+  });
+});
+
+describe('what reportHtml is given', () => {
+  const data = (): ReportData => collect(findRuns([small.runs]));
+
+  it('is what collect gives', () => {
+    expect(reportHtml(data())).toContain('id="data"');
+  });
+
+  it.each<[string, () => [unknown, unknown?], RegExp]>([
+    ['nothing', () => [undefined], /^reportHtml: got null in place of the options/],
+    ['a page without runs', () => [{ comparisons: [], notes: [] }], /got options without `runs`/],
+    ['an unknown entry', () => [{ ...data(), title: 'T' }], /the option `title`, expected some of/],
+    ['text as notes', () => [{ ...data(), notes: 'none' }], /notes: got the string 'none', expect/],
+    ['a model alone', () => [data(), { file: 1 }], /^reportHtml: models: got an object, expected/],
+    ['a model without its file', () => [data(), [{ model: {} }]], /got options without `file`/],
+  ])('is refused where it is %s', (_, given, message) => {
+    const call = (): string => reportHtml(...(given() as Parameters<typeof reportHtml>));
+    expect(call).toThrow(message);
+    expect(call).toThrow(UsageError);
   });
 });

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import type { ReportData } from './page-data/report.js';
 import type { TryOutModel } from './page-data/try-out.js';
+import { checkPage } from './page-checks.js';
 import { generatorTag } from './report-file.js';
 
 /**
@@ -28,8 +29,13 @@ export interface EmbeddedModel {
   readonly file: Uint8Array;
 }
 
-/** The text of a page that shows `data`, and runs the models that are given. */
+/**
+ * The text of a page that shows `data`, and runs the models that are given.
+ * @param data - what `collect` gives, with what was measured beside it
+ * @throws UsageError for entries that are unknown, missing or of another kind; Error if the package was not built
+ */
 export function reportHtml(data: ReportData, models: readonly EmbeddedModel[] = []): string {
+  checkPage('reportHtml', data, models);
   return page({
     head: `<meta http-equiv="Content-Security-Policy" content="${policy}">\n<style>${asset('page.css')}</style>`,
     body:

@@ -1,15 +1,18 @@
-// What bench says of ONNX files: what each computes in is in the file, whatever is asked for.
+// What bench says of ONNX files: what each computes in is in the file, whatever is asked for. And that commands free what they open.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { manualSeed } from '@mamba-prune/libtorch';
+import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { buildOnnxModel } from '../export/build-model.js';
 import { OnnxModel } from '../export/onnx-model.js';
 import { saveModel } from '../models/model-file.js';
+import { VisionMamba } from '../models/mamba/model.js';
 import { createModel } from '../models/registry.js';
 import { encodeModel } from '../onnx/proto.js';
 import { smallInfo, smallSizes } from './testing/model-files.js';
+import { run } from './program.js';
 import { runCli } from './testing/run-cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mp-bench-onnx-'));
@@ -67,6 +70,32 @@ describe('bench of ONNX files', () => {
     expect(release).toHaveBeenCalledTimes(1);
   });
 
+  it('releases one of which there is something to say that cannot be said', async () => {
+    const release = vi.spyOn(OnnxModel.prototype, 'release');
+    let failed = false;
+    const write = (text: string): void => {
+      if (failed || !text.includes('whatever --precision is')) return;
+      failed = true;
+      throw new Error('nobody listens');
+    };
+    const argv = ['bench', at('float.onnx'), '--precision', 'int8', '--runs', '1'];
+    const status = await run(argv, { stdout: { write: () => true }, stderr: { write }, env: {} });
+    expect({ status, failed }).toEqual({ status: 1, failed: true });
+    expect(release).toHaveBeenCalledTimes(1);
+  });
+
+  it('frees the models before one that cannot be opened, and one that does not fit on the device', async () => {
+    const dispose = vi.spyOn(VisionMamba.prototype, 'dispose');
+    expect((await bench(['ours.safetensors', 'broken.onnx'])).status).toBe(1);
+    expect(dispose).toHaveBeenCalledTimes(1);
+    vi.spyOn(VisionMamba.prototype, 'to').mockImplementation(() => {
+      throw new Error('no room');
+    });
+    const { stderr } = await bench(['ours.safetensors']);
+    expect(stderr).toContain('no room');
+    expect(dispose).toHaveBeenCalledTimes(2);
+  });
+
   it('refuses --webgpu where no model is one', async () => {
     const { status, stderr } = await bench(['ours.safetensors'], '--webgpu');
     expect(status).toBe(2);
@@ -110,5 +139,26 @@ describe('bench of ONNX files', () => {
       precision: 'fp32',
       models: [{ precision: 'int8' }, { precision: 'fp32' }],
     });
+  });
+});
+
+describe('predict of an ONNX file', () => {
+  const grey = { width: 8, height: 8, channels: 3, background: '#888' } as const;
+
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  it.each([
+    ['that is told other classes', ['--classes', 'a,b']],
+    ['whose images cannot be shown', []],
+  ])('releases one %s', async (_, flags) => {
+    const release = vi.spyOn(OnnxModel.prototype, 'release');
+    vi.spyOn(OnnxModel.prototype, 'classify').mockRejectedValue(new Error('it has had enough'));
+    writeFileSync(at('image.png'), await sharp({ create: grey }).png().toBuffer());
+    const argv = ['predict', at('float.onnx'), at('image.png'), ...flags];
+    const { status } = await runCli(argv);
+    expect(status).toBe(flags.length > 0 ? 2 : 1);
+    expect(release).toHaveBeenCalledTimes(1);
   });
 });

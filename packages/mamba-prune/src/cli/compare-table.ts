@@ -8,7 +8,7 @@ import { heldBackText } from '../workflows/compare/held-back.js';
 import { methodLabel } from '../workflows/compare/methods.js';
 import type { MethodResult } from '../workflows/compare/outcomes.js';
 import { type CompareResults, sizeSpread } from '../workflows/compare/results.js';
-import { testSections } from '../workflows/compare/test-text.js';
+import { testNote, testSections } from '../workflows/compare/test-text.js';
 import { toDense } from '../workflows/compare/to-dense.js';
 import { modelLabel } from '../models/model-label.js';
 import { type Tuning, tuningRows, tuningText } from '../workflows/compare/tune.js';
@@ -54,19 +54,12 @@ export function printComparison(context: Context, { settings, results, path }: C
     if (tests.length > 0) context.print();
     for (const { text } of tests) context.paragraph(`${text}.`);
   }
+  const notes = [
+    'Accuracy: mean and standard deviation over n seeds. To dense: over the seeds that both have. At the cut: just before and just after it.',
+    testNote(results, 'Tests: paired by seed, two-sided.'),
+  ];
   context.print();
-  context.print(
-    dim(
-      wrapText(
-        'Accuracy: mean and standard deviation over n seeds. To dense: over the seeds that both have. At the cut: just before and just after it. ' +
-          'Tests: paired by seed, two-sided.' +
-          (settings.rates.length > 1
-            ? " Holm's correction is over the rates of one pair of methods, and decides the verdict; intervals are not corrected."
-            : ''),
-        width,
-      ),
-    ),
-  );
+  context.print(dim(wrapText(notes.join(' ').trimEnd(), width)));
   const { done, planned } = results;
   if (done < planned) context.paragraph(`${doneText(results)}.`);
   const spread = sizeSpread(results);

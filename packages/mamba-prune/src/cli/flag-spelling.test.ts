@@ -44,6 +44,16 @@ describe('options in messages', () => {
       '--min-width: got 4; --compensate-images: got 9; --rate-of: got nothing',
       ['--min-width', '--compensate', '--compensate-images', '--rate-of'],
     ],
+    [
+      'c: import.mean: got [0], expected [1]; import.key: got "x"; import.dModel: got 8; import.patchSize: got 2',
+      'c: --mean: got [0], expected [1]; --weights: got "x"; --d-model: got 8; --patch: got 2',
+    ],
+    ['c: model.dModel: got 8, expected 16', 'c: --d-model: got 8, expected 16'],
+    [
+      'c: rates.ssm: got 0.6; rates.dt_rank: got 0; rateOf.blocks.0.ssm: got 0.2; costBudget.macs: got "0.5x"',
+      'c: --ssm-rate: got 0.6; --dt-rank-rate: got 0; --rate-of blocks.0.ssm: got 0.2; --target-macs: got "0.5x"',
+      ['--rate', '--ssm-rate', '--dt-rank-rate', '--rate-of', '--target-macs'],
+    ],
     ['Add the kind to `targets`, or', 'Add the kind to --target, or', ['--target']],
     ['scoreBatches: got 0', '--score-batches: got 0', ['--score-batches']],
     [

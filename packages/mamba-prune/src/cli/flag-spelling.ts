@@ -26,16 +26,19 @@ const otherNames: Readonly<Record<string, readonly string[]>> = {
   'compensate.target': ['compensate'],
 };
 
-/** What options of the library stand within, with what their flags begin with where these say it too. */
+/** What options of the library stand within, with the names of their flags: `*` is the option. */
 const outerNames: Readonly<Record<string, string>> = {
-  rsst: 'reg',
-  refill: 'refill',
-  compensate: 'compensate',
-  recipe: '',
-  finetune: 'finetune',
-  tune: 'tune',
-  budget: 'target',
-  distill: 'distill',
+  rsst: 'reg*',
+  refill: 'refill*',
+  compensate: 'compensate*',
+  recipe: '*',
+  import: '*',
+  finetune: 'finetune*',
+  tune: 'tune*',
+  budget: 'target*',
+  costBudget: 'target*',
+  rates: '*Rate',
+  distill: 'distill*',
 };
 
 /** Commands whose options messages of others name too: `train.keepEpochs` is `train --keep-epochs`. */
@@ -60,13 +63,16 @@ const quotedNames = new RegExp(`${oneName}(?:, ${oneName})*`, 'g');
 const alternative = /, (?:or )?[^,.:;()`]+ \(`([\w.]+)`\)(?=, |\.)/g;
 
 /**
- * As checks.ts refuses values: `TrainOptions: warmupEpochs: got 9`. Those of a comparison's trainings and of its cuts stand
- * within what all of its options are: `train.recipe.lr`, `cut.minWidth`.
+ * As checks.ts refuses values: `TrainOptions: warmupEpochs: got 9`. Those of a model stand within it (`model.dModel`), those of a
+ * comparison's trainings and of its cuts within what all of its options are: `train.recipe.lr`, `cut.minWidth`.
  */
 const checked = new RegExp(
-  `(?<=^|[:;] )(?:train\\.(?:recipe\\.|model\\.)?|cut\\.)?${within}[a-z]\\w*(?=: got )`,
+  `(?<=^|[:;] )(?:train\\.(?:recipe\\.|model\\.)?|model\\.|cut\\.)?${within}[a-z]\\w*(?=: got )`,
   'g',
 );
+
+/** Rates of groups by their names, which have points: `rateOf.blocks.0.ssm: got 0.2`. */
+const ofGroup = /(?<=^|[:;] )rateOf\.([\w.]+)(?=: got )/g;
 
 /**
  * The message of an error with the names of options as the command spells them. Where it lists several, those
@@ -92,10 +98,15 @@ export function inFlags(
       return known.length > 0 ? known.join(', ') : names.join(', ');
     });
   if (!isUsage) return shown;
-  return shown.replaceAll(
-    checked,
-    (name) => flagOf(name.replace(/^(?:train\.(?:model\.)?|cut\.)/, '')) ?? name,
-  );
+  return shown
+    .replaceAll(ofGroup, (name, group: string) => {
+      const flag = flagOf('rateOf');
+      return flag === undefined ? name : `${flag} ${group}`;
+    })
+    .replaceAll(
+      checked,
+      (name) => flagOf(name.replace(/^(?:train\.(?:model\.)?|model\.|cut\.)/, '')) ?? name,
+    );
 }
 
 /** Finds the flag of an option of the library, among those of a command. */
@@ -106,11 +117,11 @@ function flagsByName(flags: readonly string[]): (name: string) => string | undef
     const [of = '', own = name] = name.split('.');
     // A flag of that name here would be another one: `prune --resume` goes on with no training of the model.
     if (name !== own && otherCommands.includes(of)) return `${of} ${spelled(own)}`;
-    const whole = name === own ? [] : [`${outerNames[of] ?? ''}${own}`];
+    const whole = name === own ? [] : [(outerNames[of] ?? '*').replace('*', own)];
     const names = [
       ofModels.get(own) ?? own,
       ...whole,
-      ...(otherNames[isOfRecipe(of) ? own : name] ?? []),
+      ...(otherNames[isCalledAlike(of) ? own : name] ?? []),
     ];
     // What stands for the whole name comes before its last part: --epochs is not what `rsst.epochs` means.
     const known = (name === own ? names : names.reverse()).map((each) => byName.get(plain(each)));
@@ -118,7 +129,7 @@ function flagsByName(flags: readonly string[]): (name: string) => string | undef
   };
 }
 
-/** Options of a training, which are called alike in each. */
-const isOfRecipe = (outer: string): boolean => outer === 'recipe' || outer === 'finetune';
+/** Options of a training, or of a file that is read, are called alike wherever they stand. */
+const isCalledAlike = (outer: string): boolean => ['recipe', 'finetune', 'import'].includes(outer);
 
 const plain = (name: string): string => name.replaceAll(/[-_]/g, '').toLowerCase();

@@ -320,7 +320,7 @@ describe('what was said of a file of another program', () => {
     expect(again.status, again.stderr).toBe(0);
     const other = await runCli(['prune', '--resume', '--mean', '0,0,0', '--out', run]);
     expect(other.stderr).toContain(
-      'is not the one that the run began with: import.mean: got [0,0,0], expected [0.1,0.2,0.3]',
+      'is not the one that the run began with: --mean: got [0,0,0], expected [0.1,0.2,0.3]',
     );
     expect(other.status).toBe(2);
   });

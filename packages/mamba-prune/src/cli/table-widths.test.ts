@@ -466,9 +466,11 @@ describe('what is printed', () => {
     const { context, stdout } = fakeContext();
     const none = { tests: [], baselineTests: [], scratchTests: [] };
     const results = { ...comparison.results, ...none };
-    printComparison(context, { ...comparison, results });
+    const settings = { ...comparison.settings, rates: [0.5, 0.9] };
+    printComparison(context, { ...comparison, settings, results });
     expect(stdout()).not.toMatch(/\n\n\n/);
     expect(stdout()).toMatch(/\n\n\s*Accuracy: mean/);
+    expect(stdout()).not.toMatch(/Tests:|Holm/);
   });
 
   it('by the quickstart names no command without what it needs', () => {

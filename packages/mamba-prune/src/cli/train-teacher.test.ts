@@ -2,8 +2,12 @@ import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randn, saveSafetensors } from '@mamba-prune/libtorch';
+import { SafetensorsFile } from '@mamba-prune/libtorch/files';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createModel } from '../models/registry.js';
+import { RunFolder } from '../training/run-folder.js';
+import { openModelFile } from '../workflows/open-model-file.js';
+import type { TeacherFacts } from '../workflows/opened-teacher.js';
 import { side, writeTinyImages } from '../workflows/testing/tiny.js';
 import { writeStateDict } from './testing/model-files.js';
 import { runCli } from './testing/run-cli.js';
@@ -23,6 +27,9 @@ const data = (): string[] => [
   '--batch-size',
   '16',
 ];
+
+const dense = (): string => at('dense', 'model.safetensors');
+const settingsOf = (name: string): unknown => RunFolder.open(at(name)).config['settings'];
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mamba-prune-train-teacher-'));
@@ -83,6 +90,92 @@ describe('train --teacher', () => {
     expect(lost.stderr).toContain('say where it lies now (--teacher)');
     const found = await runCli([...on, '--teacher', at('dense')]);
     expect(found.status, found.stderr).toBe(0);
+    // It is told once.
+    expect(settingsOf('moved')).toMatchObject({ distill: { teacher: dense() } });
+    const again = await runCli(['train', '--resume', '--epochs', '3', '--out', at('moved')]);
+    expect(again.status, again.stderr).toBe(0);
+  });
+
+  it('takes images from where they lie now when a run goes on, and tells where that is', async () => {
+    expect((await runCli(['train', ...small, ...data(), '--out', at('shown')])).status).toBe(0);
+    cpSync(at('images'), at('other-images'), { recursive: true });
+    const on = ['train', '--resume', '--epochs', '2', '--data', at('other-images')];
+    const moved = await runCli([...on, '--out', at('shown')]);
+    expect(moved.status, moved.stderr).toBe(0);
+    expect(settingsOf('shown')).toMatchObject({ data: at('other-images'), recipe: { epochs: 2 } });
+    expect(RunFolder.open(at('shown')).config.dataset).toMatchObject({ dir: at('other-images') });
+  });
+
+  it('keeps what a run says of itself where it does not go on', async () => {
+    const argv = ['train', ...small, ...data(), '--teacher', at('dense'), '--out', at('kept')];
+    expect((await runCli(argv)).status).toBe(0);
+    const before = settingsOf('kept');
+    copyFileSync(dense(), at('copy.safetensors'));
+    const on = ['train', '--resume', '--epochs', '2', '--teacher', at('copy.safetensors')];
+    const { status, stderr } = await runCli([...on, '--lr', '5', '--out', at('kept')]);
+    expect(status).toBe(2);
+    expect(stderr).toContain('--lr: got 5');
+    expect(settingsOf('kept')).toEqual(before);
+  });
+
+  it('has the facts of its teacher in its JSON', async () => {
+    const argv = ['train', ...small, ...data(), '--json'];
+    const flags = ['--teacher', at('dense'), '--distill', '0.7', '--temperature', '2'];
+    const taught = await runCli([...argv, ...flags, '--out', at('json')]);
+    expect((JSON.parse(taught.stdout) as { teacher: unknown }).teacher).toEqual({
+      model: dense(),
+      weight: 0.7,
+      temperature: 2,
+      assumed: [],
+      notes: [],
+    });
+    const resnet = createModel('resnet20', { numClasses: 2, imageSize: 32 });
+    writeStateDict(at('facts.pth'), resnet);
+    resnet.dispose();
+    const other = await runCli([...argv, '--teacher', at('facts.pth'), '--out', at('json-other')]);
+    const { teacher } = JSON.parse(other.stdout) as { teacher: TeacherFacts };
+    expect(teacher).toMatchObject({ model: at('facts.pth'), weight: 0.5, temperature: 1 });
+    expect(teacher.notes.join(' ')).toContain('Taken as usual');
+    expect(teacher.assumed.join(' ')).toContain('mean 0.485');
+    expect(teacher.assumed.join(' ')).not.toContain('imageSize');
+    const alone = await runCli([...argv, '--out', at('json-alone')]);
+    expect(JSON.parse(alone.stdout)).toMatchObject({ teacher: null });
+  });
+
+  it('has the same names in its JSON as a pruning', async () => {
+    const argv = ['prune', at('dense'), '--rate', '0.5', '--epochs', '1', '--json'];
+    const taught = await runCli([...argv, '--distill', '0.7', '--out', at('pruned-taught')]);
+    expect((JSON.parse(taught.stdout) as { teacher: unknown }).teacher).toEqual({
+      model: dense(),
+      weight: 0.7,
+      temperature: 1,
+      assumed: [],
+      notes: [],
+    });
+    const alone = await runCli([...argv, '--out', at('pruned-alone')]);
+    expect(JSON.parse(alone.stdout)).toMatchObject({ teacher: null });
+  });
+
+  it.each([
+    ['of ours', dense],
+    ['of another program, for images of another size', () => at('resnet.safetensors')],
+  ])('reads the file of a teacher %s once', async (_, file) => {
+    const resnet = createModel('resnet20', { numClasses: 2, imageSize: 32 });
+    saveSafetensors(at('resnet.safetensors'), resnet.stateDict(), {});
+    resnet.dispose();
+    const read = vi.spyOn(SafetensorsFile, 'open');
+    try {
+      const reads = (): number => read.mock.calls.filter(([path]) => path === file()).length;
+      (await openModelFile(file())).model.dispose();
+      const once = reads();
+      expect(once).toBeGreaterThan(0);
+      const argv = ['train', ...small, ...data(), '--teacher', file(), '--overwrite'];
+      const { status, stderr } = await runCli([...argv, '--out', at('once')]);
+      expect(status, stderr).toBe(0);
+      expect(reads()).toBe(2 * once);
+    } finally {
+      read.mockRestore();
+    }
   });
 
   it.each([

@@ -2,6 +2,7 @@
 import type { Dataset } from '../data/index.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
+import { releasing } from '../releasing.js';
 import { type AccuracyOptions, type MeasuredAccuracy, measureAccuracy } from './accuracy.js';
 import { OnnxModel } from './onnx-model.js';
 import { ownLogits } from './verify.js';
@@ -18,12 +19,13 @@ export async function measureForms(
   dataset: Dataset,
   options: AccuracyOptions,
 ): Promise<MeasuredAccuracy[]> {
-  const opened: OnnxModel[] = [];
-  try {
+  return releasing(async (keep) => {
+    const opened: OnnxModel[] = [];
     for (const form of forms) {
-      opened.push(await (typeof form === 'string' ? OnnxModel.open(form) : OnnxModel.load(form)));
+      const onnx = typeof form === 'string' ? OnnxModel.open(form) : OnnxModel.load(form);
+      opened.push(keep(await onnx));
     }
-    return await measureAccuracy(
+    return measureAccuracy(
       [
         (pixels) => ownLogits(model, info, pixels),
         ...opened.map((onnx) => async (pixels: Uint8Array) => (await onnx.classify(pixels)).logits),
@@ -31,7 +33,5 @@ export async function measureForms(
       dataset,
       options,
     );
-  } finally {
-    for (const onnx of opened) await onnx.release();
-  }
+  });
 }

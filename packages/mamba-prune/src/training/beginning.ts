@@ -52,6 +52,7 @@ export function begin(session: Session): void {
     if (checkpoint) resume(session, checkpoint);
     else beginAnew(session, undefined);
   }
+  if (control.resume && control.described) folder.update(control.described);
 }
 
 /**

@@ -1,4 +1,5 @@
 /** How a training is run: where it begins, stops and saves, and what it may use. */
+import type { RunDescription } from './run-config.js';
 import type { GraphBackend, Tensor, distributed } from '@mamba-prune/libtorch';
 
 /** How a training is run; nothing here changes its result. */
@@ -16,6 +17,11 @@ export interface TrainControl {
    * neither; what is left of them is kept in checkpoints/lost. Default false, which throws a CheckpointError.
    */
   restart?: boolean | undefined;
+  /**
+   * With `resume`: what config.json says anew, such as where the data lie now. It is written once nothing speaks against
+   * going on.
+   */
+  described?: Partial<RunDescription> | undefined;
   /** Name of this training within a run of several (rounds); default 'train'. */
   phase?: string | undefined;
   /**

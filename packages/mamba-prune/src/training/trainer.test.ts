@@ -110,6 +110,31 @@ describe('train', () => {
     expect(saved.at(-1)).toMatchObject({ path: run.modelPath, epoch: 3, weights: 'ema' });
   });
 
+  it('leaves the model with its own weights, and not their averages, where the best one cannot be saved', async () => {
+    const run = RunFolder.create(join(folder.path, 'failing'), toyRun);
+    const model = new ToyModel();
+    const values = () => model.parameters().map((weight) => weight.detach().toNumbers());
+    let [own, averaged]: unknown[] = [];
+    const hooks: TrainHooks = {
+      epochMetrics: () => {
+        own = values();
+        return {};
+      },
+      saveModel: () => {
+        averaged = values();
+        throw new Error('no room');
+      },
+    };
+    try {
+      const training = train(model, toyDataset(), { ...toyOptions, epochs: 2 }, run, hooks);
+      await expect(training).rejects.toThrow('no room');
+    } finally {
+      run.release();
+    }
+    expect(averaged).not.toEqual(own);
+    expect(values()).toEqual(own);
+  });
+
   it('evaluates only every n-th epoch and the last', async () => {
     const { run } = await trainToy({ epochs: 5, evalEvery: 2, emaDecay: null });
     const evaluated = epochsOf(run).map((line) => line.valAccuracy !== null);

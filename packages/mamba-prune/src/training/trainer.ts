@@ -129,7 +129,7 @@ class Trainer {
         this.#save();
         return this.#result();
       }
-      const metrics = this.#endEpoch(evaluations);
+      const metrics = await this.#endEpoch(evaluations);
       await session.hooks.onEpoch?.(metrics);
       if (session.isAborted() && !session.isFinished()) {
         if (!this.#isSaved) this.#save();
@@ -243,7 +243,7 @@ class Trainer {
   }
 
   /** The epoch's line and files, in an order that lets it be killed between any two. */
-  #endEpoch({ model, ema }: Evaluations): EpochMetrics {
+  async #endEpoch({ model, ema }: Evaluations): Promise<EpochMetrics> {
     const session = this.#session;
     const { sums, hooks } = session;
     const means = sums.means();
@@ -272,7 +272,7 @@ class Trainer {
       imagesPerSecond: means.images / Math.max(sums.seconds, 1e-9),
       seconds: session.seconds(),
     };
-    this.#keepBest(epoch, (ema ?? model)?.accuracy);
+    await this.#keepBest(epoch, (ema ?? model)?.accuracy);
     session.log?.append(metrics);
     sums.reset();
     session.last = metrics;
@@ -284,17 +284,14 @@ class Trainer {
     return metrics;
   }
 
-  #keepBest(epoch: number, accuracy: number | undefined): void {
+  async #keepBest(epoch: number, accuracy: number | undefined): Promise<void> {
     const session = this.#session;
     const { best, folder } = session;
     if (accuracy === undefined || (best && accuracy <= best.accuracy)) return;
     session.best = { epoch, accuracy };
-    session.swapAverages();
-    try {
+    await session.withAverages(() => {
       saveModelFile(session, folder.bestModel, epoch, accuracy);
-    } finally {
-      session.swapAverages();
-    }
+    });
   }
 
   #save(): void {

@@ -2,7 +2,7 @@
 import { defined } from '../defined.js';
 import { UsageError } from '../errors.js';
 import { denseConfig } from '../models/dense-config.js';
-import { modelOptionNames } from '../models/families.js';
+import { familyNamed, modelOptionNames } from '../models/families.js';
 import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import type { ModelOptions } from '../models/model-options.js';
 import { stableJson } from '../training/options.js';
@@ -29,15 +29,22 @@ export function freshOptions(config: ModelConfigBase): ModelOptions {
  */
 export function differsFromFresh(config: ModelConfigBase): string | undefined {
   const { arch, numClasses, imageSize, channels } = config;
-  const values = valuesOf(config);
-  const fresh = denseConfig(arch, { ...freshOptions(config), numClasses, imageSize, channels });
-  const different = Object.entries(fresh).find(
-    ([name, value]) => name !== 'widths' && stableJson(value) !== stableJson(values[name]),
+  const { usual = {} } = familyNamed(config);
+  const fresh = valuesOf(
+    denseConfig(arch, { ...freshOptions(config), numClasses, imageSize, channels }),
   );
-  if (!different) return undefined;
-  const [name, value] = different as [string, unknown];
-  const own = values[name] === undefined ? 'none' : stableJson(values[name]);
-  return `a new ${arch} has ${name} ${stableJson(value)}, and this one ${own}`;
+  const own = valuesOf(config);
+  // What only one of them names is compared too.
+  const different = Object.keys({ ...fresh, ...own }).find(
+    (name) => name !== 'widths' && told(fresh, name) !== told(own, name),
+  );
+  if (different === undefined) return undefined;
+  return `a new ${arch} has ${different} ${told(fresh, different)}, and this one ${told(own, different)}`;
+
+  function told(values: Readonly<Record<string, unknown>>, name: string): string {
+    const value = values[name] ?? usual[name];
+    return value === undefined ? 'none' : stableJson(value);
+  }
 }
 
 /**

@@ -6,6 +6,7 @@
  */
 export type { RecipeSettings, RunControl, TrainSettings } from './settings.js';
 export type { TeacherSettings } from './teacher.js';
+export type { TeacherFacts } from './opened-teacher.js';
 export { type TrainRun, trainRun } from './train-run.js';
 export type { DataHooks, DataSettings, PreparationSettings } from './fit.js';
 

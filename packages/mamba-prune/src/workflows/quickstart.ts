@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { benchModel } from '../bench/bench-model.js';
 import { type BenchResult, benchmarkModels } from '../bench/bench.js';
 import { loadModel } from '../models/model-file.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
+import { releasing } from '../releasing.js';
 import type { TrainHooks } from '../training/hooks.js';
 import { RunFolder } from '../training/run-folder.js';
 import { withEarlierNames } from './earlier-names.js';
@@ -90,6 +92,15 @@ export interface QuickstartControl extends Pick<
   readonly fresh?: boolean | undefined;
 }
 
+const quickstartKinds: OptionKinds<QuickstartControl> = {
+  out: 'string',
+  device: 'string',
+  signal: 'object',
+  args: 'array',
+  data: 'object',
+  fresh: 'boolean',
+};
+
 /**
  * Trains into `out`/dense, prunes into `out`/pruned, measures both. Touches nothing else in `out`,
  * and replaces there only runs of its own.
@@ -103,6 +114,7 @@ export async function quickstart(
   hooks: QuickstartHooks = {},
 ): Promise<QuickstartReport | undefined> {
   const started = performance.now();
+  requireOptions('quickstart', control, quickstartKinds, ['out']);
   const { fresh = false, device = 'cpu', signal, args, data } = control;
   const shared = { device, signal, args, data };
   const dense = join(control.out, 'dense');
@@ -210,17 +222,13 @@ async function measure(
   { bench, train }: QuickstartPreset,
   hooks: QuickstartHooks,
 ): Promise<BenchResult[]> {
-  const models = runs.map((run, index) => {
-    const { model } = loadModel(join(run, 'model.safetensors'));
-    model.to(device);
-    return {
-      ...benchModel(index === 0 ? 'dense' : 'pruned', model),
-      model,
-    };
-  });
-  try {
-    const { batches, rounds, minRoundMs } = bench;
-    return await benchmarkModels(models, {
+  const { batches, rounds, minRoundMs } = bench;
+  return releasing((keep) => {
+    const models = runs.map((run, index) => {
+      const model = keep(loadModel(join(run, 'model.safetensors')).model);
+      return benchModel(index === 0 ? 'dense' : 'pruned', model.to(device));
+    });
+    return benchmarkModels(models, {
       inputShape: models[0]?.inputShape ?? [],
       batches,
       rounds,
@@ -230,9 +238,7 @@ async function measure(
       signal,
       ...(hooks.onBench && { onProgress: hooks.onBench }),
     });
-  } finally {
-    for (const { model } of models) model.dispose();
-  }
+  });
 }
 
 const fileSize = (run: string): number => statSync(join(run, 'model.safetensors')).size;

@@ -207,10 +207,26 @@ export async function startingWeights(
   const { model, options, notes, isOurs } = await openModelFile(path, said);
   model.dispose();
   const sizes = isOurs ? {} : ownSizes(model.config);
-  const { key, classifier, heads, headDim, pooling, eps, resamplePositions } = options;
+  const kept = Object.entries(options).filter(([name]) => !notOfWeights.has(name));
   return {
     arch: model.config.arch,
-    import: defined({ key, classifier, heads, headDim, pooling, eps, resamplePositions, ...sizes }),
+    import: defined({ ...Object.fromEntries(kept), ...sizes }),
     notes: withData(notes),
   };
 }
+
+/** What is said of a model and not of how its weights are read: the training has its own, or asks for it again. */
+const notOfWeights = new Set([
+  'arch',
+  'dataset',
+  'classes',
+  'mean',
+  'std',
+  'interpolation',
+  'cropShare',
+  'imageSize',
+  'channels',
+  'numClasses',
+  'dropPath',
+  'allowNotFinite',
+]);

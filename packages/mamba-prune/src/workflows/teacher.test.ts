@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Tensor, ops, rand, randn, saveSafetensors, tensor } from '@mamba-prune/libtorch';
@@ -9,7 +9,8 @@ import { RunFolder } from '../training/run-folder.js';
 import { stopAfter } from '../training/testing/toy.js';
 import { keptWeightsPath } from './prune/rewound-weights.js';
 import type { RunControl, TrainSettings } from './settings.js';
-import { openTeacher, resolveTeacher } from './teacher.js';
+import { OpenedTeacher } from './opened-teacher.js';
+import { resolveTeacher } from './teacher.js';
 import { side, tinyTraining, writeTinyImages } from './testing/tiny.js';
 import { type TrainRun, trainRun } from './train-run.js';
 
@@ -202,6 +203,37 @@ describe('a training with a teacher', () => {
     expect(later.distill?.import).toEqual(said);
   });
 
+  it('keeps what the files beside a teacher say, and goes on with it where they are gone', async () => {
+    const { model } = loadModel(dense());
+    mkdirSync(at('beside'));
+    const path = at('beside', 'weights.safetensors');
+    saveSafetensors(path, model.stateDict());
+    model.dispose();
+    const preprocessor = { image_mean: [0.1, 0.2, 0.3], image_std: [0.4, 0.5, 0.6] };
+    const card = at('beside', 'preprocessor_config.json');
+    writeFileSync(card, JSON.stringify(preprocessor));
+    const sizes = {
+      ...training().model,
+      arch: 'mamba_nano',
+      scan: 'uni',
+      imageSize: side,
+    } as const;
+    const distill = { teacher: path, import: sizes, weight: 1 };
+    const whole = await ended(training({ distill }), { out: at('beside-whole') });
+    const { hooks, signal } = stopAfter(4);
+    const { settings } = await ended(training({ distill }), {
+      out: at('beside-run'),
+      hooks,
+      signal,
+    });
+    const { image_mean: mean, image_std: std } = preprocessor;
+    expect(settings.distill?.import).toMatchObject({ ...sizes, mean, std });
+    rmSync(card);
+    // Told as at the start.
+    const on = await ended(training({ distill }), { out: at('beside-run'), resume: true });
+    expect(valuesOf(on.result.path)).toEqual(valuesOf(whole.result.path));
+  });
+
   it('has the same random numbers as one without', async () => {
     const { path } = await ended(training(), { out: at('without') });
     const taught = await ended(training({ distill: { teacher: dense() } }), { out: at('with') });
@@ -259,10 +291,11 @@ describe('a training with a teacher', () => {
   });
 });
 
-describe('openTeacher', () => {
+describe('an opened teacher', () => {
   it('shows the teacher pixels normalised as its own were', async () => {
     const resolved = resolveTeacher({ teacher: otherPixels() });
-    const teacher = await openTeacher(resolved, images.info, 'cpu');
+    const teacher = await OpenedTeacher.open(resolved);
+    const distillation = teacher.teach(images.info, 'cpu');
     const raw = rand([2, 3, side, side]);
     const normalized = ({
       mean,
@@ -274,18 +307,18 @@ describe('openTeacher', () => {
       const [shift, scale] = [mean, std].map((values) => tensor([...values]).reshape(1, 3, 1, 1));
       return raw.sub(shift as Tensor).div(scale as Tensor);
     };
-    const shown = teacher.distillation.images?.(normalized(images.info));
+    const shown = distillation.images?.(normalized(images.info));
     // A few roundings of float32 in place of others, of numbers up to 2.
     expect(shown?.sub(normalized(ownPixels)).abs().max().item()).toBeLessThan(1e-6);
     const rounded = normalized(images.info).to('bfloat16');
-    const inHalf = teacher.distillation.images?.(rounded);
+    const inHalf = distillation.images?.(rounded);
     expect(inHalf?.dtype).toBe('bfloat16');
     // Two roundings of 2^-8: of numbers up to 2.7 that then become less than half as large, and of numbers up to 1.6.
     const error = inHalf?.to('float32').sub(normalized(ownPixels)).abs().max().item();
     expect(error).toBeLessThan((2.7 / 2 + 1.6) * 2 ** -8);
     teacher.dispose();
-    const same = await openTeacher(resolveTeacher({ teacher: dense() }), images.info, 'cpu');
-    expect(same.distillation.images).toBeUndefined();
+    const same = await OpenedTeacher.open(resolveTeacher({ teacher: dense() }));
+    expect(same.teach(images.info, 'cpu').images).toBeUndefined();
     same.dispose();
   });
 
@@ -298,9 +331,10 @@ describe('openTeacher', () => {
     const path = at('misfit.safetensors');
     saveModel(path, model, { ...info, ...changes });
     model.dispose();
-    const opened = openTeacher(resolveTeacher({ teacher: path }), images.info, 'cpu');
-    await expect(opened).rejects.toThrow(message);
-    await expect(opened).rejects.toThrow(
+    const opened = await OpenedTeacher.open(resolveTeacher({ teacher: path }));
+    const teach = () => opened.teach(images.info, 'cpu');
+    expect(teach).toThrow(message);
+    expect(teach).toThrow(
       /^train: the teacher .* does not fit folder: .*, as the teacher has it\. .* in the same order\.$/,
     );
   });

@@ -11,6 +11,7 @@ import { moduleOf } from '../models/families.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, saveModel } from '../models/model-file.js';
 import { requireOptions } from '../option-checks.js';
+import { releasing } from '../releasing.js';
 import type { Preprocessing } from '../preparation/preprocessing.js';
 import { fitBatchSize } from '../training/auto-batch.js';
 import { checkCheckpoints } from '../training/beginning.js';
@@ -24,6 +25,7 @@ import type { TrainResult } from '../training/train-result.js';
 import { train } from '../training/trainer.js';
 import { checkBatch, checkNewModel } from './check-need.js';
 import { modelInfoOf, noteUnusedCopies, openData } from './fit.js';
+import { OpenedTeacher, type TeacherFacts } from './opened-teacher.js';
 import { keptWeightsPath } from './prune/rewound-weights.js';
 import {
   type RunControl,
@@ -36,12 +38,7 @@ import {
   trainSettingsKinds,
 } from './settings.js';
 import { startingModel } from './starting-model.js';
-import {
-  type ResolvedTeacher,
-  checkSameEverywhere,
-  openTeacher,
-  resolveTeacher,
-} from './teacher.js';
+import { type ResolvedTeacher, checkSameEverywhere, resolveTeacher } from './teacher.js';
 
 export interface TrainRun {
   /** The trained model, or as far as it came; the caller disposes it. */
@@ -51,6 +48,8 @@ export interface TrainRun {
   readonly result: TrainResult;
   /** Those given, with the batch size that fits if that was to be found. */
   readonly settings: TrainSettings;
+  /** The one that taught, as its file was read; undefined where none did. */
+  readonly teacher: TeacherFacts | undefined;
   /** Absolute path of the run's folder. */
   readonly path: string;
 }
@@ -76,26 +75,29 @@ export async function trainRun(
   requireOptions('trainRun: control', control, controlKinds, ['out']);
   checkAutoBatch('train', control);
   const { init } = given;
+  checkNewModel(given, control.device);
   const distill = teacherOf(given, control);
-  const settings: TrainSettings = {
-    ...given,
-    ...(init !== undefined && { init: modelFileOf(init) }),
-    ...(distill && { distill }),
-  };
-  checkNewModel(settings, control.device);
-  const dataset = await openData(settings, control.data);
-  // Before the seed is set: a training has the same random numbers with a teacher as without.
-  const teacher = distill && (await openTeacher(distill, dataset.info, control.device ?? 'cpu'));
-  try {
+  return releasing(async (keep) => {
+    // Before the images, which may take long, and before the seed is set: a training has the same random numbers with a
+    // teacher as without.
+    const teacher = distill && keep(await OpenedTeacher.open(distill));
+    const settings: TrainSettings = {
+      ...given,
+      ...(init !== undefined && { init: modelFileOf(init) }),
+      ...(distill && teacher && { distill: withOptions(distill, teacher) }),
+    };
+    const dataset = await openData(settings, control.data);
+    const distillation = teacher?.teach(dataset.info, control.device ?? 'cpu');
     for (const note of teacher?.notes ?? []) control.hooks?.onNote?.(note);
-    const hooks = composeHooks(
-      control.hooks,
-      teacher ? { distillation: teacher.distillation } : undefined,
-    );
-    return await trainOn(dataset, settings, { ...control, hooks }, onBegin);
-  } finally {
-    teacher?.dispose();
-  }
+    const hooks = composeHooks(control.hooks, distillation ? { distillation } : undefined);
+    const run = await trainOn(dataset, settings, { ...control, hooks }, onBegin);
+    return { ...run, teacher: teacher?.facts };
+  });
+}
+
+/** Whoever goes on with the run need not say it again, and what lies beside the file may change. */
+function withOptions(distill: ResolvedTeacher, { options }: OpenedTeacher): ResolvedTeacher {
+  return Object.keys(options).length > 0 ? { ...distill, import: options } : distill;
 }
 
 /** The training of `trainRun`, whose images there are. */
@@ -104,7 +106,7 @@ async function trainOn(
   given: TrainSettings,
   control: RunControl,
   onBegin?: OnBegin,
-): Promise<TrainRun> {
+): Promise<Omit<TrainRun, 'teacher'>> {
   let dataset = opened;
   let settings = given;
   noteUnusedCopies(settings, settings.recipe, dataset.info, control.data);
@@ -150,6 +152,8 @@ async function trainOn(
           restart: control.restart,
           dataThreads: control.dataThreads,
           group: control.group,
+          // Its data and its teacher may lie elsewhere now; a further resume finds them there.
+          described: { settings, dataset: datasetRecord(dataset.info) },
         },
       );
       if (!result.finished) bringBackReplaced(run);

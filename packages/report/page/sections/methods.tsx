@@ -14,7 +14,7 @@ import { Section, Select } from '../controls.js';
 import { count, percent, points, statistic } from '../format.js';
 import type { Translate } from '../i18n/index.js';
 import { RunMark } from '../run-mark.js';
-import { epochsText, methodName, rateName } from '../words.js';
+import { epochsText, hasCorrection, methodName, rateName } from '../words.js';
 import { Command } from './repeat.js';
 
 export function Methods() {
@@ -218,9 +218,7 @@ function Tests({ comparison }: { readonly comparison: ComparisonData }) {
   const { t } = usePage();
   const { tests } = comparison;
   const share = `${100 * (tests[0]?.confidence ?? 0.95)}%`;
-  // At a single rate there is nothing to correct for.
-  const isCorrected =
-    new Set(tests.map(({ rate }) => rate)).size > 1 && tests.some(({ pHolm }) => pHolm !== null);
+  const isCorrected = hasCorrection(tests);
   return (
     <div class="scroll card" tabIndex={0} role="region" aria-label={t('tests')}>
       <table>

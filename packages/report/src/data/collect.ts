@@ -7,6 +7,7 @@ import { groupKinds } from 'mamba-prune/models';
 import { readSensitivity } from 'mamba-prune/workflows';
 import type { KindLabel, ReportData } from '../page-data/report.js';
 import type { RunData } from '../page-data/run.js';
+import { checkFound } from '../page-checks.js';
 import { studioCommand } from './facts.js';
 import { folderNames } from './folder-names.js';
 import { type FoundRuns, idOf } from './find-runs.js';
@@ -16,9 +17,11 @@ import { sensitivityData } from './sensitivity.js';
 
 /**
  * Everything that can be read. A damaged run or comparison is left out, and named in the notes.
- * @throws RunFolderError, DataError, FormatError naming the file that is damaged if nothing is left
+ * @throws UsageError if it is not given what `findRuns` gives; RunFolderError, DataError, FormatError naming the file that is damaged
+ *   if nothing is left
  */
 export function collect(found: FoundRuns): ReportData {
+  checkFound('collect', found);
   const { root, comparisonRoot, damaged } = found;
   const runs = readEach(found.runs, (path) => readRun(path, idOf(path, root)));
   const comparisons = readEach(found.comparisons, (path) =>

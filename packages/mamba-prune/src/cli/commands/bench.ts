@@ -11,6 +11,7 @@ import type { PassProfile } from '../../bench/profile-model.js';
 import { UsageError } from '../../errors.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ResolvedInferencePrecision } from '../../precision.js';
+import { type Keep, releasing } from '../../releasing.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type ImportFlags, addImportOptions, importOptionsOf } from '../options/import.js';
 import { integerOption, integersOption, numberOption } from '../options/parse.js';
@@ -36,7 +37,6 @@ type Candidate = BenchCandidate & {
   readonly precision?: OnnxPrecision;
   /** The model itself, where it is one of ours. */
   readonly profiled?: ImageModel;
-  release?(): Promise<void>;
 };
 
 export function addBenchCommand(program: Command, cli: Cli): void {
@@ -118,25 +118,24 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     }
     const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
     const precision = inferencePrecisionOn(device, options.precision);
-    const models: Candidate[] = [];
-    let results: readonly BenchResult[];
-    try {
-      await openCandidates(context, paths, device, models);
+    // A session that is not ended keeps its threads and the memory of a GPU.
+    const { models, results, profiles } = await releasing(async (keep) => {
+      const found = await openCandidates(context, paths, device, keep);
       const { checkBatchNeed } = await import('../../memory-need.js');
-      for (const { inputShape } of models) {
+      for (const { inputShape } of found) {
         checkBatchNeed('bench', Math.max(...batches), inputShape, 'Give fewer (--batch).');
       }
       if (options.profile && precision === 'fp32') {
         const { checkProfiledStep } = await import('../../workflows/check-need.js');
-        for (const { profiled } of models) {
-          if (profiled) checkProfiledStep(profiled, Math.max(...options.batch));
+        for (const { profiled } of found) {
+          if (profiled) checkProfiledStep(profiled, Math.max(...batches));
         }
       }
       progress.begin('bench', batches.length * options.runs, 'rounds');
-      results = await interruptible(context, (signal) =>
-        benchmarkModels(models, {
+      const timed = await interruptible(context, (signal) =>
+        benchmarkModels(found, {
           batches,
-          inputShape: models[0]?.inputShape ?? [],
+          inputShape: found[0]?.inputShape ?? [],
           rounds: options.runs,
           minRoundMs: options.minTime,
           device,
@@ -148,12 +147,10 @@ export function addBenchCommand(program: Command, cli: Cli): void {
           },
         }),
       );
-    } finally {
-      // A session that is not ended keeps its threads and the memory of a GPU.
-      for (const model of models) await model.release?.();
-    }
+      const profiled = options.profile ? await profilesOf(found, batches, precision) : [];
+      return { models: found, results: timed, profiles: profiled };
+    });
     const precisions = models.map((model) => model.precision ?? precision);
-    const profiles = options.profile ? await profilesOf(models, options.batch, precision) : [];
     if (options.profile) noteUnprofiled(context, models, profiles, precision);
     const threads = getNumThreads();
     context.json({
@@ -219,16 +216,13 @@ function noteUnprofiled(
   }
 }
 
-/**
- * Every file once; an ONNX file a second time on WebGPU if asked for.
- * @param found - gets them, those before one that cannot be opened too: whoever calls this releases them
- */
+/** Every file once; an ONNX file a second time on WebGPU if asked for. */
 async function openCandidates(
   context: Context<BenchCommandOptions>,
   paths: readonly string[],
   device: string,
-  found: Candidate[],
-): Promise<void> {
+  keep: Keep,
+): Promise<Candidate[]> {
   const { benchModel } = await import('../../bench/bench-model.js');
   const { benchOnnx } = await import('../../bench/bench-onnx.js');
   const { getNumThreads } = await import('@mamba-prune/libtorch');
@@ -240,11 +234,13 @@ async function openCandidates(
   // What was typed is of the others; where there are none, it has to be true of all.
   const saidOf = (path: string) => (isOurs(path) && !paths.every(isOurs) ? {} : typed);
   const labels = modelLabels(paths);
+  const found: Candidate[] = [];
   for (const [index, path] of paths.entries()) {
     const name = labels[index] ?? path;
     if (!isOnnx(path)) {
       const { model, facts } = await openFile(context, path, { said: saidOf(path) });
-      found.push({ ...benchModel(name, model.to(device)), path, facts, profiled: model });
+      const timed = benchModel(name, keep(model).to(device));
+      found.push({ ...timed, path, facts, profiled: model });
       continue;
     }
     if (Object.keys(saidOf(path)).length > 0) {
@@ -253,17 +249,18 @@ async function openCandidates(
       await onnx.release();
       sameInfo(path, model, info, typed);
     }
-    const onnx = await benchOnnx(name, path, getNumThreads());
+    const onnx = keep(await benchOnnx(name, path, getNumThreads()));
     const facts = onnxFacts(context, path, onnx.precision);
     found.push({ ...onnx, path, facts });
     if (!context.options.webgpu) continue;
     try {
-      const onGpu = await benchOnnx(`${name} (webgpu)`, path, getNumThreads(), 'webgpu');
+      const onGpu = keep(await benchOnnx(`${name} (webgpu)`, path, getNumThreads(), 'webgpu'));
       found.push({ ...onGpu, path, facts });
     } catch (error) {
       context.note(`WebGPU does not start: ${(error as Error).message}`);
     }
   }
+  return found;
 }
 
 /** Whether a GPU was given each pass as one graph; nothing on the CPU. */

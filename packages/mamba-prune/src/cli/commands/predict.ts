@@ -19,6 +19,7 @@ import { bar } from '../terminal/bars.js';
 import { percent } from '../../format.js';
 import { printableLine } from '../terminal/printable.js';
 import { padEnd, shorten, visible } from '../terminal/text.js';
+import { type Keep, releasing } from '../../releasing.js';
 import { interruptible } from '../work.js';
 
 interface PredictCommandOptions extends CommonOptions, ImportFlags {
@@ -61,21 +62,23 @@ export function addPredictCommand(program: Command, cli: Cli): void {
     });
     const { progress } = context;
     if (images.length > 64) progress.begin('predict', images.length, 'img');
-    const work = await (isOnnx(path)
-      ? onnxPredictor(context, path)
-      : modelPredictor(context, path, device));
-    const predictions = await interruptible(context, (signal) =>
-      work.predict(images, {
-        topK,
-        signal,
-        onProgress: (done) => {
-          progress.update(done);
-        },
-      }),
-    );
-    await work.release?.();
+    const { predictions, facts, precision } = await releasing(async (keep) => {
+      const predictor = await (isOnnx(path)
+        ? onnxPredictor(context, path, keep)
+        : modelPredictor(context, path, device, keep));
+      const made = await interruptible(context, (signal) =>
+        predictor.predict(images, {
+          topK,
+          signal,
+          onProgress: (done) => {
+            progress.update(done);
+          },
+        }),
+      );
+      return { ...predictor, predictions: made };
+    });
     const where = isOnnx(path) ? { runtime: 'onnxruntime' } : { device };
-    context.json({ ...work.facts, ...where, precision: work.precision, seed, predictions });
+    context.json({ ...facts, ...where, precision, seed, predictions });
     printPredictions(context, predictions);
     checkAllRead(predictions);
   });
@@ -85,7 +88,6 @@ interface Predictor {
   readonly facts: ModelFacts;
   readonly precision: ComputedIn;
   predict(paths: readonly string[], options: PredictOptions): Promise<Prediction[]>;
-  release?(): Promise<void>;
 }
 
 type PredictContext = Context<PredictCommandOptions>;
@@ -94,12 +96,13 @@ async function modelPredictor(
   context: PredictContext,
   path: string,
   device: string,
+  keep: Keep,
 ): Promise<Predictor> {
   const { predictImages } = await import('../../inference/predict.js');
   const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
   const precision = inferencePrecisionOn(device, context.options.precision);
   const { model, info, facts } = await openFile(context, path);
-  model.to(device);
+  keep(model).to(device);
   return {
     facts,
     precision,
@@ -107,11 +110,15 @@ async function modelPredictor(
   };
 }
 
-async function onnxPredictor(context: PredictContext, path: string): Promise<Predictor> {
+async function onnxPredictor(
+  context: PredictContext,
+  path: string,
+  keep: Keep,
+): Promise<Predictor> {
   const { OnnxModel } = await import('../../export/onnx-model.js');
   const { predictImagesOnnx } = await import('../../inference/predict.js');
   const { sameInfo } = await import('../../workflows/same-info.js');
-  const onnx = await OnnxModel.open(path);
+  const onnx = keep(await OnnxModel.open(path));
   const { model, ...info } = onnx.description;
   const { classes } = sameInfo(path, model, info, await importOptionsOf(context.given));
   const { precision } = onnx;
@@ -119,7 +126,6 @@ async function onnxPredictor(context: PredictContext, path: string): Promise<Pre
     facts: onnxFacts(context, path, precision),
     precision,
     predict: (paths, more) => predictImagesOnnx(onnx, paths, { ...more, classes }),
-    release: () => onnx.release(),
   };
 }
 

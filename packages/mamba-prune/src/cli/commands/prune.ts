@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import { plural } from '../../format.js';
 import { relativePath, resumeCommand } from '../../shell.js';
+import type { TeacherFacts } from '../../workflows/opened-teacher.js';
 import type { PruneRun } from '../../workflows/prune/run.js';
+import type { PruneSettings } from '../../workflows/prune/settings.js';
 import { type Cli, InterruptedError, action, addExamples } from '../context.js';
 import { addCommonOptions } from '../options/common.js';
 import { addCacheOption, addDataOptions } from '../options/data.js';
@@ -26,7 +28,10 @@ export function addPruneCommand(program: Command, cli: Cli): void {
         'the accuracy is measured before and after the cut. The folder of the run gets model.safetensors, ' +
         'config.json, and pruning.json, which names the units kept.',
     )
-    .argument('[MODEL|RUN]', `${modelArgument}; not needed to resume`);
+    .argument(
+      '[MODEL|RUN]',
+      `${modelArgument}; not needed to resume, unless it lies elsewhere now`,
+    );
   addPruningOptions(command);
   addDataOptions(command, 'the one the model was trained on, if it is found');
   addCacheOption(command);
@@ -102,9 +107,21 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     if (!run.finished) throw interrupted(run, resumeCommand('prune', out, context.given));
     const { assumedIn } = await import('../../workflows/same-info.js');
     const stored = storedSettings(run.path, 'prune');
-    const about = { settings: stored, device, assumed: assumedIn(run.info), notes };
+    const assumed = assumedIn(run.info);
+    const teacher = teacherOf(stored, { assumed, notes });
+    const about = { settings: stored, device, teacher, assumed, notes };
     await printPruningRun(context, run, about, { data: stored.data });
   });
+}
+
+/** The model that was pruned, where it teaches; `accuracy.before` is its accuracy. */
+function teacherOf(
+  { model, distill }: PruneSettings,
+  read: Pick<TeacherFacts, 'assumed' | 'notes'>,
+): TeacherFacts | null {
+  if (!distill) return null;
+  const { weight, temperature = 1 } = distill;
+  return { model, weight, temperature, ...read };
 }
 
 export function interrupted({ result, record }: PruneRun, resume: string): InterruptedError {

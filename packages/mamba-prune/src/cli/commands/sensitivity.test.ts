@@ -3,12 +3,14 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { loadModel } from '../../models/model-file.js';
 import { registerImportance } from '../../pruning/importances.js';
 import { readPruningRecord } from '../../workflows/prune/record.js';
 import { readSensitivity } from '../../workflows/sensitivity/file.js';
-import { tinyTraining, writeTinyImages } from '../../workflows/testing/tiny.js';
+import { side, tinyTraining, writeTinyImages } from '../../workflows/testing/tiny.js';
 import { trainRun } from '../../workflows/train-run.js';
 import { visible } from '../terminal/text.js';
+import { writeStateDict } from '../testing/model-files.js';
 import { runCli } from '../testing/run-cli.js';
 
 let folder = '';
@@ -129,6 +131,24 @@ describe('sensitivity', () => {
     );
     // The norm that goes with this score.
     expect(await told('--score', 'activation')).toContain('.json--scoreactivation--outDIR');
+  });
+
+  it('names what is said otherwise of a file of another program, when it goes on, by its flag', async () => {
+    const { model } = loadModel(at('dense', 'model.safetensors'));
+    writeStateDict(at('net.pth'), model);
+    model.dispose();
+    const sizes = ['--arch', 'mamba_nano', '--d-model', '8', '--depth', '2', '--d-state', '3'];
+    const said = [...sizes, '--scan', 'uni', '--image-size', String(side), '--mean', '0.1,0.2,0.3'];
+    const more = ['--dataset', 'folder', '--data', at('images'), '--images', '8', '--rates', '0.5'];
+    const out = ['--out', at('net.json')];
+    const begun = await sensitivity(at('net.pth'), ...said, ...more, ...out);
+    expect(begun.status, begun.stderr).toBe(0);
+    const { status, stderr } = await sensitivity('--resume', '--mean', '0,0,0', ...out);
+    expect(status).toBe(2);
+    expect(flat(stderr)).toContain(
+      'was begun with --mean [0.1,0.2,0.3], expected the same, got [0,0,0]. Leave it out',
+    );
+    expect((await sensitivity('--resume', ...out)).status).toBe(0);
   });
 
   it('says what is missing or does not go together', async () => {

@@ -213,10 +213,12 @@ async function settingsOf(
   if (earlier) {
     const { model, import: said } = earlier;
     const path = argument === undefined ? model.path : resolve(await findModel(context, argument));
-    const kinds = await kindsTyped(context, path, said);
+    const told = { ...said, ...(await importOptionsOf(given)) };
+    const kinds = await kindsTyped(context, path, told);
     return {
       ...settingsIn(earlier),
       ...typed,
+      ...(Object.keys(told).length > 0 && { import: told }),
       ...(kinds && { kinds }),
       model: path,
     };
@@ -250,12 +252,11 @@ async function settingsOf(
 async function kindsTyped(
   context: SensitivityContext,
   path: string,
-  said: ImportOptions | undefined,
+  said: ImportOptions,
 ): Promise<string[] | undefined> {
   const { target } = context.given;
   if (target === undefined) return undefined;
-  const typed = await importOptionsOf(context.given);
-  const { model } = await openFile(context, path, { said: { ...said, ...typed } });
+  const { model } = await openFile(context, path, { said });
   const kinds = modelKinds(model.pruningGroups());
   model.dispose();
   return Object.keys(ratesOf({ target }, kinds));

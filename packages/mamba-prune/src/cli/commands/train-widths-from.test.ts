@@ -116,6 +116,21 @@ describe('train --widths-from', () => {
     model.dispose();
   });
 
+  it('is refused for a model that no new one is like, by the flag that goes on with its weights', async () => {
+    const sizes = { dModel: 24, depth: 1, heads: 3, imageSize: 8, patchSize: 4, numClasses: 2 };
+    const config = { ...denseConfig('vit_tiny', sizes), registers: 4 };
+    const model = createModelFromConfig(config);
+    const file = at('registers.safetensors');
+    saveModel(file, model, { classes: [], mean: [0, 0, 0], std: [1, 1, 1], history: [] });
+    model.dispose();
+    const words = ['train', ...data(), '--widths-from', file, '--out', at('no-like')];
+    const { status, stderr } = await runCli(words);
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
+      'a new vit_tiny has registers none, and this one 4: no model is made anew like it. Go on with its weights (--from)',
+    );
+    expect(status).toBe(2);
+  });
+
   it.each<[string[], RegExp]>([
     [['--from', 'x'], /got --from with --widths-from, expected one of the two/],
     [['--arch', 'vit_tiny'], /got --arch with --widths-from, whose model has its own/],

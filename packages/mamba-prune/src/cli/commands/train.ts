@@ -23,6 +23,7 @@ import {
   type TrainCommandOptions,
   addTrainTeacherOptions,
   defaultArch,
+  saidElsewhere,
   trainDefaults,
   trainSettingsOf,
 } from '../options/train.js';
@@ -171,16 +172,16 @@ async function trainCommand(
         );
       },
     ),
-  );
+  ).catch(sayingWhere);
   if (!run.result.finished) throw interrupted(run, resumeCommand('train', out, context.given));
+  const inOurFlags = (texts: readonly string[]): string[] =>
+    texts.map((text) => inFlags(text, context.flags));
   context.json({
     run: run.path,
     model: run.result.path,
     settings: run.settings,
-    from: await factsOf(
-      run,
-      notes.map((note) => inFlags(note, context.flags)),
-    ),
+    from: await factsOf(run, inOurFlags(notes)),
+    teacher: run.teacher ? { ...run.teacher, notes: inOurFlags(run.teacher.notes) } : null,
     device,
     precision,
     ...(workers && { workers: workers.group.workers }),
@@ -188,6 +189,12 @@ async function trainCommand(
     ...run.result,
   });
   printTrained(context, run);
+}
+
+/** @throws the error; of a teacher's file that leaves something open with where it can be said */
+async function sayingWhere(error: unknown): Promise<never> {
+  const { UntoldTeacherError } = await import('../../workflows/opened-teacher.js');
+  throw error instanceof UntoldTeacherError ? saidElsewhere(error, error.path, '--teacher') : error;
 }
 
 const describeTeacher = ({ teacher, weight = 0.5, temperature = 1 }: TeacherSettings): string =>

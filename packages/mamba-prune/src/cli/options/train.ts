@@ -154,7 +154,13 @@ export async function trainSettingsOf(
   const found = await startingWeights(
     init,
     defined({ arch, key: weights, classifier, resamplePositions, ...sizes }),
-  );
+  ).catch((error: unknown) => {
+    const names = error instanceof Error ? (error.message.match(/`[a-zA-Z]+`/g) ?? []) : [];
+    const isFlag = (name: string): boolean => inFlags(name, context.flags).startsWith('--');
+    // What the file leaves open is of reading it alone, for which there are no flags here.
+    if (names.length === 0 || names.some(isFlag)) throw error;
+    throw saidElsewhere(error as Error, init, '--from');
+  });
   // Weights to begin with bring their own sizes.
   const settings = { ...rest, init, arch: found.arch, import: found.import, model };
   return { settings, notes: found.notes };
@@ -174,8 +180,6 @@ async function newTeacher(
   }
   const path = resolve(await findModel(context, teacher, { flag: '--teacher' }));
   await keeps(context, path);
-  // The training says how it was read.
-  (await openAsItIs(path, '--teacher')).model.dispose();
   return { distill: { teacher: path, ...defined({ weight, temperature }) } };
 }
 
@@ -238,25 +242,30 @@ async function keeps({ options }: Context<TrainCommandOptions>, path: string): P
   RunFolder.checkNew(outOf(options), { overwrite, sources: [path] });
 }
 
-/**
- * A model of which the command has no flags to say more: those it has are of the weights to begin with.
- * @throws FormatError; UsageError saying where more can be said, if that is asked for
- */
+/** @throws FormatError; UsageError saying where more can be said of the file, if that is asked for */
 async function openAsItIs(path: string, flag: string): Promise<OpenedModelFile> {
   const { openModelFile } = await import('../../workflows/open-model-file.js');
   try {
     return await openModelFile(path);
   } catch (error) {
     if (!(error instanceof Error) || !/`[a-zA-Z]+`/.test(error.message)) throw error;
-    const written = 'described.safetensors';
-    const words = ['export', relativePath(path), '--out', written];
-    const command = shellCommand([...programWords(), ...words]);
-    throw new UsageError(
-      `${error.message} ${flag} takes a file as it is: say this to '${command}', which writes the model with all that ` +
-        `is said of it, and give ${flag} ${written}.`,
-      { cause: error },
-    );
+    throw saidElsewhere(error, path, flag);
   }
+}
+
+/**
+ * Of a model of which the command has no flags to say more: those it has are of the weights to begin with.
+ * @returns the error with where more can be said
+ */
+export function saidElsewhere(error: Error, path: string, flag: string): UsageError {
+  const written = 'described.safetensors';
+  const words = ['export', relativePath(path), '--out', written];
+  const command = shellCommand([...programWords(), ...words]);
+  return new UsageError(
+    `${error.message} ${flag} takes a file as it is: say this to '${command}', which writes the model with all that ` +
+      `is said of it, and give ${flag} ${written}.`,
+    { cause: error },
+  );
 }
 
 /** @throws UsageError if there is no file that it is about */

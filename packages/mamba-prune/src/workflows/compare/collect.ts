@@ -4,6 +4,7 @@ import { copyFileSync, existsSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UsageError } from '../../errors.js';
 import { makeFolder } from '../../files/folder.js';
+import { type OptionKinds, checkOptions, requireOptions } from '../../option-checks.js';
 import { relativePath, shellCommand } from '../../shell.js';
 import { stableJson } from '../../training/options.js';
 import type { Comparison } from './compare.js';
@@ -36,6 +37,9 @@ export interface Collected extends Comparison {
   readonly taken: readonly string[];
 }
 
+const controlKinds: OptionKinds<CollectControl> = { out: 'string', from: 'array', args: 'array' };
+const hookKinds: OptionKinds<CollectHooks> = { onRun: 'function', onNote: 'function' };
+
 /**
  * Takes the finished runs of other folders of the same comparison, of each config.json, metrics.jsonl and pruning.json, and
  * writes the results anew. Nothing is trained, and neither models nor data are needed.
@@ -44,9 +48,12 @@ export interface Collected extends Comparison {
  * @throws UsageError if a folder holds no comparison, or one with other settings; RunFolderError, DataError
  */
 export async function collectRuns(
-  { out, from = [], args = [] }: CollectControl,
+  control: CollectControl,
   hooks: CollectHooks = {},
 ): Promise<Collected> {
+  requireOptions('collectRuns', control, controlKinds, ['out']);
+  checkOptions('collectRuns: hooks', hooks, hookKinds);
+  const { out, from = [], args = [] } = control;
   const folders = from.map((path) => resolve(path));
   const settings = together(resolve(out), folders);
   const folder = CompareFolder.open(out, settings, { args });

@@ -12,7 +12,7 @@ import type { MethodResult } from './outcomes.js';
 import { type CompareResults, sizeSpread } from './results.js';
 import { allSeeds } from './seeds.js';
 import type { CompareSettings } from './settings.js';
-import { testSections } from './test-text.js';
+import { testNote, testSections } from './test-text.js';
 import { toDense } from './to-dense.js';
 
 /**
@@ -55,6 +55,7 @@ export function markdown(
   const seeds = allSeeds(settings);
   const { done, planned } = results;
   const spread = sizeSpread(results);
+  const note = testNote(results, "Student's paired t-test over the seeds, two-sided.");
   const lines = [
     `# ${modelLabel(settings.train.arch, settings.train.model)} on ${dataLabel(settings.train)}: ${methodsOf(settings).map(methodLabel).join(', ')}`,
     '',
@@ -82,11 +83,7 @@ export function markdown(
           `- ${rates.length > 1 ? `At ${rateText(rate, settings)}: ` : ''}${text}.`,
       ),
     ]),
-    '',
-    "Student's paired t-test over the seeds, two-sided." +
-      (rates.length > 1
-        ? " Holm's correction (1979) is over the rates of one pair of methods, and decides the verdict; intervals are not corrected."
-        : ''),
+    ...(note === '' ? [] : ['', note]),
     '',
     '![accuracy against MACs](accuracy-macs.svg)',
     '',

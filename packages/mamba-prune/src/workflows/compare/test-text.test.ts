@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { MethodTest } from './outcomes.js';
 import type { CompareResults } from './results.js';
-import { testSections } from './test-text.js';
+import { testNote, testSections } from './test-text.js';
 
 const test = (rate: number, more: Partial<MethodTest> = {}): MethodTest => ({
   methods: ['refill', 'rsst'],
@@ -75,5 +75,26 @@ describe('testSections', () => {
     expect(sections[1]?.tests[0]?.text).toMatch(
       /^one-shot - scratch: -1\.13 points.*scratch is better$/,
     );
+  });
+});
+
+describe('testNote', () => {
+  const none = { pairs: 1, t: null, p: null, pHolm: null, interval: null };
+  const oneshot = { methods: ['rsst', 'oneshot'] } as const;
+
+  it.each<[string, CompareResults, string]>([
+    ['nothing with one seed', results([test(0.5, none), test(0.9, none)]), ''],
+    ['no correction of one rate', results([test(0.5), test(0.9, none)]), 'Paired.'],
+    [
+      'no correction of two pairs, each at one rate',
+      results([test(0.5)], { baselineTests: [test(0.9, oneshot)] }),
+      'Paired.',
+    ],
+  ])('says %s', (_, of, note) => {
+    expect(testNote(of, 'Paired.')).toBe(note);
+  });
+
+  it("names Holm's correction where one pair was tested at several rates", () => {
+    expect(testNote(results([test(0.5), test(0.9)]), 'Paired.')).toMatch(/^Paired\. Holm's corr/);
   });
 });

@@ -40,6 +40,19 @@ export function testSections({
 const ratesOf = ({ methods }: MethodTest, all: readonly MethodTest[]): number =>
   all.filter((test) => String(test.methods) === String(methods) && test.p !== null).length;
 
+/** How it was tested, for the end of a table; empty where there was no test, as with one seed. @param test - its name */
+export function testNote(
+  { tests, baselineTests, scratchTests = [] }: CompareResults,
+  test: string,
+): string {
+  const all = [...tests, ...baselineTests, ...scratchTests];
+  const rates = Math.max(0, ...all.map((each) => ratesOf(each, all)));
+  if (rates === 0) return '';
+  const correction =
+    "Holm's correction (1979) is over the rates of one pair of methods, and decides the verdict; intervals are not corrected.";
+  return rates === 1 ? test : `${test} ${correction}`;
+}
+
 /** With the two methods the other way round. */
 function turned(test: MethodTest): MethodTest {
   const { methods, difference, interval, t } = test;

@@ -1,6 +1,7 @@
 // Runs that are stopped or fall over anywhere end as those that ran through, bit for bit.
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   mkdtempSync,
   readFileSync,
@@ -12,9 +13,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { TrainHooks } from '../../training/hooks.js';
+import { RunFolder } from '../../training/run-folder.js';
 import type { PruneHooks } from './hooks.js';
+import { readPruningRecord } from './record.js';
 import { pruneRun } from './run.js';
 import type { PruneSettings } from './settings.js';
+import { digestOf } from './source.js';
 import { outcomeOf } from '../testing/outcome.js';
 import { tinyPruning, tinyRecipe, tinyTraining, writeTinyImages } from '../testing/tiny.js';
 import { trainRun } from '../train-run.js';
@@ -289,12 +293,42 @@ describe('resuming', () => {
       );
       copyFileSync(at('reference', 'model.safetensors'), dense());
       await expect(go('teacher', settings(distilled), { resume: true })).rejects.toThrow(
-        /is not the model that the run began with: its content has changed/,
+        /is not the model that the run began with: it has another content/,
       );
     } finally {
       renameSync(at('away'), dense());
     }
     expect(await go('teacher', settings(distilled), { resume: true })).toBe(true);
+  });
+
+  it('takes the model and the images from where they lie now, and tells where that is', async () => {
+    const distilled = { distill: { weight: 0.5 } };
+    await stopped('moved', distilled);
+    const [model, data] = [at('moved-dense.safetensors'), at('moved-images')];
+    cpSync(at('images'), data, { recursive: true });
+    renameSync(dense(), model);
+    const now = { ...settings(distilled), model, data };
+    try {
+      await expect(go('moved', settings(distilled), { resume: true })).rejects.toThrow(
+        'name it where it lies now',
+      );
+      copyFileSync(at('reference', 'model.safetensors'), at('another.safetensors'));
+      const another = { ...now, model: at('another.safetensors') };
+      await expect(go('moved', another, { resume: true })).rejects.toThrow('has another content');
+      await expect(go('moved', { ...now, model: at('nowhere') }, { resume: true })).rejects.toThrow(
+        'nowhere, the model that is pruned, does not exist any more',
+      );
+      expect(RunFolder.open(at('moved')).config['settings']).toMatchObject({ model: dense() });
+      expect(await go('moved', now, { resume: true })).toBe(true);
+    } finally {
+      renameSync(model, dense());
+    }
+    expect(RunFolder.open(at('moved')).config).toMatchObject({
+      settings: { model, data },
+      source: { path: model, sha256: digestOf(dense()) },
+      dataset: { dir: data },
+    });
+    expect(readPruningRecord(at('moved'))?.source).toBe(model);
   });
 
   it('refuses other settings, and fewer or more epochs for rounds that are done', async () => {

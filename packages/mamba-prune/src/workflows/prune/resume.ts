@@ -1,5 +1,6 @@
 // Where a pruning run stopped, from what it left on the disk.
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { FormatError } from '@mamba-prune/libtorch';
 import { DataError } from '../../data/errors.js';
 import { UsageError } from '../../errors.js';
@@ -14,7 +15,7 @@ import {
   type ResolvedPruneSettings,
   resolvePruneSettings,
 } from './settings.js';
-import { readPruningRecord } from './record.js';
+import { type PruningRecord, readPruningRecord } from './record.js';
 import { type RunControl, checkSame } from '../settings.js';
 
 /**
@@ -27,8 +28,9 @@ export async function goOn(
   resolved: ResolvedPruneSettings,
   control: RunControl,
 ): Promise<Standing> {
-  checkSettings(settings, resolved, run.config['settings'] as PruneSettings | undefined);
-  const record = readPruningRecord(run.path);
+  const stored = run.config['settings'] as PruneSettings | undefined;
+  checkSettings(settings, resolved, stored);
+  const record = withSource(readPruningRecord(run.path), resolved);
   const last = record?.rounds.at(-1);
   // Nothing cut: the model to go on with is still the one that was pruned.
   if (!record || !last) {
@@ -38,7 +40,8 @@ export async function goOn(
     return record ? { ...source, record, accuracy: record.accuracy.before ?? undefined } : source;
   }
   const needsSource = resolved.distill !== undefined || resolved.rewind === 'source';
-  if (needsSource || existsSync(resolved.model)) checkSource(run, resolved);
+  const isNamedAnew = stored !== undefined && resolve(stored.model) !== resolve(resolved.model);
+  if (needsSource || isNamedAnew || existsSync(resolved.model)) checkSource(run, resolved);
   const isLast = last.round === record.plannedRounds;
   const path = last.finished
     ? isLast
@@ -166,18 +169,31 @@ function lostEnd(run: RunFolder, { resume }: RunControl): string | undefined {
   }
 }
 
-/** @throws UsageError if the model that was pruned is not there any more, or is another one */
+/** With the place that the model which is pruned has now. */
+const withSource = (
+  record: PruningRecord | undefined,
+  { model }: ResolvedPruneSettings,
+): PruningRecord | undefined => record && { ...record, source: resolve(model) };
+
+/** @throws UsageError if the model that was pruned is not where it is said to be, or is another one */
 function checkSource(run: RunFolder, { model: path }: ResolvedPruneSettings): void {
   const { sha256 } = (run.config['source'] ?? {}) as { sha256?: string };
   if (!existsSync(path)) {
     throw new UsageError(
-      `resume: ${path}, the model that is pruned, does not exist any more. Put it back, or start a new run.`,
+      `resume: ${path}, the model that is pruned, does not exist any more. Put it back, name it where it lies now, or start a ` +
+        'new run.',
     );
   }
-  if (sha256 === undefined || digestOf(path) === sha256) return;
+  if (sha256 === undefined) {
+    // Only its place tells which one it was.
+    const { model } = (run.config['settings'] ?? {}) as Partial<PruneSettings>;
+    checkSame('pruning', { model: path }, { model });
+    return;
+  }
+  if (digestOf(path) === sha256) return;
   throw new UsageError(
-    `resume: ${path} is not the model that the run began with: its content has changed. ` +
-      'Put the old one back, or start a new run.',
+    `resume: ${path} is not the model that the run began with: it has another content. ` +
+      'Put the old one back, name it where it lies now, or start a new run.',
   );
 }
 
@@ -187,8 +203,8 @@ function checkSettings(
   stored: PruneSettings | undefined,
 ): void {
   const before = stored && resolvePruneSettings(stored);
-  // The data may have moved; the trainer sees whether they are the same.
-  checkSame('pruning', without(now, ['data', 'recipe', 'importanceReason']), before);
+  // The model and the data may have moved; `checkSource` and the trainer see whether they are the same.
+  checkSame('pruning', without(now, ['model', 'data', 'recipe', 'importanceReason']), before);
   checkSame('recipe', without(now.recipe, ['epochs', 'checkpointEvery']), before?.recipe);
   const [epochs, then] = [settings.recipe.epochs, before?.recipe.epochs ?? 0];
   // Only a single round leaves nothing that was trained for fewer epochs.

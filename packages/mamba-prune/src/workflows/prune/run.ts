@@ -92,7 +92,7 @@ export async function pruneRun(
     job = prepared.job;
     standing.record = await beginBudget(job, standing);
     const folder = earlier
-      ? openFolder(prepared.settings, control)
+      ? openFolder(prepared.settings, control, job)
       : createFolder(prepared.settings, control, standing, job);
     return await carryOut(job, folder, standing, hooks);
   } catch (error) {
@@ -263,11 +263,21 @@ function beginAnew(folder: RunFolder, lost: string, { data, hooks }: RunControl)
   );
 }
 
-function openFolder(settings: PruneSettings, { out }: RunControl): RunFolder {
+function openFolder(
+  settings: PruneSettings,
+  { out }: RunControl,
+  { dataset }: PruneJob,
+): RunFolder {
   const folder = RunFolder.open(out, { write: true });
   try {
-    // Epochs may have grown; a further resume is checked against what was asked for last.
-    folder.update({ settings });
+    // Epochs may have grown; a further resume is checked against what was asked for last. The model and the images may lie
+    // elsewhere now.
+    const { source } = folder.config as { source?: object };
+    folder.update({
+      settings,
+      ...(dataset && { dataset: datasetRecord(dataset.info) }),
+      ...(source && { source: { ...source, path: settings.model } }),
+    });
     return folder;
   } catch (error) {
     folder.release();

@@ -50,15 +50,18 @@ export function checkSame(out: string, earlier: SensitivityFile, header: Header)
       dataset,
       split,
       images: count,
-      import: said,
+      ...Object.fromEntries(
+        Object.entries(said ?? {}).map(([name, value]) => [`import.${name}`, value]),
+      ),
       ...rest,
       compensate,
       bnBatches,
     };
   };
   const [before, now] = [facts(earlier), facts(header)];
-  for (const [name, value] of Object.entries(now)) {
-    const [was, is] = [stableJson(before[name]), stableJson(value)];
+  const said = Object.keys(before).filter((name) => name.startsWith('import.'));
+  for (const name of new Set([...Object.keys(now), ...said])) {
+    const [was, is] = [stableJson(before[name]), stableJson(now[name])];
     if (was === is) continue;
     throw new UsageError(
       name === 'model'

@@ -3,6 +3,7 @@ import { UsageError } from '../../errors.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { inspectModel } from '../../models/inspect.js';
 import type { Widths } from '../../models/width-costs.js';
+import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import type { MinWidth } from '../../pruning/group-limits.js';
 import { keptCount } from '../../pruning/selection.js';
 import { ratesFromSensitivity, ratesOfWidths } from '../../pruning/sensitivity/allocate.js';
@@ -32,6 +33,16 @@ export interface AskedRates {
   readonly rateOf?: Readonly<Record<string, number>> | undefined;
 }
 
+const askedKinds: OptionKinds<AskedRates> = {
+  rates: 'object',
+  target: 'object',
+  isSaid: 'boolean',
+  roundTo: 'number',
+  maxRate: 'number',
+  minWidth: ['number', 'string'],
+  rateOf: 'object',
+};
+
 /** Rates for `PruneSettings`. */
 export interface RatesFrom {
   /** Share that goes, per kind. */
@@ -57,6 +68,7 @@ export function ratesFrom(
   model: ImageModel,
   asked: AskedRates,
 ): RatesFrom {
+  requireOptions('ratesFrom', asked, askedKinds, ['rates', 'isSaid']);
   const measured = sensitivityOf(file);
   checkSameGroups(where, model, measured);
   // Which earlier files do not tell.

@@ -6,6 +6,7 @@ import { familyNamed } from '../../models/families.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { inspectModel } from '../../models/inspect.js';
 import { precisionOn } from '../../models/precision.js';
+import { type OptionKinds, checkOptions } from '../../option-checks.js';
 import type { ComputePrecision } from '../../precision.js';
 import type { Calibration } from '../../pruning/calibration.js';
 import { needForImages } from '../../pruning/importances.js';
@@ -56,6 +57,18 @@ export interface SensitivityControl {
   readonly data?: DataHooks | undefined;
 }
 
+const controlKinds: OptionKinds<SensitivityControl> = {
+  out: 'string',
+  resume: 'boolean',
+  overwrite: 'boolean',
+  device: 'string',
+  batchSize: 'number',
+  signal: 'object',
+  isOver: 'function',
+  cut: 'function',
+  data: 'object',
+};
+
 export interface SensitivityHooks {
   /** Points that are measured, of how many. */
   readonly onPoint?: ((done: number, total: number) => void) | undefined;
@@ -82,6 +95,7 @@ export async function sensitivityRun(
   hooks: SensitivityHooks = {},
 ): Promise<SensitivityRun> {
   resolveSensitivity(given);
+  checkOptions('sensitivityRun: control', control, controlKinds);
   const { out, resume = false, overwrite = false, device = 'cpu', signal } = control;
   if (resume && out === undefined) {
     throw new UsageError('sensitivity: got resume without out, expected the file to go on with.');
