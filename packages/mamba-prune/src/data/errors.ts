@@ -28,7 +28,7 @@ export function reasonOf(error: unknown): string {
   const cause = error.cause instanceof Error ? error.cause : undefined;
   const code = cause && 'code' in cause ? String(cause.code) : undefined;
   const detail = cause ? cause.message || code : undefined;
-  return detail && detail !== error.message ? `${error.message} (${detail})` : error.message;
+  return detail && !error.message.includes(detail) ? `${error.message} (${detail})` : error.message;
 }
 
 /** The errno name of a Node error ('ENOENT'), or undefined. */
