@@ -11,8 +11,9 @@
 import { relativePath } from '../../shell.js';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { readTextFile, systemReason, writeFileAtomic } from '@mamba-prune/libtorch/files';
+import { systemReason, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
+import { fitting, readJson } from '../../files/json.js';
 import { isWrongName, makeFolder } from '../../files/folder.js';
 import { type Environment, describeEnvironment } from '../../training/environment.js';
 import { RunFolderError, lockedFolder } from '../../training/errors.js';
@@ -151,19 +152,21 @@ export class CompareFolder {
 function read(path: string): CompareFile | undefined {
   const file = join(path, fileName);
   if (!existsSync(file)) return undefined;
-  let problem: string;
-  try {
-    const json: unknown = JSON.parse(readTextFile(file));
-    const parsed = fileSchema.safeParse(json);
-    if (parsed.success) return todaysFile(json as CompareFile);
-    problem = z.prettifyError(parsed.error);
-  } catch (error) {
-    problem = (error as Error).message;
-  }
-  throw new RunFolderError(
-    path,
-    `compare: ${relativePath(file)} does not describe a comparison: ${problem}. The runs beside it are whole: delete the ` +
-      'file and give the same command again, or choose another folder.',
+  const parse = (json: unknown): CompareFile => {
+    fitting(fileSchema, json);
+    // With the entries that the schema does not name.
+    return todaysFile(json as CompareFile);
+  };
+  return readJson(
+    file,
+    parse,
+    (problem, cause) =>
+      new RunFolderError(
+        path,
+        `compare: ${relativePath(file)} does not describe a comparison: ${problem}. The runs beside it are whole: delete the ` +
+          'file and give the same command again, or choose another folder.',
+        { cause },
+      ),
   );
 }
 
