@@ -7,8 +7,7 @@ import {
   stateDictRank,
 } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
-import { printableName } from '../../printable.js';
-import { listed } from '../config-checks.js';
+import { listed, printableName } from '../../printable.js';
 import { withClassifier } from './apart-classifier.js';
 import type { ClassifierNames } from './classifier-layers.js';
 import { refuseTwice, refuseUnreadable, unreadableNotes } from './choice-refusals.js';

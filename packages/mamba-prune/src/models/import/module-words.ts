@@ -1,7 +1,7 @@
 // What the modules of a whole pickled model say that no tensor tells: heads of attentions, eps of norms, and what libraries keep
 // in attributes of the model (`pretrained_cfg` of timm, `config` of transformers). Attributes are data: no code is run.
 import type { PickledModule, PlainValue } from '@mamba-prune/libtorch/files';
-import { listed } from '../config-checks.js';
+import { listed } from '../../printable.js';
 import type { ClassifierNames } from './classifier-layers.js';
 import type { Choice, FoundDict } from './choice.js';
 import type { ModelModules } from './layout.js';
