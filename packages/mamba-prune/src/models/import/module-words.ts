@@ -7,7 +7,7 @@ import type { Choice, FoundDict } from './choice.js';
 import type { ModelModules } from './layout.js';
 import { type Surroundings, surroundings } from './module-around.js';
 import { type PlacedModule, classOf, modulesAround } from './module-place.js';
-import { cleanName } from './names.js';
+import { cleanName, joined } from './names.js';
 import { type Holder, type Word, knownNames, wordNames } from './words.js';
 
 /** Width of a head, as timm and torch and as older versions of transformers call it. */
@@ -184,8 +184,6 @@ function inputWidths(
   }
   return widths;
 }
-
-const joined = (...steps: string[]): string => steps.filter((step) => step !== '').join('.');
 
 function holderOf(module: PickledModule, at: string): Holder {
   const entries = knownNames.flatMap((name): [string, PlainValue][] => {

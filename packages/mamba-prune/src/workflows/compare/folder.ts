@@ -8,6 +8,7 @@
 //     accuracy-macs.svg, .png the picture, where the package that draws it is installed
 //     compare.lock            while a process works on it
 //     .replaced               the comparison that was there before, until a run of this one has begun
+import { listed } from '../../printable.js';
 import { relativePath } from '../../shell.js';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -232,10 +233,9 @@ function checkEmpty(path: string): void {
     (name) => !isOurs(name) && name !== asideName && !name.endsWith('.tmp'),
   );
   if (foreign.length === 0 && !RunFolder.isRun(path)) return;
-  const listed = `${foreign.slice(0, 4).join(', ')}${foreign.length > 4 ? ', ...' : ''}`;
   throw new RunFolderError(
     path,
-    `compare: ${relativePath(path)} is not empty (${listed}) and holds no comparison, expected a new or empty folder. ` +
+    `compare: ${relativePath(path)} is not empty (${listed(foreign, 4)}) and holds no comparison, expected a new or empty folder. ` +
       'Choose another one.',
     { isUsage: true },
   );
