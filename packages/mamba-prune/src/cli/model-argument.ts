@@ -15,7 +15,7 @@ import {
   modelPath,
 } from '../workflows/model-path.js';
 import type { Context } from './context.js';
-import { downloadHooks, interruptedDownload } from './download-progress.js';
+import { downloadHooks, interruptedDownload } from './transfer-progress.js';
 import { bytes, percent } from '../format.js';
 import { shellCommand } from '../shell.js';
 import { interruptible } from './work.js';

@@ -11,7 +11,7 @@ import type { DatasetDefinition } from '../../data/definition.js';
 import type { VerifyReport } from '../../data/types.js';
 import { DataError } from '../../data/errors.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
-import { downloadHooks, interruptedDownload } from '../download-progress.js';
+import { downloadHooks, interruptedDownload } from '../transfer-progress.js';
 import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { checkDatasetName, needNone } from '../options/data.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { HubError } from '../hub/errors.js';
 import { InterruptedError } from './context.js';
-import { interruptedDownload } from './download-progress.js';
+import { interruptedDownload } from './transfer-progress.js';
 
 const resume = 'mamba-prune inspect hf:lab/vim';
 const failing = async (error: unknown, signal: AbortSignal): Promise<unknown> =>

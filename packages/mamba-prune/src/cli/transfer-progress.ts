@@ -1,4 +1,4 @@
-/** How downloads are shown, of data sets as of models. */
+/** How files on their way are shown: downloads of data sets as of models, and uploads. */
 import type { DownloadOptions } from '../files/download.js';
 import { bytes } from '../format.js';
 import { type Context, InterruptedError } from './context.js';
@@ -16,11 +16,20 @@ export function downloadHooks(
       context.note(note);
     },
     onProgress: ({ received, total }) => {
-      if (total === undefined) return;
-      if (!progress.busy) progress.begin(label, total / mebi, 'MiB', received / mebi);
-      progress.update(received / mebi, { extra: bytes(total) });
+      if (total !== undefined) showTransfer(progress, label, received, total);
     },
   };
+}
+
+/** @param done - bytes */
+export function showTransfer(
+  progress: Context['progress'],
+  label: string,
+  done: number,
+  total: number,
+): void {
+  if (!progress.busy) progress.begin(label, total / mebi, 'MiB', done / mebi);
+  progress.update(done / mebi, { extra: bytes(total) });
 }
 
 /** Runs a download; one that was stopped tells the command that goes on. */
