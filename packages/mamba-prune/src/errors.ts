@@ -17,3 +17,15 @@ export class TooLargeError extends RangeError {
 export const isUsageError = (error: unknown): boolean =>
   error instanceof UsageError ||
   (error instanceof Error && 'isUsage' in error && error.isUsage === true);
+
+/** The innermost reason alone, without what was said around it: of 'fetch failed' only what it hides counts for a reader. */
+export function innermostReasonOf(error: unknown): string {
+  // The hub's client aborts streams with the bare message.
+  if (typeof error === 'string') return error;
+  if (!(error instanceof Error)) return String(error);
+  const { cause } = error;
+  if (cause instanceof AggregateError && cause.errors.length > 0)
+    return innermostReasonOf(cause.errors[0]);
+  if (cause instanceof Error) return innermostReasonOf(cause);
+  return error.message === '' ? error.name : error.message;
+}

@@ -12,6 +12,7 @@ export {
 export { dataLabel } from './data/data-label.js';
 export { requireRecordedDataset } from './data/datasets.js';
 export { makeFolder } from './files/folder.js';
+export { fitting, readJson } from './files/json.js';
 export { checkModelFile } from './models/model-file.js';
 export { modelLabel } from './models/model-label.js';
 export { type OnnxCandidate, benchOnnx } from './bench/bench-onnx.js';

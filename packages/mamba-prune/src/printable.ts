@@ -28,3 +28,9 @@ const longestName = 120;
 /** For a message: what a file calls its tensors may be of any length too. */
 export const printableName = (name: string): string =>
   printableLine(name.length > longestName ? `${name.slice(0, longestName)}...` : name);
+
+/** Names in one line, wherever they come from; a long name is cut, and so is a long list. */
+export function listed(names: readonly string[], most = 8): string {
+  const shown = names.slice(0, most).map(printableName).join(', ');
+  return names.length > most ? `${shown} and ${names.length - most} more` : shown;
+}

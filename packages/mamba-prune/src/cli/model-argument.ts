@@ -1,5 +1,6 @@
 import { basename, dirname } from 'node:path';
 import { boxedModelFile, boxedNameOf, isBoxedName } from '../boxed-models.js';
+import { programWords } from '../called-as.js';
 import type { HubOptions } from '../hub/fetch.js';
 import { originLabel, originOf } from '../hub/origin.js';
 import { isHubSpec } from '../hub/spec.js';
@@ -14,7 +15,9 @@ import {
   modelPath,
 } from '../workflows/model-path.js';
 import type { Context } from './context.js';
+import { downloadHooks, interruptedDownload } from './transfer-progress.js';
 import { bytes, percent } from '../format.js';
+import { shellCommand } from '../shell.js';
 import { interruptible } from './work.js';
 
 /**
@@ -36,30 +39,25 @@ export async function findModel(
       ...options,
     });
   }
-  const { progress } = context;
   const { fetchFromHub } = await import('../hub/fetch.js');
   const { fetchPublished } = await import('../hub/fetch-published.js');
   const published = isPublishedName(argument) ? publishedNamed(argument) : undefined;
   const fetched: (name: string, options: HubOptions) => Promise<{ readonly path: string }> =
     published ? fetchPublished : fetchFromHub;
   const { path } = await interruptible(context, (signal) =>
-    fetched(argument, {
-      signal,
-      onNote: (note) => {
-        context.note(note);
-      },
-      onBegin: (file) => {
-        if (published) context.note(fetching(published, file.bytes));
-      },
-      onProgress: ({ received, total }) => {
-        if (!progress.busy) progress.begin('download', total / 1e6, 'MB', received / 1e6);
-        progress.update(received / 1e6, { extra: bytes(total) });
-      },
-    }).catch(async (error: unknown) => {
+    interruptedDownload(signal, shellCommand([...programWords(), ...context.argv]), () =>
+      fetched(argument, {
+        signal,
+        ...downloadHooks(context, 'download'),
+        onBegin: (file) => {
+          if (published) context.note(fetching(published, file.bytes));
+        },
+      }),
+    ).catch(async (error: unknown) => {
       throw published && flag !== undefined ? await advising(error, flag) : error;
     }),
   );
-  progress.end();
+  context.progress.end();
   return checkedFile(path, options);
 }
 

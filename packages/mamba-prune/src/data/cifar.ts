@@ -18,11 +18,11 @@ import {
   redo,
   side,
 } from './cifar-files.js';
+import { checksumOfFile } from '../files/checksum.js';
 import type { CifarSpec } from './cifar-spec.js';
 import { defaultPreprocessing } from '../preparation/preprocessing.js';
 import { readPythonBatch, readPythonNames } from './cifar-python.js';
-import { DataError, reasonOf } from './errors.js';
-import { md5OfFile } from './checksum.js';
+import { DataError, dataError, reasonOf } from './errors.js';
 import { countLabels, MemorySplit } from './memory-split.js';
 import { printableLine } from '../printable.js';
 import type { Dataset, OpenDatasetOptions, VerifyReport } from './types.js';
@@ -71,7 +71,7 @@ export async function verifyCifar(
   const { archive, md5: expected } = location.version;
   const path = location.kind === 'archive' ? location.path : join(dir, archive);
   if (existsSync(path)) {
-    const md5 = await md5OfFile(path);
+    const { value: md5 } = await checksumOfFile(path, 'md5', dataError);
     if (md5 !== expected) {
       texts.push(`${path}: got md5 ${md5}, expected ${expected}. ${redo(spec, location)}`);
     }

@@ -1,6 +1,7 @@
 // The list of the data sets, and what is done with one by its name.
 import { z } from 'zod';
 import { shown } from '../checks.js';
+import { checkDownload, downloadKinds } from '../files/download.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
 import { registeredBy } from '../plugins.js';
 import { setUsualCropShare, usualCropShare } from '../preparation/preprocessing.js';
@@ -191,16 +192,7 @@ export async function verifyDataset(
   return verifyByReading(completed(definition, await definition.open(given), given), given);
 }
 
-const downloadKinds: OptionKinds<DownloadDatasetOptions> = {
-  url: 'string',
-  onProgress: 'function',
-  onNote: 'function',
-  fetch: 'function',
-  retries: 'number',
-  retryDelayMs: 'number',
-  stallMs: 'number',
-  signal: 'object',
-};
+const datasetKinds: OptionKinds<DownloadDatasetOptions> = { url: 'string', ...downloadKinds };
 
 /**
  * Downloads and unpacks a data set; what is there already is kept, a broken download continues where it stopped.
@@ -214,7 +206,8 @@ export async function downloadDataset(
   dir?: string,
   options: DownloadDatasetOptions = {},
 ): Promise<string> {
-  checkOptions('downloadDataset', options, downloadKinds);
+  checkOptions('downloadDataset', options, datasetKinds);
+  checkDownload('downloadDataset', options);
   const download = definitions.get(name)?.download;
   if (download === undefined) {
     const names = datasetDefinitions().filter((definition) => definition.download !== undefined);

@@ -1,6 +1,6 @@
 // What a data set is to the program: a file of facts with this shape, and a line in the list of datasets.ts.
 import type { DatasetRecipe } from './dataset-recipe.js';
-import type { DownloadOptions } from './download.js';
+import type { DownloadOptions } from '../files/download.js';
 import type { Dataset, OpenDatasetOptions, OpenedDataset, VerifyReport } from './types.js';
 
 export interface DownloadDatasetOptions extends DownloadOptions {

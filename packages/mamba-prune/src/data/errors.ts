@@ -22,13 +22,13 @@ export class DataError extends Error {
 /** For `checksOf`: a value that a data set or its batches cannot be made with. */
 export const dataError = (message: string): DataError => new DataError(message);
 
-/** The text of anything thrown, with the cause that fetch and sharp hide below it behind it; of the hub only `innermostReasonOf` is told. */
+/** The text of anything thrown, with the cause that sharp and others hide below it behind it; of a connection only `innermostReasonOf` is told. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const cause = error.cause instanceof Error ? error.cause : undefined;
   const code = cause && 'code' in cause ? String(cause.code) : undefined;
   const detail = cause ? cause.message || code : undefined;
-  return detail && detail !== error.message ? `${error.message} (${detail})` : error.message;
+  return detail && !error.message.includes(detail) ? `${error.message} (${detail})` : error.message;
 }
 
 /** The errno name of a Node error ('ENOENT'), or undefined. */

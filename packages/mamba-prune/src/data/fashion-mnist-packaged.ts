@@ -2,9 +2,9 @@
 import { statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { systemReason } from '@mamba-prune/libtorch/files';
+import { checksumIn, checksumOfFile, checksumText } from '../files/checksum.js';
 import { defaultPreprocessing } from '../preparation/preprocessing.js';
 import { defaultCacheDir, readCache, writeCache } from './cache.js';
-import { checksumOfFile } from './checksum.js';
 import { fashionMnistSpec } from './datasets/fashion-mnist.js';
 import { imagePixels, side } from './fashion-mnist-classes.js';
 import { type Converted, Header, convert } from './fashion-mnist-convert.js';
@@ -18,6 +18,7 @@ import {
   openPackage,
   packageName,
 } from './fashion-mnist-package.js';
+import { dataError } from './errors.js';
 import { MemorySplit, countLabels } from './memory-split.js';
 import type { Dataset, OpenDatasetOptions, VerifyReport } from './types.js';
 
@@ -77,7 +78,8 @@ export async function verifyFashionPackage(
   const problems: string[] = [];
   if (from.kind === 'archive') {
     const { integrity } = fashionMnistPackage;
-    const got = await checksumOfFile(from.path, integrity);
+    const { kind } = checksumIn(integrity);
+    const got = checksumText(await checksumOfFile(from.path, kind, dataError));
     if (got !== integrity)
       problems.push(`${from.path}: got ${got}, expected ${integrity}. ${again(from)}`);
   }

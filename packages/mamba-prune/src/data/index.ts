@@ -23,7 +23,7 @@ export { DeviceBatches } from './device/device-batches.js';
 export type { UploadOptions } from './device/device-split.js';
 export { DeviceSplit } from './device/device-split.js';
 export type { DeviceBatch, DeviceBatchSource } from './device/types.js';
-export type { DownloadOptions, DownloadProgress } from './download.js';
+export type { DownloadOptions, DownloadProgress } from '../files/download.js';
 export type { EpochOptions } from './epoch-options.js';
 export { DataError } from './errors.js';
 export type { BatchLoaderOptions } from './loader.js';

@@ -354,7 +354,7 @@ describe('BatchLoader with threads', () => {
     for (const name of ['batch-worker', 'batch', 'errors', 'random', 'crop-box', 'suggest']) {
       compile(join('data', `${name}.ts`));
     }
-    for (const name of ['checks', 'errors', 'printable']) compile(`${name}.ts`);
+    for (const name of ['checks', 'errors', 'printable', 'thread-jobs']) compile(`${name}.ts`);
     threadFile = pathToFileURL(join(out, 'data', 'batch-worker.js'));
   });
   afterAll(() => {

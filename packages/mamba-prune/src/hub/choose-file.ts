@@ -1,6 +1,6 @@
 import { UsageError } from '../errors.js';
 import { isShard, isShardIndex } from '../shard-names.js';
-import { printableLine } from '../printable.js';
+import { listed, printableLine } from '../printable.js';
 import { type HubSpec, formatHubSpec } from './spec.js';
 
 /** What torch.save files are called, likeliest first. */
@@ -8,6 +8,9 @@ const torchNames = /\.(bin|pth|pt|pth\.tar|ckpt)$/;
 
 /** torch.save files that are no weights: what a Trainer keeps of its own. */
 const noWeights = /^(training_args|optimizer|scheduler|scaler|rng_state.*)\.(bin|pt|pth)$/;
+
+/** Names that a message lists. */
+const most = 6;
 
 /** What to do about weights of a repository that are split. */
 const splitAdvice =
@@ -56,7 +59,7 @@ export function chooseFile(
     const [another] = others;
     if (another !== undefined) {
       onNote?.(
-        `${formatHubSpec(spec)} has several files of weights: ${file} was taken, not ${listed(others)}. ` +
+        `${formatHubSpec(spec)} has several files of weights: ${file} was taken, not ${listed(others, most)}. ` +
           `Another one is named with ${formatHubSpec({ ...spec, file: another })}.`,
       );
     }
@@ -70,17 +73,12 @@ export function chooseFile(
   }
   if (first === undefined) {
     throw new UsageError(
-      `${formatHubSpec(spec)}: got no file of weights among ${listed(files)}, expected a .safetensors or ` +
+      `${formatHubSpec(spec)}: got no file of weights among ${listed(files, most) || 'nothing'}, expected a .safetensors or ` +
         `torch.save file. Name one in a folder with ${formatHubSpec({ ...spec, file: 'FOLDER/FILE' })}.`,
     );
   }
   throw new UsageError(
-    `${formatHubSpec(spec)}: got several files of weights (${listed(candidates)}), expected one. ` +
+    `${formatHubSpec(spec)}: got several files of weights (${listed(candidates, most)}), expected one. ` +
       `Name it: ${formatHubSpec({ ...spec, file: first })}.`,
   );
-}
-
-function listed(files: readonly string[]): string {
-  if (files.length === 0) return 'nothing';
-  return `${files.slice(0, 6).map(printableLine).join(', ')}${files.length > 6 ? `, ${files.length - 6} more` : ''}`;
 }

@@ -1,4 +1,5 @@
 import type { HubApiError } from '@huggingface/hub';
+import { innermostReasonOf } from '../errors.js';
 import { printableLine } from '../printable.js';
 import { type HubSpec, formatHubSpec } from './spec.js';
 
@@ -59,18 +60,6 @@ export function unreachable(spec: HubSpec, { endpoint }: HubPlace, cause: unknow
       'give its path in place of hf:...',
     { cause },
   );
-}
-
-/** The innermost reason alone, without what was said around it: of 'fetch failed' only what it hides counts for a reader. */
-export function innermostReasonOf(error: unknown): string {
-  // The hub's client aborts streams with the bare message.
-  if (typeof error === 'string') return error;
-  if (!(error instanceof Error)) return String(error);
-  const { cause } = error;
-  if (cause instanceof AggregateError && cause.errors.length > 0)
-    return innermostReasonOf(cause.errors[0]);
-  if (cause instanceof Error) return innermostReasonOf(cause);
-  return error.message === '' ? error.name : error.message;
 }
 
 /** What fetch throws without an answer: a TypeError, with the reason below it. */

@@ -1,12 +1,14 @@
 // Published weights by name: where they are fetched from, and what to do by hand where there is no network.
 import { existsSync } from 'node:fs';
 import { getHFHubCachePath } from '@huggingface/hub';
+import { DownloadError, checkDownload } from '../files/download.js';
 import { isPublishedName, publishedArgument } from '../hub-names.js';
 import { publishedNamed } from '../models/published.js';
 import type { PublishedWeights } from '../models/published-weights.js';
 import { checkOptions } from '../option-checks.js';
 import { RepoCache } from './cache.js';
 import { HubError } from './errors.js';
+import { byHand } from './hub-source.js';
 import { addressFile, fetchAddress } from './fetch-address.js';
 import { type HubOptions, fetchFromHub, hubKinds } from './fetch.js';
 import { placeOf } from './place.js';
@@ -26,6 +28,7 @@ export async function fetchPublished(
   options: HubOptions = {},
 ): Promise<PublishedResult> {
   checkOptions('fetchPublished', options, hubKinds);
+  checkDownload('fetchPublished', options);
   const weights = publishedNamed(isPublishedName(name) ? name : publishedArgument({ name }));
   const { address } = weights;
   try {
@@ -34,22 +37,23 @@ export async function fetchPublished(
     return { path, downloaded, weights };
   } catch (error) {
     if (!(error instanceof HubError)) throw error;
-    throw new HubError(`${publishedArgument(weights)}: ${byHand(weights, error, options)}`, {
+    throw new HubError(`${publishedArgument(weights)}: ${inItsPlace(weights, error, options)}`, {
       cause: error,
     });
   }
 }
 
 /** What failed, and in place of what its message says to do, what holds for these weights. */
-function byHand(
+function inItsPlace(
   weights: PublishedWeights,
-  { message }: HubError,
+  { message, cause }: HubError,
   { endpoint }: HubOptions,
 ): string {
-  const [, what = message] =
-    /^(.*?\b(?:has no copy|is not there|the server answered \d+))/s.exec(message) ?? [];
+  const status = cause instanceof DownloadError ? cause.status : undefined;
+  const [, reason = message] = /^(.*?\b(?:has no copy|is not there))/s.exec(message) ?? [];
+  const what = status === undefined ? reason : `${weights.address}: the server answered ${status}`;
   return (
-    `${what.replace(/[.,]$/, '')}. Download ${downloadAddress(weights, endpoint)} on a machine where that can be had, and give ` +
+    `${what.replace(new RegExp(`(?::|, or) ${byHand}\\.$`), '').replace(/[.,]$/, '')}. Download ${downloadAddress(weights, endpoint)} on a machine where that can be had, and give ` +
     `the path of the file in place of ${publishedArgument(weights)}.`
   );
 }

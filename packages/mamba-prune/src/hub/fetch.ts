@@ -1,12 +1,18 @@
-import { rmSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { HubApiError, listFiles, modelInfo, pathsInfo } from '@huggingface/hub';
-import { checksOf } from '../checks.js';
 import { UsageError } from '../errors.js';
+import type { Checksum } from '../files/checksum.js';
+import {
+  type DownloadOptions,
+  DownloadError,
+  checkDownload,
+  download,
+  downloadKinds,
+} from '../files/download.js';
 import { type OptionKinds, checkOptions, requireOptions } from '../option-checks.js';
 import { printableLine } from '../printable.js';
 import { RepoCache, cacheRoot, isCommit } from './cache.js';
 import { chooseFile } from './choose-file.js';
-import { type DownloadOptions, downloadToFile } from './download.js';
 import {
   HubError,
   type HubPlace,
@@ -16,7 +22,7 @@ import {
   refused,
   unreachable,
 } from './errors.js';
-import { type HubFile, type HubSource, ofHub } from './hub-source.js';
+import { type HubFile, type HubSource, endedBy, ofHub } from './hub-source.js';
 import { cardFiles } from '../models/import/card.js';
 import { largestCardFile } from './model-card-config.js';
 import { placeOf } from './place.js';
@@ -31,8 +37,6 @@ export interface HubOptions extends DownloadOptions {
   readonly cacheDir?: string | undefined;
   /** Only look into the cache; true if `HF_HUB_OFFLINE` is 1. */
   readonly offline?: boolean | undefined;
-  /** In place of Node's own. */
-  readonly fetch?: typeof fetch | undefined;
   /** Is told before the file of weights is downloaded; not if the cache has it. */
   readonly onBegin?: ((file: BegunFile) => void) | undefined;
 }
@@ -45,17 +49,12 @@ export interface BegunFile {
 }
 
 export const hubKinds: OptionKinds<HubOptions> = {
+  ...downloadKinds,
   endpoint: 'string',
   token: 'string',
   cacheDir: 'string',
   offline: 'boolean',
-  fetch: 'function',
-  onProgress: 'function',
-  onNote: 'function',
   onBegin: 'function',
-  signal: 'object',
-  retries: 'number',
-  retryDelayMs: 'number',
 };
 
 export interface HubResult {
@@ -76,9 +75,7 @@ export async function fetchFromHub(
   options: HubOptions = {},
 ): Promise<HubResult> {
   checkOptions('fetchFromHub', options, hubKinds);
-  const { integer, number } = checksOf('fetchFromHub');
-  if (options.retries !== undefined) integer('retries', options.retries, { min: 0 });
-  if (options.retryDelayMs !== undefined) number('retryDelayMs', options.retryDelayMs, { min: 0 });
+  checkDownload('fetchFromHub', options);
   checkSpec(spec);
   const wanted = typeof spec === 'string' ? parseHubSpec(spec) : spec;
   const cache = new RepoCache(cacheRoot(options.cacheDir), wanted.repo);
@@ -97,8 +94,9 @@ export async function fetchFromHub(
     );
   }
   try {
-    return await download(wanted, cache, place, options);
+    return await fetchInto(cache, wanted, place, options);
   } catch (error) {
+    if (error instanceof DownloadError) throw new HubError(error.message, { cause: error });
     if (error instanceof HubApiError) throw refused(wanted, place, error);
     if (error instanceof HubError || error instanceof UsageError) throw error;
     if (options.signal?.aborted === true) throw error;
@@ -125,19 +123,17 @@ function checkSpec(spec: unknown): void {
   requireOptions('fetchFromHub', spec, names, ['repo', 'revision']);
 }
 
-async function download(
-  spec: HubSpec,
+async function fetchInto(
   cache: RepoCache,
+  spec: HubSpec,
   place: HubPlace,
   options: HubOptions,
 ): Promise<HubResult> {
-  const { signal } = options;
-  const call = options.fetch ?? fetch;
   const source: HubSource = {
     repo: spec.repo,
     commit: '',
     ...place,
-    fetch: (input, init) => call(input, { ...init, ...(signal && { signal }) }),
+    fetch: endedBy(options.fetch ?? fetch, options.signal),
   };
   const commit = await commitOf(spec, source);
   const here = { ...source, commit };
@@ -161,13 +157,13 @@ async function bring(
 ): Promise<void> {
   const { commit } = source;
   if (isWhole(cache.file(commit, file.path), file)) return;
-  const blob = cache.blob(file.digest.hex);
+  const digest = file.checksum.value;
+  const blob = cache.blob(digest);
   if (!isWhole(blob, file)) {
-    rmSync(blob, { force: true });
     options.onBegin?.({ file: file.path, bytes: file.size });
-    await downloadToFile(ofHub(source), file, blob, options);
+    await download(ofHub(source, file), blob, options);
   }
-  cache.link(file.digest.hex, commit, file.path);
+  cache.link(digest, commit, file.path);
 }
 
 /** Whether a path of the cache has all of a file: of a full disk or a copied cache there may be less. */
@@ -239,22 +235,22 @@ function hubFile(
   entry: { path?: string; size?: number; oid?: string; lfs?: { oid: string; size: number } },
 ): HubFile {
   const { path = '', lfs } = entry;
-  const digest = lfs
-    ? ({ kind: 'sha256', hex: lfs.oid } as const)
-    : ({ kind: 'git', hex: entry.oid ?? '' } as const);
+  const checksum: Checksum = lfs
+    ? { kind: 'sha256', value: lfs.oid }
+    : { kind: 'git', value: entry.oid ?? '' };
   const size = lfs?.size ?? entry.size;
   // What a server says becomes names of files: nothing but digests and harmless paths gets through.
-  const length = digest.kind === 'git' ? 40 : 64;
+  const length = checksum.kind === 'git' ? 40 : 64;
   if (
     !isSafePath(path) ||
     size === undefined ||
-    !new RegExp(`^[0-9a-f]{${length}}$`).test(digest.hex)
+    !new RegExp(`^[0-9a-f]{${length}}$`).test(checksum.value)
   ) {
     throw new HubError(
       `${formatHubSpec(spec)}: the hub describes '${printableLine(path)}' in a way that cannot be used. Download it by hand.`,
     );
   }
-  return { path, size, digest };
+  return { path, size, checksum };
 }
 
 function fromCache(cache: RepoCache, spec: HubSpec): HubResult | undefined {

@@ -1,10 +1,21 @@
 // The hub as a place that files come from.
-import { downloadFile } from '@huggingface/hub';
-import type { FileSource, RemoteFile } from './download.js';
+import { HubApiError, downloadFile } from '@huggingface/hub';
+import type { Checksum } from '../files/checksum.js';
+import type { RemoteFile } from '../files/download.js';
 import { HubError } from './errors.js';
 
-/** Of the hub, where every file has a digest. */
-export type HubFile = RemoteFile & { readonly digest: NonNullable<RemoteFile['digest']> };
+/** A file of a repository, as the hub lists it. */
+export interface HubFile {
+  /** In the repository. */
+  readonly path: string;
+  /** In bytes. */
+  readonly size: number;
+  /** Large files (LFS) have the sha256 of the content, others git's sha1. */
+  readonly checksum: Checksum;
+}
+
+/** What to do where a file cannot be had, as part of a sentence. */
+export const byHand = 'download it by hand and give its path';
 
 /** A repository, and how one asks for it. */
 export interface HubSource {
@@ -15,25 +26,44 @@ export interface HubSource {
   readonly fetch: typeof fetch;
 }
 
-/** Files of a repository at a commit. */
-export const ofHub = ({ repo, commit, endpoint, token, fetch }: HubSource): FileSource => ({
-  name: repo,
-  async open(file, from) {
+/** A fetch that a signal ends, beside the one that a call has of its own. */
+export const endedBy =
+  (call: typeof fetch, signal: AbortSignal | undefined): typeof fetch =>
+  (input, init) => {
+    const signals = [signal, init?.signal].filter((given) => given instanceof AbortSignal);
+    return call(input, signals.length === 0 ? init : { ...init, signal: AbortSignal.any(signals) });
+  };
+
+/** A file of a repository at a commit. No version goes with it: its checksum tells all contents apart. */
+export const ofHub = (
+  { repo, commit, endpoint, token, fetch }: HubSource,
+  { path, size, checksum }: HubFile,
+): RemoteFile => ({
+  name: `${repo}: ${path}`,
+  label: path,
+  byHand,
+  size,
+  checksum,
+  async open(from, signal) {
     const blob = await downloadFile({
       repo,
-      path: file.path,
+      path,
       revision: commit,
       hubUrl: endpoint,
-      fetch,
+      fetch: endedBy(fetch, signal),
       ...(token !== undefined && { accessToken: token }),
     });
-    if (blob?.size !== file.size) {
+    if (blob === null) {
       throw new HubError(
-        `${repo}: ${file.path} is listed with ${file.size} bytes, but the hub offers ` +
-          `${blob ? `${blob.size} bytes` : 'no such file'}. Try again later.`,
+        `${repo}: ${path} is listed, but the hub offers no such file. Try again later.`,
       );
     }
     // A slice of everything asks for the whole file; others for a range.
-    return blob.slice(from).stream() as AsyncIterable<Uint8Array>;
+    const bytes = blob.slice(from).stream() as AsyncIterable<Uint8Array>;
+    return { from, total: blob.size, bytes };
   },
+  // The hub said no: asking again gets the same answer, but for haste and troubles of its own.
+  isFinal: (error) =>
+    error instanceof HubError ||
+    (error instanceof HubApiError && error.statusCode < 500 && error.statusCode !== 429),
 });

@@ -227,7 +227,7 @@ describe('fetchFromHub', () => {
       'bytes=100000-299999',
       'bytes=150000-299999',
     ]);
-    expect(notes.join('\n')).toContain('going on after 100000 bytes');
+    expect(notes.join('\n')).toContain('trying again after 100000 bytes');
   });
 
   it('keeps what came when it gives up, and a later call goes on from there', async () => {
@@ -258,7 +258,9 @@ describe('fetchFromHub', () => {
 
   it('refuses contents that are not those the hub lists, and leaves nothing behind', async () => {
     server.spoil = (content) => Buffer.from(content).fill(7, 5, 9);
-    await expect(fetchFromHub('hf:lab/vim', quick)).rejects.toThrow(/came with the checksum/);
+    await expect(fetchFromHub('hf:lab/vim', quick)).rejects.toThrow(
+      /got sha256 [0-9a-f]{64}, expected [0-9a-f]{64}/,
+    );
     expect(readdirSync(join(cacheDir, 'models--lab--vim', 'blobs'))).toEqual([]);
   });
 
@@ -283,6 +285,40 @@ describe('fetchFromHub', () => {
     expect(asked).toBeGreaterThan(2);
   });
 
+  it('takes a connection that has gone silent for broken, and goes on after what it brought', async () => {
+    let silent = 0;
+    const found = await fetchFromHub('hf:lab/vim:model.safetensors', {
+      ...quick,
+      stallMs: 200,
+      fetch: async (input, init) => {
+        const response = await fetch(input, init);
+        const isContent = response.headers.get('content-length') === String(weights.length);
+        if (!isContent || silent++ > 0) return response;
+        await response.body?.cancel();
+        const begun = new ReadableStream({
+          start(controller) {
+            controller.enqueue(weights.subarray(0, 1000));
+          },
+        });
+        return new Response(begun, { headers: response.headers });
+      },
+    });
+    expect(readFileSync(found.path).equals(weights)).toBe(true);
+    expect(notes).toEqual([
+      'model.safetensors: nothing received for 200 ms; trying again after 1000 bytes.',
+    ]);
+    expect(server.contents().map(({ range }) => range)).toContain('bytes=1000-299999');
+  });
+
+  it('refuses what is no file where one belongs in the cache, without trying again', async () => {
+    const part = join(cacheDir, 'models--lab--vim', 'blobs', `${sha256(weights)}.part`);
+    mkdirSync(part, { recursive: true });
+    const error: unknown = await fetchFromHub('hf:lab/vim', quick).catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(HubError);
+    expect((error as Error).message).toBe(`${part} is no regular file. Delete it.`);
+    expect(notes).toEqual([]);
+  });
+
   it('downloads once for two callers', async () => {
     const [a, b] = await Promise.all([
       fetchFromHub('hf:lab/vim', quick),
@@ -302,7 +338,9 @@ describe('fetchFromHub', () => {
           if (received > 0) stop.abort(new Error('enough'));
         },
       }),
-    ).rejects.toThrow('enough');
+    ).rejects.toThrow(
+      /^lab\/vim: model\.safetensors was stopped \(enough\) after \d+ bytes\. The same command continues there\.$/,
+    );
     expect(readdirSync(join(cacheDir, 'models--lab--vim', 'blobs'))).toEqual([
       `${sha256(weights)}.part`,
     ]);

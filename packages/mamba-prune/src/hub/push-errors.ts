@@ -2,7 +2,8 @@
 import type { HubApiError } from '@huggingface/hub';
 import { bytes } from '../format.js';
 import { printableLine } from '../printable.js';
-import { HubError, reasonIn, innermostReasonOf } from './errors.js';
+import { innermostReasonOf } from '../errors.js';
+import { HubError, reasonIn } from './errors.js';
 
 export interface PushPlace {
   readonly repo: string;

@@ -1,5 +1,5 @@
 // A folder into a repository of the Hugging Face Hub: all of its files in one commit, or nothing.
-import { readdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import {
@@ -9,6 +9,7 @@ import {
   modelInfo,
   uploadFilesWithProgress,
 } from '@huggingface/hub';
+import { filesBelow } from '../files/files-below.js';
 import { UsageError } from '../errors.js';
 import { checkRepo } from '../hub-names.js';
 import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';
@@ -141,13 +142,7 @@ function filesToPush(folder: string): PushedFile[] {
   if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
     throw new UsageError(`${folder} is no folder, expected one with the files of a model.`);
   }
-  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .map((name) => name.replaceAll('\\', '/'))
-    .filter((name) => !/(^|\/)\./.test(name))
-    .sort()
-    .map((file) => ({ file, found: statSync(join(folder, file)) }))
-    .filter(({ found }) => found.isFile())
-    .map(({ file, found }) => ({ file, fileBytes: found.size }));
+  const files = filesBelow(folder, (path) => !/(^|\/)\./.test(path));
   if (files.length === 0) {
     throw new UsageError(`${folder} has no files, expected those of a model.`);
   }

@@ -2,7 +2,7 @@
 import type { Tensor } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
-import { printableName } from '../printable.js';
+import { listed } from '../printable.js';
 import { dataLimits, largestSize, modelLimits, mostStages } from '../limits.js';
 
 /** A size of a model: an integer over 0. */
@@ -156,10 +156,4 @@ export function checkImages(
 /** Chance to skip the branches of block `index`: rises linearly to `last` at the last block. */
 export function dropPathRate(last: number, index: number, blocks: number): number {
   return (last * index) / Math.max(1, blocks - 1);
-}
-
-/** Names in one line, wherever they come from; a long name is cut, and so is a long list. */
-export function listed(names: readonly string[], most = 8): string {
-  const shown = names.slice(0, most).map(printableName).join(', ');
-  return names.length > most ? `${shown} and ${names.length - most} more` : shown;
 }

@@ -5,8 +5,7 @@
 import { UsageError } from '../errors.js';
 import { shown } from '../checks.js';
 import { registeredBy } from '../plugins.js';
-import { printableLine } from '../printable.js';
-import { listed } from './config-checks.js';
+import { listed, printableLine } from '../printable.js';
 import type { Family, GroupKind, ModelOption } from './family.js';
 import { checkFamily } from './family-checks.js';
 import type { ModelConfigBase } from './image-model.js';

@@ -2,8 +2,7 @@
 import { type DType, FormatError, isFloat } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import { plural } from '../format.js';
-import { printableLine } from '../printable.js';
-import { listed } from './config-checks.js';
+import { listed, printableLine } from '../printable.js';
 import { modelShapes } from './registry.js';
 import { shapeProblems } from './shape-problems.js';
 

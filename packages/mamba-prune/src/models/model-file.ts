@@ -21,7 +21,7 @@ import {
   isCounter,
   withFileName,
 } from './file-checks.js';
-import { listed } from './config-checks.js';
+import { listed } from '../printable.js';
 import { familyNamed, moduleOf } from './families.js';
 import { handedOnModule } from './handed-on.js';
 import { checkFinite } from './finite.js';

@@ -1,5 +1,5 @@
 // The tensors of a file held against those of a model.
-import { listed } from './config-checks.js';
+import { listed } from '../printable.js';
 import type { Shapes } from './import/layout.js';
 
 /**

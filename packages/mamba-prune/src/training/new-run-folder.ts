@@ -3,6 +3,7 @@ import { existsSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { checkFolder } from '../files/folder.js';
 import { setAside } from '../files/set-aside.js';
+import { listed } from '../printable.js';
 import { RunFolderError } from './errors.js';
 import { isRun } from './run-config.js';
 
@@ -79,13 +80,12 @@ function wouldBeDeleted(folder: string, file: string): boolean {
 }
 
 function notEmpty(folder: string, found: readonly string[], hasRun: boolean): RunFolderError {
-  const listed = `${found.slice(0, 4).join(', ')}${found.length > 4 ? ', ...' : ''}`;
   return new RunFolderError(
     folder,
     hasRun
       ? `${folder} holds a run already, expected a new or empty folder. ` +
           'Resume it (`resume`), delete it (`overwrite`), or choose another folder.'
-      : `${folder} is not empty (${listed}) and is no run, expected a new or empty folder. ` +
+      : `${folder} is not empty (${listed(found, 4)}) and is no run, expected a new or empty folder. ` +
           'Choose another one.',
     { isUsage: true },
   );

@@ -1,8 +1,14 @@
 // results.json of a comparison.
 import { join } from 'node:path';
-import { readTextFile } from '@mamba-prune/libtorch/files';
 import { DataError } from 'mamba-prune';
-import { amountText, dataLabel, modelLabel, reachedShares } from 'mamba-prune/internal';
+import {
+  amountText,
+  dataLabel,
+  fitting,
+  modelLabel,
+  reachedShares,
+  readJson,
+} from 'mamba-prune/internal';
 import { z } from 'zod';
 import type { ComparisonData } from '../page-data/comparison.js';
 import { repeatCommand } from './facts.js';
@@ -84,11 +90,11 @@ const folderSchema = z.object({
 
 /** @throws DataError if the results are not those of a comparison */
 export function readComparison(path: string, id: string): ComparisonData {
-  const { settings, tests, baselineTests, scratchTests, ...results } = readJson(
+  const { settings, tests, baselineTests, scratchTests, ...results } = readFile(
     join(path, 'results.json'),
     resultsSchema,
   );
-  const { args, cwd } = readJson(join(path, 'compare.json'), folderSchema);
+  const { args, cwd } = readFile(join(path, 'compare.json'), folderSchema);
   const { train, finetune, rsst, targets, budget, amountsAt, seedsAt, dense, cut } = settings;
   const seeds = [...new Set([...settings.seeds, ...seedsAt.flatMap((at) => at.seeds)])];
   const placeOf = (rate: number): number =>
@@ -133,17 +139,13 @@ function turned(test: z.infer<typeof testSchema>): z.infer<typeof testSchema> {
   };
 }
 
-function readJson<T>(path: string, schema: z.ZodType<T>): T {
-  let problem: string;
-  try {
-    const parsed = schema.safeParse(JSON.parse(readTextFile(path)));
-    if (parsed.success) return parsed.data;
-    problem = z.prettifyError(parsed.error);
-  } catch (error) {
-    problem = (error as Error).message;
-  }
-  throw new DataError(
-    `${path} is no file of a comparison: ${problem}. Give the command of the comparison again: it writes the file anew.`,
-    { file: path },
+const readFile = <T>(path: string, schema: z.ZodType<T>): T =>
+  readJson(
+    path,
+    (json) => fitting(schema, json),
+    (problem, cause) =>
+      new DataError(
+        `${path} is no file of a comparison: ${problem}. Give the command of the comparison again: it writes the file anew.`,
+        { file: path, cause },
+      ),
   );
-}

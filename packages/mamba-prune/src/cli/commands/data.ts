@@ -8,10 +8,10 @@ import {
   verifyDataset,
 } from '../../data/datasets.js';
 import type { DatasetDefinition } from '../../data/definition.js';
-import type { DownloadOptions } from '../../data/download.js';
 import type { VerifyReport } from '../../data/types.js';
 import { DataError } from '../../data/errors.js';
-import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
+import { type Cli, type Context, action, addExamples } from '../context.js';
+import { downloadHooks, interruptedDownload } from '../transfer-progress.js';
 import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { checkDatasetName, needNone } from '../options/data.js';
@@ -113,40 +113,6 @@ function addGet(data: Command, cli: Cli): void {
     context.json({ name, dir: path });
     context.print(`${name} is in ${printableLine(path)}`);
   });
-}
-
-/** Runs a download; one that was stopped tells the command that goes on. */
-export async function interruptedDownload<T>(
-  signal: AbortSignal,
-  resume: string,
-  download: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await download();
-  } catch (error) {
-    if (!signal.aborted) throw error;
-    throw new InterruptedError((error as Error).message, resume);
-  }
-}
-
-/** How a download is shown. */
-export function downloadHooks(
-  context: Context,
-  name: string,
-): Pick<DownloadOptions, 'onNote' | 'onProgress'> {
-  const { progress } = context;
-  const mebi = 2 ** 20;
-  return {
-    onNote: (note) => {
-      context.note(note);
-    },
-    onProgress: ({ received, total }) => {
-      if (total !== undefined && !progress.busy) {
-        progress.begin(name, total / mebi, 'MiB', received / mebi);
-      }
-      progress.update(received / mebi);
-    },
-  };
 }
 
 function addVerify(data: Command, cli: Cli): void {

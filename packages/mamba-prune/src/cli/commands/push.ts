@@ -18,6 +18,7 @@ import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { checkHubOptions, licenseOption } from '../options/hub.js';
 import { type ImportFlags, addImportOptions, modelArgument } from '../options/import.js';
 import { addOptions } from '../options/parse.js';
+import { showTransfer } from '../transfer-progress.js';
 import { interruptible } from '../work.js';
 
 interface PushCommandOptions extends CommonOptions, ImportFlags {
@@ -169,8 +170,7 @@ async function upload(context: PushContext, folder: string, repo: string): Promi
         private: options.private,
         signal,
         onProgress: ({ sent, total }) => {
-          if (!progress.busy) progress.begin('upload', total / 1e6, 'MB');
-          progress.update(sent / 1e6, { extra: bytes(total) });
+          showTransfer(progress, 'upload', sent, total);
         },
       }),
     );

@@ -23,7 +23,7 @@ import { type Cell, bold as strong } from '../terminal/layout.js';
 import { printableLine } from '../terminal/printable.js';
 import { TrainingProgress } from '../training-progress.js';
 import { interruptible } from '../work.js';
-import { downloadHooks, interruptedDownload } from './data.js';
+import { downloadHooks, interruptedDownload } from '../transfer-progress.js';
 
 interface QuickstartOptions extends TrainingOptions {
   readonly out: string;

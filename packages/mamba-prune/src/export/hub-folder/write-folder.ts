@@ -1,10 +1,11 @@
 // A model as a folder of the Hugging Face Hub: weights, ONNX files, what describes them, and the card.
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import type { Dataset } from '../../data/types.js';
 import { UsageError } from '../../errors.js';
+import { filesBelow } from '../../files/files-below.js';
 import { makeFolder } from '../../files/folder.js';
 import { checkLicense, checkRepo } from '../../hub-names.js';
 import { handedOn } from '../../models/handed-on.js';
@@ -220,14 +221,6 @@ async function accuracies(
   const paths = forms.map(({ file }) => join(draft, file));
   const options = { images: Math.min(images, dataset.test.length), ...more };
   return measureForms(model, info, paths, dataset, options);
-}
-
-function filesBelow(folder: string): { file: string; fileBytes: number }[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .sort()
-    .map((name) => ({ file: name.replaceAll('\\', '/'), found: statSync(join(folder, name)) }))
-    .filter(({ found }) => found.isFile())
-    .map(({ file, found }) => ({ file, fileBytes: found.size }));
 }
 
 /** The whole folder at once where there is none yet, file by file into one that there is. */

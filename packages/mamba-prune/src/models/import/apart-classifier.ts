@@ -1,7 +1,7 @@
 // A classifier that stands beside its backbone, as in `self.backbone = resnet18(); self.head = Linear(512, 10)`, or under another
 // name than the layout has for it.
 import { FormatError } from '@mamba-prune/libtorch';
-import { listed } from '../config-checks.js';
+import { listed } from '../../printable.js';
 import {
   type Backbone,
   type ClassifierNames,

@@ -1,6 +1,6 @@
 // Tensors of the weights that were chosen from a file which keep the model from being read.
 import { FormatError } from '@mamba-prune/libtorch';
-import { listed } from '../config-checks.js';
+import { listed } from '../../printable.js';
 import type { Candidate, FoundDict } from './choice.js';
 import { cleanName, isNoWeight } from './names.js';
 

@@ -7,14 +7,20 @@ import {
   stateDictRank,
 } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
-import { printableName } from '../../printable.js';
-import { listed } from '../config-checks.js';
+import { listed, printableName } from '../../printable.js';
 import { withClassifier } from './apart-classifier.js';
 import type { ClassifierNames } from './classifier-layers.js';
 import { refuseTwice, refuseUnreadable, unreadableNotes } from './choice-refusals.js';
 import { joinedShapes } from './derived.js';
 import type { Shapes } from './layout.js';
-import { cleanName, isNoWeight, prefixGroups, stripPrefixes, withoutWrappers } from './names.js';
+import {
+  cleanName,
+  isNoWeight,
+  joined,
+  prefixGroups,
+  stripPrefixes,
+  withoutWrappers,
+} from './names.js';
 
 /** One state dict of a file, before any tensor is read. */
 export interface FoundDict {
@@ -218,8 +224,6 @@ function withShortKeys<D extends FoundDict>(models: readonly Candidate<D>[]): Ca
     return short.filter((other) => other === key).length > 1 ? model : { ...model, key };
   });
 }
-
-const joined = (...steps: string[]): string => steps.filter((step) => step !== '').join('.');
 
 /**
  * By `stateDictRank`; an average of the parameters alone, without the statistics of batch normalisation that

@@ -1,5 +1,5 @@
 // What to say of layers that may classify, or run before what does, to whoever hears that a model cannot be read.
-import { listed } from '../config-checks.js';
+import { listed } from '../../printable.js';
 import {
   type Backbone,
   type ClassifierNames,

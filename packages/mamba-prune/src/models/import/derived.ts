@@ -1,8 +1,7 @@
 // Weights that a file has in parts: pruned by torch.nn.utils.prune (a weight and its mask), or under weight
 // normalisation (a direction and a length). What they make together is what the model computes with.
 import { FormatError, type Tensor, noGrad, scope } from '@mamba-prune/libtorch';
-import { printableName } from '../../printable.js';
-import { listed } from '../config-checks.js';
+import { listed, printableName } from '../../printable.js';
 import { isCounter } from '../file-checks.js';
 import type { Shapes } from './layout.js';
 

@@ -1,8 +1,7 @@
 // A model from a file of another program, with what is said of it: by the caller, by the file itself, and by what lies beside it.
 import { basename } from 'node:path';
 import { FormatError } from '@mamba-prune/libtorch';
-import { printableLine } from '../../printable.js';
-import { listed } from '../config-checks.js';
+import { listed, printableLine } from '../../printable.js';
 import { familyNamed } from '../families.js';
 import { withFileName } from '../file-checks.js';
 import type { ImageModel } from '../image-model.js';

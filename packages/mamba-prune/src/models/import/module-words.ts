@@ -1,13 +1,13 @@
 // What the modules of a whole pickled model say that no tensor tells: heads of attentions, eps of norms, and what libraries keep
 // in attributes of the model (`pretrained_cfg` of timm, `config` of transformers). Attributes are data: no code is run.
 import type { PickledModule, PlainValue } from '@mamba-prune/libtorch/files';
-import { listed } from '../config-checks.js';
+import { listed } from '../../printable.js';
 import type { ClassifierNames } from './classifier-layers.js';
 import type { Choice, FoundDict } from './choice.js';
 import type { ModelModules } from './layout.js';
 import { type Surroundings, surroundings } from './module-around.js';
 import { type PlacedModule, classOf, modulesAround } from './module-place.js';
-import { cleanName } from './names.js';
+import { cleanName, joined } from './names.js';
 import { type Holder, type Word, knownNames, wordNames } from './words.js';
 
 /** Width of a head, as timm and torch and as older versions of transformers call it. */
@@ -184,8 +184,6 @@ function inputWidths(
   }
   return widths;
 }
-
-const joined = (...steps: string[]): string => steps.filter((step) => step !== '').join('.');
 
 function holderOf(module: PickledModule, at: string): Holder {
   const entries = knownNames.flatMap((name): [string, PlainValue][] => {

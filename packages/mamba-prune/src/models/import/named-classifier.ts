@@ -1,7 +1,7 @@
 // The classifier that the caller named, by one layer or Sequential of the file or by several in the order in which they run.
 import { FormatError } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
-import { listed } from '../config-checks.js';
+import { listed } from '../../printable.js';
 import {
   type Backbone,
   type ClassifierNames,

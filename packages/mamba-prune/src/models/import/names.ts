@@ -26,6 +26,9 @@ export function stripPrefixes<T>(tensors: ReadonlyMap<string, T>): Map<string, T
   }
 }
 
+/** The names of a module in a module in a module, of which some may be empty. */
+export const joined = (...steps: string[]): string => steps.filter((step) => step !== '').join('.');
+
 /** A prefix as a key, without its last point and without the steps of wrappers. */
 export function withoutWrappers(prefix: string): string {
   const steps = prefix.split('.').filter((step) => step !== '' && !wrappers.includes(`${step}.`));

@@ -1,8 +1,7 @@
 // A classifier that is a Sequential with one linear layer. Norms over the batch before or behind it multiply and add numbers in inference, which
 // become part of its weights.
 import { type Tensor, noGrad } from '@mamba-prune/libtorch';
-import { printableName } from '../../printable.js';
-import { listed } from '../config-checks.js';
+import { listed, printableName } from '../../printable.js';
 import type { ClassifierNames } from './classifier-layers.js';
 
 /** What PyTorch adds to the variance unless told otherwise. */

@@ -1,7 +1,7 @@
 // Which model a state dict of another program is of, from the names and shapes of its tensors.
 import { FormatError, type Tensor } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
-import { listed } from '../config-checks.js';
+import { listed } from '../../printable.js';
 import { checkModelOptions, families, familyNamed, familyOf, readingOptions } from '../families.js';
 import type { Family, Sizes } from '../family.js';
 import type { ModelConfigBase } from '../image-model.js';

@@ -1,6 +1,6 @@
 // Reading sizes off the shapes of a state dict.
 import { FormatError } from '@mamba-prune/libtorch';
-import { listed } from '../config-checks.js';
+import { listed } from '../../printable.js';
 import type { Shapes } from './layout.js';
 
 export class ShapeReader {

@@ -5,9 +5,8 @@ import { basename, dirname, join } from 'node:path';
 import { FormatError } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { UsageError } from '../../errors.js';
-import { printableName } from '../../printable.js';
+import { listed, printableName } from '../../printable.js';
 import { isShardIndex } from '../../shard-names.js';
-import { listed } from '../config-checks.js';
 
 /** Larger than that of any model: a tensor takes some hundred bytes there. */
 const maxIndexBytes = 2 ** 26;

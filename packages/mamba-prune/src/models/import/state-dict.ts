@@ -1,7 +1,6 @@
 // The tensors of a state dict on their way from another program's names and forms to ours.
 import { FormatError, type Tensor, cat, noGrad, zeros } from '@mamba-prune/libtorch';
-import { printableName } from '../../printable.js';
-import { listed } from '../config-checks.js';
+import { listed, printableName } from '../../printable.js';
 
 /** A name that matches gets the replacement, as `String.replace` does it; the first rule that matches counts. */
 export type Rename = readonly [pattern: RegExp, replacement: string];

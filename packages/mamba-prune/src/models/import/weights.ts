@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { FormatError, type Tensor, scope, zeros } from '@mamba-prune/libtorch';
 import { zeroScript } from '../../distributed-names.js';
 import { UsageError } from '../../errors.js';
-import { listed } from '../config-checks.js';
+import { listed } from '../../printable.js';
 import { familyNamed } from '../families.js';
 import { checkTensors } from '../file-checks.js';
 import { checkFinite } from '../finite.js';

@@ -1,6 +1,6 @@
 // Convolutions with biases before a BatchNorm, which takes them away again: it subtracts the mean of what they give.
 import { type Tensor, noGrad } from '@mamba-prune/libtorch';
-import { listed } from '../config-checks.js';
+import { listed } from '../../printable.js';
 import type { StateDict } from '../import/state-dict.js';
 
 /** The norm behind each convolution, by its name. */

@@ -7,11 +7,11 @@ import {
   checkPatches,
   checkWidths,
   lastDropPath,
-  listed,
   multipleOf,
   parseConfig,
   size,
 } from '../config-checks.js';
+import { listed } from '../../printable.js';
 
 /**
  * What the classifier reads: the class token, the mean over the patches' tokens, or both side by side, as

@@ -8,11 +8,13 @@
 //     accuracy-macs.svg, .png the picture, where the package that draws it is installed
 //     compare.lock            while a process works on it
 //     .replaced               the comparison that was there before, until a run of this one has begun
+import { listed } from '../../printable.js';
 import { relativePath } from '../../shell.js';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { readTextFile, systemReason, writeFileAtomic } from '@mamba-prune/libtorch/files';
+import { systemReason, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
+import { fitting, readJson } from '../../files/json.js';
 import { isWrongName, makeFolder } from '../../files/folder.js';
 import { type Environment, describeEnvironment } from '../../training/environment.js';
 import { RunFolderError, lockedFolder } from '../../training/errors.js';
@@ -151,19 +153,21 @@ export class CompareFolder {
 function read(path: string): CompareFile | undefined {
   const file = join(path, fileName);
   if (!existsSync(file)) return undefined;
-  let problem: string;
-  try {
-    const json: unknown = JSON.parse(readTextFile(file));
-    const parsed = fileSchema.safeParse(json);
-    if (parsed.success) return todaysFile(json as CompareFile);
-    problem = z.prettifyError(parsed.error);
-  } catch (error) {
-    problem = (error as Error).message;
-  }
-  throw new RunFolderError(
-    path,
-    `compare: ${relativePath(file)} does not describe a comparison: ${problem}. The runs beside it are whole: delete the ` +
-      'file and give the same command again, or choose another folder.',
+  const parse = (json: unknown): CompareFile => {
+    fitting(fileSchema, json);
+    // With the entries that the schema does not name.
+    return todaysFile(json as CompareFile);
+  };
+  return readJson(
+    file,
+    parse,
+    (problem, cause) =>
+      new RunFolderError(
+        path,
+        `compare: ${relativePath(file)} does not describe a comparison: ${problem}. The runs beside it are whole: delete the ` +
+          'file and give the same command again, or choose another folder.',
+        { cause },
+      ),
   );
 }
 
@@ -229,10 +233,9 @@ function checkEmpty(path: string): void {
     (name) => !isOurs(name) && name !== asideName && !name.endsWith('.tmp'),
   );
   if (foreign.length === 0 && !RunFolder.isRun(path)) return;
-  const listed = `${foreign.slice(0, 4).join(', ')}${foreign.length > 4 ? ', ...' : ''}`;
   throw new RunFolderError(
     path,
-    `compare: ${relativePath(path)} is not empty (${listed}) and holds no comparison, expected a new or empty folder. ` +
+    `compare: ${relativePath(path)} is not empty (${listed(foreign, 4)}) and holds no comparison, expected a new or empty folder. ` +
       'Choose another one.',
     { isUsage: true },
   );

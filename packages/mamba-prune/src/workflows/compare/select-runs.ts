@@ -1,6 +1,7 @@
 // A part of the runs of a comparison, by their names: what one machine of several does.
 import { UsageError } from '../../errors.js';
 import { matcherOf } from '../../name-pattern.js';
+import { listed } from '../../printable.js';
 import type { CompareRun } from './settings.js';
 
 type Named = Pick<CompareRun, 'name'> & { readonly after?: string };
@@ -23,7 +24,7 @@ export function selectRuns<T extends Named>(
     if (matched.length === 0) {
       throw new UsageError(
         `compare: got \`only\` ${JSON.stringify(pattern)}, which names no run, expected a name such as ` +
-          `${runs[0]?.name ?? ''} or a pattern such as seed-0/*. The runs: ${listed(runs)}.`,
+          `${runs[0]?.name ?? ''} or a pattern such as seed-0/*. The runs: ${listed(runs.map(({ name }) => name))}.`,
       );
     }
     for (const { name } of matched) wanted.add(name);
@@ -46,8 +47,3 @@ export function selectRuns<T extends Named>(
 export function checkOnly(runs: readonly Named[], patterns: readonly string[] | undefined): void {
   selectRuns(runs, patterns, () => true);
 }
-
-const listed = (runs: readonly Named[]): string => {
-  const names = runs.slice(0, 8).map(({ name }) => name);
-  return names.join(', ') + (runs.length > names.length ? ', ...' : '');
-};

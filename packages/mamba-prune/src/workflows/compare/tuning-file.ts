@@ -2,8 +2,9 @@
 import { relativePath } from '../../shell.js';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch/files';
+import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
+import { fitting, readJson } from '../../files/json.js';
 import { UsageError } from '../../errors.js';
 import { RunFolderError } from '../../training/errors.js';
 import { differences } from './changed-settings.js';
@@ -86,17 +87,14 @@ export function tunedRates(out: string, settings: CompareSettings): CompareSetti
   return Object.fromEntries(wanted.map((method) => [method, tuning.chosen[method] as number]));
 }
 
-function read(path: string): z.infer<typeof fileSchema> {
-  let problem: string;
-  try {
-    const parsed = fileSchema.safeParse(JSON.parse(readTextFile(path)));
-    if (parsed.success) return parsed.data;
-    problem = z.prettifyError(parsed.error);
-  } catch (error) {
-    problem = (error as Error).message;
-  }
-  throw new RunFolderError(
+const read = (path: string): z.infer<typeof fileSchema> =>
+  readJson(
     path,
-    `compare: ${relativePath(path)} does not tell the learning rates of a tuning: ${problem}. Tune again, or delete the file.`,
+    (json) => fitting(fileSchema, json),
+    (problem, cause) =>
+      new RunFolderError(
+        path,
+        `compare: ${relativePath(path)} does not tell the learning rates of a tuning: ${problem}. Tune again, or delete the file.`,
+        { cause },
+      ),
   );
-}

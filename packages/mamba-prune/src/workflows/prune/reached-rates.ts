@@ -3,6 +3,7 @@
 import type { KeptUnits } from '../../models/groups.js';
 import { leastUnits, ownRate } from '../../pruning/group-limits.js';
 import { keptCount, roundUp } from '../../pruning/selection.js';
+import { sum } from '../../statistics.js';
 import type { ResolvedPruneSettings } from './settings.js';
 import { ratesAfter, ratesOfGroupsAfter } from './rates-after-round.js';
 
@@ -231,5 +232,3 @@ function addOwnLimits(
     own.filter((group) => group.own < rate),
   );
 }
-
-const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);

@@ -2,8 +2,9 @@
 // anything relies on it, so a resumed run knows from it where it stopped.
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch/files';
+import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
+import { fitting, readJson } from '../../files/json.js';
 import { DataError } from '../../data/errors.js';
 import { compensationRecord } from './compensation-record.js';
 import { doomedLeftRecord } from './doomed-norms.js';
@@ -220,21 +221,22 @@ export const isDone = (record: PruningRecord | undefined): record is PruningReco
 export function readPruningRecord(run: string): PruningRecord | undefined {
   const path = pruningFile(run);
   if (!existsSync(path)) return undefined;
-  let problem: string;
-  try {
-    const json: unknown = JSON.parse(readTextFile(path));
+  const parse = (json: unknown): PruningRecord => {
     const first = firstFormat.safeParse(json);
     if (first.success) return todaysSettings(fromFirstFormat(run, first.data));
-    const parsed = recordSchema.safeParse(json);
-    const wrong = parsed.success ? contradiction(parsed.data) : z.prettifyError(parsed.error);
-    if (parsed.success && wrong === undefined) return todaysSettings(parsed.data);
-    problem = wrong ?? '';
-  } catch (error) {
-    problem = (error as Error).message;
-  }
-  throw new DataError(
-    `${path} is no record of a pruning: ${problem}. ${whatIsLeft(run)} Start a new run.`,
-    { file: path },
+    const record = fitting(recordSchema, json);
+    const wrong = contradiction(record);
+    if (wrong !== undefined) throw new Error(wrong);
+    return todaysSettings(record);
+  };
+  return readJson(
+    path,
+    parse,
+    (problem, cause) =>
+      new DataError(
+        `${path} is no record of a pruning: ${problem}. ${whatIsLeft(run)} Start a new run.`,
+        { file: path, cause },
+      ),
   );
 }
 

@@ -2,8 +2,9 @@
 // a run. Two bytes a unit are more than any picture shows, and keep a round of mamba_small at 74 KB.
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch/files';
+import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
+import { fitting, readJson } from '../../files/json.js';
 import { makeFolder } from '../../files/folder.js';
 import { DataError } from '../../data/errors.js';
 import { todaysMeasure, todaysSettings } from './earlier-names.js';
@@ -91,17 +92,14 @@ export function writeRoundScores(run: string, { groups, ...rest }: RoundScores):
 export function readRoundScores(run: string, round: number): RoundScoresFile | undefined {
   const path = scoresPath(run, round);
   if (!existsSync(path)) return undefined;
-  let problem: string;
-  try {
-    const parsed = fileSchema.safeParse(JSON.parse(readTextFile(path)));
-    if (parsed.success) return todaysScores(parsed.data);
-    problem = z.prettifyError(parsed.error);
-  } catch (error) {
-    problem = (error as Error).message;
-  }
-  throw new DataError(
-    `${path} holds no scores of units: ${problem}. Delete it; the run does not need it.`,
-    { file: path },
+  return readJson(
+    path,
+    (json) => todaysScores(fitting(fileSchema, json)),
+    (problem, cause) =>
+      new DataError(
+        `${path} holds no scores of units: ${problem}. Delete it; the run does not need it.`,
+        { file: path, cause },
+      ),
   );
 }
 

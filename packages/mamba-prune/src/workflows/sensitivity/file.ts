@@ -4,6 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
+import { fitting, readJson } from '../../files/json.js';
 import { DataError } from '../../data/errors.js';
 import { makeFolder } from '../../files/folder.js';
 import { compensationTargetNames } from '../../pruning/compensation/choices.js';
@@ -145,23 +146,25 @@ export function readSensitivity(path: string): SensitivityFile {
       { file: path },
     );
   }
-  let problem: string;
-  try {
-    const json: unknown = JSON.parse(readTextFile(path));
-    const { kind, format } = z.looseObject({}).safeParse(json).data ?? {};
-    if (kind !== ownKind) throw new Error('another program or command wrote it');
-    if (format !== 1) throw new Error('a newer version of mamba-prune wrote it');
-    const parsed = fileSchema.safeParse(json);
-    const wrong = parsed.success ? contradiction(parsed.data) : z.prettifyError(parsed.error);
-    if (parsed.success && wrong === undefined) return parsed.data;
-    problem = wrong ?? '';
-  } catch (error) {
-    problem = (error as Error).message;
-  }
-  throw new DataError(
-    `${path} is no measurement of sensitivity: ${problem.replace(/\.$/, '')}. Make one with: mamba-prune sensitivity MODEL --out FILE`,
-    { file: path },
+  return readJson(
+    path,
+    parse,
+    (problem, cause) =>
+      new DataError(
+        `${path} is no measurement of sensitivity: ${problem}. Make one with: mamba-prune sensitivity MODEL --out FILE`,
+        { file: path, cause },
+      ),
   );
+}
+
+function parse(json: unknown): SensitivityFile {
+  const { kind, format } = z.looseObject({}).safeParse(json).data ?? {};
+  if (kind !== ownKind) throw new Error('another program or command wrote it');
+  if (format !== 1) throw new Error('a newer version of mamba-prune wrote it');
+  const file = fitting(fileSchema, json);
+  const wrong = contradiction(file);
+  if (wrong !== undefined) throw new Error(wrong);
+  return file;
 }
 
 /** What does not fit together in a file that has the right form. */

@@ -1,0 +1,70 @@
+/** One attempt to get something over a connection, which ends when the caller wants it to, or when nothing has come for too long. */
+export class Attempt {
+  /** For requests. */
+  readonly signal: AbortSignal;
+
+  readonly #silence = new AbortController();
+  readonly #stallMs: number;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param outer - of the caller, for as long as there may be further attempts */
+  constructor(stallMs: number, outer: AbortSignal | undefined) {
+    this.#stallMs = stallMs;
+    const own = this.#silence.signal;
+    this.signal = outer ? AbortSignal.any([own, outer]) : own;
+    this.#alive();
+  }
+
+  /**
+   * What was asked for, but no later than the end: whoever was asked need not listen to the signal.
+   * @throws the signal's reason
+   */
+  async until<T>(answer: Promise<T>): Promise<T> {
+    const { signal } = this;
+    let stop = (): void => undefined;
+    const ended = new Promise<never>((_resolve, reject) => {
+      stop = () => {
+        reject(signal.reason as Error);
+      };
+      signal.addEventListener('abort', stop, { once: true });
+      if (signal.aborted) stop();
+    });
+    try {
+      const got = await Promise.race([answer, ended]);
+      this.#alive();
+      return got;
+    } finally {
+      // A listener for each piece of a large file would stay as long as the caller's signal.
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
+  /** The pieces of a content, each of them waited for no longer than `until` does. */
+  async *chunks<T>(content: AsyncIterable<T>): AsyncGenerator<T, void, void> {
+    const pieces = content[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next = await this.until(pieces.next());
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      // Not waited for: a source that has gone silent would answer this no sooner.
+      pieces.return?.().catch(() => undefined);
+    }
+  }
+
+  /** Gives back the connection, and whoever still waits for it. */
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#silence.abort(new Error('the attempt is over'));
+  }
+
+  #alive(): void {
+    clearTimeout(this.#timer);
+    if (this.signal.aborted) return;
+    this.#timer = setTimeout(() => {
+      this.#silence.abort(new Error(`nothing received for ${this.#stallMs} ms`));
+    }, this.#stallMs);
+  }
+}
