@@ -12,7 +12,7 @@ import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, saveModel } from '../models/model-file.js';
 import { requireOptions } from '../option-checks.js';
 import { releasing } from '../releasing.js';
-import type { Preprocessing } from '../preparation/preprocessing.js';
+import { type Preprocessing, defaultPreprocessing } from '../preparation/preprocessing.js';
 import { fitBatchSize } from '../training/auto-batch.js';
 import { checkCheckpoints } from '../training/beginning.js';
 import { bringBackReplaced, discardFailedStart } from '../training/failed-start.js';
@@ -242,6 +242,7 @@ async function trainOn(
       try {
         checkCheckpoints(run, control);
         checkSame('model', made.config, run.config.model);
+        checkPreparedAlike(info, run);
         // It may be what was lost.
         makeFolder(dirname(run.lastCheckpoint));
       } catch (error) {
@@ -255,6 +256,20 @@ async function trainOn(
       sources: [settings.init, settings.distill?.teacher].filter((file) => file !== undefined),
     });
   }
+}
+
+/**
+ * Images that are prepared otherwise are others to the model.
+ * @throws UsageError if the run that goes on began with another preparation of them
+ */
+function checkPreparedAlike({ name, preprocessing }: Dataset['info'], { config }: RunFolder): void {
+  if (!preprocessing) return;
+  const usual = defaultPreprocessing(name);
+  const began = config['settings'] as Partial<TrainSettings>;
+  checkSame('preparation of the images', preprocessing, {
+    interpolation: began.interpolation ?? usual.interpolation,
+    cropShare: began.cropShare ?? usual.cropShare,
+  });
 }
 
 /** @throws UsageError if the run that goes on began with another teacher, or without one */
