@@ -122,6 +122,16 @@ describe.each(translations)('%s', (chinese) => {
     expect(partsOf(chinese)).toHaveLength(partsOf(english).length);
   });
 
+  // After a mark such as 。 two stars end bold text only where a space or another mark follows. Chinese has no spaces there.
+  it('ends its bold text where Markdown sees the end', () => {
+    const words = read(chinese).replaceAll(/`[^`]+`/g, '`');
+    const bold = [...words.matchAll(/\*\*(.+?)\*\*(.?)/g)];
+    const open = bold.filter(
+      ([, text = '', next = '']) => /\p{P}$/u.test(text) && /[^\s\p{P}]/u.test(next),
+    );
+    expect(open.map(([text]) => text)).toEqual([]);
+  });
+
   it('has the same links, formulas, code, tables and figures under each heading', () => {
     expect(differences(english, chinese)).toEqual([]);
   });
