@@ -75,7 +75,7 @@ export interface PredictOptions {
 }
 
 /**
- * Classifies image files, prepared as the model's file says, which is how `evaluateModel` sees those of a folder. A
+ * Classifies image files, prepared as the model's file says, as `openDatasetFor` prepares those of a folder. A
  * file that is damaged or no image has an error in its place, and the others are classified.
  *
  * @param paths - JPEG, PNG, WebP, GIF, BMP, TIFF or PPM files
