@@ -61,6 +61,7 @@ export { maskModel, pruneModel } from './pruning/surgery.js';
 export { DataError } from './data/errors.js';
 export { openDataset, registerDataset } from './data/datasets.js';
 export type { Dataset, DatasetInfo, ImageSplit, OpenDatasetOptions } from './data/types.js';
+export { type OpenDatasetForOptions, openDatasetFor } from './workflows/open-dataset-for.js';
 
 export {
   CheckpointError,

@@ -5,7 +5,7 @@ import { downloadDataset, openDataset, verifyDataset } from './data/index.js';
 import { UsageError } from './errors.js';
 import { exportOnnx } from './export/export-onnx.js';
 import { fetchFromHub } from './hub/fetch.js';
-import { predictImagesOnnx } from './inference/predict.js';
+import { predictImages, predictImagesOnnx } from './inference/predict.js';
 import { writeEventFile } from './logging/tensorboard.js';
 import { importModel, importStateDict } from './models/import/model.js';
 import { loadModel, saveModel } from './models/model-file.js';
@@ -46,6 +46,14 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   'loadModel without a path': [
     () => loadModel(wrong(undefined)),
     'loadModel: got undefined, expected the path of a model file',
+  ],
+  'loadModel of what is not there': [
+    () => loadModel(nowhere),
+    'loadModel: /nonexistent/model.safetensors does not exist, expected a model file',
+  ],
+  'loadModel of a folder': [
+    () => loadModel('/'),
+    'loadModel: / is a folder, expected a model file. Give the model.safetensors in it, or open the folder with openModel.',
   ],
   'saveModel without a path': [
     () => {
@@ -93,6 +101,14 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   'verifyDataset with the options in place of the folder': [
     () => verifyDataset('fashion-mnist', wrong({ dir: 'x' })),
     'verifyDataset: got a folder of type object, expected its path',
+  ],
+  'predictImages of a path in place of a list': [
+    () => predictImages(model, info, wrong('a.png')),
+    "predict: got 'a.png', expected an array of the paths of image files",
+  ],
+  'predictImagesOnnx of no path': [
+    () => predictImagesOnnx(wrong(onnx), ['a.png', wrong(undefined)]),
+    'predict: got undefined as file 1, expected the path of an image file',
   ],
   'predictImagesOnnx with a misspelt option': [
     () => predictImagesOnnx(wrong(onnx), [], wrong({ topk: 1 })),
@@ -158,7 +174,14 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   ],
   'trainRun with nothing': [
     () => trainRun(wrong({}), { out: '/nonexistent' }),
-    'trainRun: got options without `arch`, `dataset`, `recipe`, expected them to be given',
+    'trainRun: got options without `arch`, `model`, `dataset`, `recipe`, expected them to be given',
+  ],
+  'trainRun without sizes': [
+    () =>
+      trainRun(wrong({ arch: 'mamba_nano', dataset: 'fashion-mnist', recipe }), {
+        out: '/nonexistent',
+      }),
+    'trainRun: got options without `model`, expected it to be given',
   ],
   'trainRun without a folder': [
     () =>

@@ -21,6 +21,7 @@ import {
   rateText,
   removedText,
   shortNames,
+  verdictText,
 } from './words.js';
 
 describe('the Pareto front', () => {
@@ -121,6 +122,15 @@ describe('texts', () => {
     expect(t('methodsHelp', names)).toBe(
       'a on d: one epoch dense, then one epoch for every method, at equal size. One seed.',
     );
+  });
+
+  it('say of a test without a result why there is none', () => {
+    const methods = ['refill', 'oneshot'] as [string, string];
+    const rest = { rate: 0.5, t: null, interval: null, confidence: 0.95, pHolm: null };
+    const of = (pairs: number, p: number | null, difference = 0) =>
+      verdictText({ ...rest, methods, pairs, p, difference }, translator('en'));
+    expect([of(1, null), of(2, null)]).toEqual(['one seed: no test', 'no spread: no test']);
+    expect([of(3, 0.2), of(3, 0.01, -0.1)]).toEqual(['no difference shown', 'one-shot is better']);
   });
 
   it('name blocks and rates briefly', () => {

@@ -33,6 +33,17 @@ export function shortNames(groups: readonly Pick<GroupData, 'name'>[]): string[]
 export const methodText = ({ method, isDense }: RunData, t: Translate): string =>
   t(method === 'train' && !isDense ? 'trainPruned' : method);
 
+/** What a test over seeds has shown. */
+export function verdictText(
+  { methods, difference, confidence, pairs, ...test }: ComparedTest,
+  t: Translate,
+): string {
+  const p = test.pHolm ?? test.p;
+  if (p === null) return t(pairs < 2 ? 'noTest' : 'noSpread');
+  if (p >= 1 - confidence) return t('noDifference');
+  return t('better', { method: methodName(difference > 0 ? methods[0] : methods[1], t) });
+}
+
 /** Of a comparison's method; its own name where it is of another version. */
 export const methodName = (method: string, t: Translate): string =>
   ['dense', 'scratch', 'oneshot', 'refill', 'rsst'].includes(method)

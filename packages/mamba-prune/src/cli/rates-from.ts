@@ -1,6 +1,8 @@
 // `prune --rates-from`: a rate for each group from sensitivity.json.
+import { isDeepStrictEqual } from 'node:util';
 import { digits } from '../format.js';
 import type { ImageModel } from '../models/image-model.js';
+import type { ImportOptions } from '../models/import/model.js';
 import { defaultScore } from '../pruning/importances.js';
 import { relativePath } from '../shell.js';
 import type { PruneSettings } from '../workflows/prune/settings.js';
@@ -8,7 +10,9 @@ import { UsageError } from '../errors.js';
 import type { RatesFrom } from '../workflows/sensitivity/rates-from.js';
 import type { CostTarget } from '../workflows/sensitivity/settings.js';
 import type { Context } from './context.js';
+import { inFlags } from './flag-spelling.js';
 import type { CommonOptions } from './options/common.js';
+import { type ImportFlags, importOptionsOf } from './options/import.js';
 import type { PruningFlags } from './options/pruning.js';
 import { flagOf } from './options/flag-name.js';
 import { rateOfGroups } from '../pruning/group-patterns.js';
@@ -16,7 +20,7 @@ import { type ModelKind, hasRates, ratesOf } from './options/rates.js';
 
 type ScoredBy = Pick<PruneSettings, 'importance' | 'score'>;
 
-type PruneContext = Context<CommonOptions & PruningFlags>;
+type PruneContext = Context<CommonOptions & ImportFlags & PruningFlags>;
 
 /** Rates, and what the units were chosen by when these were measured. */
 export interface TypedRates extends RatesFrom {
@@ -26,6 +30,43 @@ export interface TypedRates extends RatesFrom {
     readonly score: string;
   };
 }
+
+/**
+ * What is said of a model: what was typed, over what was said when --rates-from measured this very file. Another size of the
+ * images would be another model, of whose losses the measurement knows nothing.
+ * @param path - of the model's file
+ */
+export async function saidOfMeasured(context: PruneContext, path: string): Promise<ImportOptions> {
+  const { given } = context;
+  const typed: ImportOptions & Record<string, unknown> = { ...(await importOptionsOf(given)) };
+  if (given.ratesFrom === undefined) return typed;
+  const { readSensitivity } = await import('../workflows/sensitivity/file.js');
+  const { import: before = {}, model } = readSensitivity(given.ratesFrom);
+  const { digestFile } = await import('@mamba-prune/libtorch/files');
+  if (digestFile(path).sha256 !== model.sha256) return typed;
+  const where = relativePath(given.ratesFrom);
+  const tell = (names: readonly string[]): string =>
+    names.map((name) => inFlags(`\`${name}\`${valueText(before[name])}`, context.flags)).join(', ');
+  const names = Object.keys(before);
+  const taken = names.filter((name) => !Object.hasOwn(typed, name));
+  const others = names.filter(
+    (name) => Object.hasOwn(typed, name) && !isDeepStrictEqual(typed[name], before[name]),
+  );
+  if (taken.length > 0) context.note(`Said of the model when ${where} was measured: ${tell(taken)}.`);
+  if (others.length > 0) {
+    context.note(
+      `${where}: was measured with ${tell(others)}, and this run has other values of these, so that the losses measured are ` +
+        'not those of its cuts.',
+    );
+  }
+  return { ...before, ...typed };
+}
+
+/** Lists of names are long. */
+const valueText = (value: unknown): string => {
+  if (typeof value === 'number' || typeof value === 'string') return ` ${value}`;
+  return Array.isArray(value) && value.length <= 4 ? ` ${value.join(',')}` : '';
+};
 
 /**
  * The rates that the file of --rates-from leads to; undefined without that flag.

@@ -22,6 +22,7 @@ export const readList = (path: string): string => readWhole(path, 256 * 1024 ** 
  */
 export function statRegular(path: string): { readonly size: number; readonly mtimeMs: number } {
   const stat = statSync(path);
+  if (stat.isDirectory()) throw new DataError('it is a folder, expected a file: give those in it');
   if (!stat.isFile()) throw new DataError('it is no regular file');
   return stat;
 }

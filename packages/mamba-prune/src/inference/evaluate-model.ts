@@ -114,7 +114,8 @@ export function chooseImages(where: string, dataset: Dataset, part: EvaluatedPar
 }
 
 /**
- * Accuracy and loss of a model on a data set, without augmentation.
+ * Accuracy and loss of a model on a data set, without augmentation. Its images are taken as they were opened: `openDatasetFor`
+ * opens them as the model's file says.
  * @returns undefined if the signal stopped it
  * @throws UsageError for options out of range; DataError if there are no images; NotFiniteError if the loss is
  *   no number; TooLargeError if the machine has not enough memory for a batch

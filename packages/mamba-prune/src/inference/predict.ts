@@ -15,7 +15,8 @@ import {
   inferencePrecisionOn,
   prepareInference,
 } from '../models/inference-precision.js';
-import { checksOf } from '../checks.js';
+import { checksOf, shown } from '../checks.js';
+import { UsageError } from '../errors.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
 import { type Preprocessing, preprocessingOf } from '../preparation/preprocessing.js';
 import type { InferencePrecision } from '../precision.js';
@@ -74,7 +75,7 @@ export interface PredictOptions {
 }
 
 /**
- * Classifies image files, prepared as the model's file says, which is how `evaluateModel` sees those of a folder. A
+ * Classifies image files, prepared as the model's file says, as `openDatasetFor` prepares those of a folder. A
  * file that is damaged or no image has an error in its place, and the others are classified.
  *
  * @param paths - JPEG, PNG, WebP, GIF, BMP, TIFF or PPM files
@@ -88,6 +89,7 @@ export async function predictImages(
   options: PredictOptions = {},
 ): Promise<Prediction[]> {
   checkOptions('predict', options, predictKinds);
+  checkPaths(paths);
   const { device = 'cpu' } = options;
   const { channels, imageSize: side, numClasses } = model.config;
   const precision = inferencePrecisionOn(device, options.precision ?? 'fp32');
@@ -117,6 +119,20 @@ export async function predictImages(
   }
 }
 
+/** @throws UsageError for what JavaScript may give in place of a list of paths */
+function checkPaths(paths: unknown): void {
+  if (!Array.isArray(paths)) {
+    throw new UsageError(
+      `predict: got ${shown(paths)}, expected an array of the paths of image files.`,
+    );
+  }
+  const wrong = paths.findIndex((path) => typeof path !== 'string');
+  if (wrong < 0) return;
+  throw new UsageError(
+    `predict: got ${shown(paths[wrong])} as file ${wrong}, expected the path of an image file.`,
+  );
+}
+
 /**
  * Classifies image files with an ONNX model, prepared as for `predictImages`.
  * @throws as `predictImages`
@@ -127,6 +143,7 @@ export async function predictImagesOnnx(
   options: PredictOnnxOptions = {},
 ): Promise<Prediction[]> {
   checkOptions('predict', options, onnxKinds);
+  checkPaths(paths);
   const { model } = onnx.description;
   const { classes = onnx.description.classes } = options;
   const { channels, imageSize: size, numClasses } = model;

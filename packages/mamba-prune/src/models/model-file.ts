@@ -1,5 +1,5 @@
 // A model file: one .safetensors whose metadata key `mamba_prune` says how to build the model.
-import { closeSync } from 'node:fs';
+import { closeSync, statSync } from 'node:fs';
 import { FormatError, noGrad, saveSafetensors, scope } from '@mamba-prune/libtorch';
 import {
   SafetensorsFile,
@@ -13,6 +13,7 @@ import { modelFileOf } from '../boxed-models.js';
 import { UsageError } from '../errors.js';
 import { preprocessingSchema } from '../preparation/schema.js';
 import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';
+import { printableLine } from '../printable.js';
 import {
   type StoredTensor,
   checkTensors,
@@ -156,7 +157,7 @@ const loadKinds: OptionKinds<LoadModelOptions> = { allowNotFinite: 'boolean' };
  * @param path - the file, or a model of @mamba-prune/models such as `models:cifar10/mamba_small-90`
  * @throws FormatError naming the file if it is no safetensors file, or one of another program, if its
  *   tensors or its information do not fit its description, or if weights are NaN or infinite
- * @throws UsageError for no path, or an option that there is not
+ * @throws UsageError for no path, none of a file, or an option that there is not
  */
 export function loadModel(
   path: string,
@@ -164,7 +165,24 @@ export function loadModel(
 ): { model: ImageModel; info: ModelInfo } {
   requirePath('loadModel', path, 'a model file');
   checkOptions('loadModel', options, loadKinds);
-  return readModel(modelFileOf(path), options);
+  const file = modelFileOf(path);
+  requireFile(file);
+  return readModel(file, options);
+}
+
+/** What is a file may still be none of ours, which reading it tells. */
+function requireFile(path: string): void {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  const name = printableLine(path);
+  if (stat === undefined) {
+    throw new UsageError(
+      `loadModel: ${name} does not exist, expected a model file, such as the model.safetensors in the folder of a run.`,
+    );
+  }
+  if (!stat.isDirectory()) return;
+  throw new UsageError(
+    `loadModel: ${name} is a folder, expected a model file. Give the model.safetensors in it, or open the folder with openModel.`,
+  );
 }
 
 function readModel(

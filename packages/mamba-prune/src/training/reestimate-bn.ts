@@ -28,7 +28,7 @@ const reestimateKinds: OptionKinds<ReestimateOptions> = {
 };
 
 /** With fewer the error of a mean is over a sixth of the deviation, and a cut model soon worse for it. */
-const fewImages = 32;
+export const fewImages = 32;
 
 export interface Reestimation {
   /** Layers of batch normalisation; 0: the model has none and nothing was done. */

@@ -50,6 +50,24 @@ function advice(
   return `If these are the same classes in the same order with other names, give those of the data: ${given}. Otherwise use the data set that the model was trained on.`;
 }
 
+/**
+ * Where each class of the data stands among those that a model knows; undefined where they stand in the same order, or are
+ * not the same.
+ */
+export function placesOf(
+  classes: readonly string[],
+  known: readonly string[],
+): readonly number[] | undefined {
+  if (!isReordered(classes, known)) return undefined;
+  const names = known.map(plain);
+  const places = classes.map((name) => names.indexOf(plain(name)));
+  return new Set(places).size === known.length ? places : undefined;
+}
+
+/** Whether all classes of the data are those that a model knows, as far as it names them. */
+export const areNamed = (classes: readonly string[], known: readonly string[]): boolean =>
+  known.length === 0 || classes.every((name, i) => plain(name) === plain(known[i] ?? ''));
+
 function isReordered(classes: readonly string[], known: readonly string[]): boolean {
   const ours = new Set(known.map(plain));
   return (

@@ -234,6 +234,17 @@ describe('openModelFile', () => {
     ]);
   });
 
+  it('counts one channel as one', async () => {
+    const path = write({ architecture: 'x', mean: [0.5, 0.5, 0.5] }, 'vit_tiny', {
+      ...vit,
+      channels: 1,
+    });
+    const { notes } = await opened(path, { ...sizes, heads: 3 });
+    expect(notes).toContain(
+      'Left out of the config.json beside it: `mean` 0.5,0.5,0.5, for the model has 1 channel.',
+    );
+  });
+
   it('takes the architecture that a model began as for no mistake where its depth is another', async () => {
     const shallow = { depth: 1, imageSize: 8, patchSize: 4, numClasses: 2 };
     const path = write({ architecture: 'vit_tiny_patch4_8' }, 'vit_tiny', shallow);

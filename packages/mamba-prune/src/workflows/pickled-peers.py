@@ -103,7 +103,7 @@ case(
     info=prepared,
 )
 resnet = timm.create_model("resnet18.a1_in1k", num_classes=5)
-case("timm_resnet", resnet, side=224, config={"arch": "resnet18", "imageSize": 224})
+case("timm_resnet", resnet, side=224, config={"arch": "resnet18", "imageSize": 224}, without="Taken as usual")
 heads = models.VisionTransformer(32, 16, 2, 6, 192, 768, num_classes=5)
 case("torchvision_six_heads", heads, config={"headDim": 32})
 sizes = {
@@ -185,9 +185,9 @@ def put(name, module):
     return lambda model: setattr(model, name, module)
 
 
-case("tv_resnet_cifar", changed(cifar_stem), config={"arch": "resnet18", "stem": "cifar", "imageSize": 32})
+case("tv_resnet_cifar", changed(cifar_stem), config={"arch": "resnet18", "stem": "cifar", "imageSize": 32}, without="Taken as usual")
 case("tv_resnet_old_pool", changed(put("avgpool", torch.nn.AvgPool2d(7, 1))), side=224, config={"stem": "imagenet"})
-case("script_resnet", Small(), config={"blocks": [1, 1], "baseWidth": 16})
+case("script_resnet", Small(), config={"blocks": [1, 1], "baseWidth": 16}, notes="Taken as usual, for no shape tells it")
 sequential = torch.nn.Sequential(*models.resnet18(num_classes=5).children())
 sequential.insert(9, torch.nn.Flatten())
 case("tv_resnet_sequential", sequential, side=224, config={"arch": "resnet18"})

@@ -101,6 +101,52 @@ describe('modelFromWeights', () => {
     model.dispose();
   });
 
+  it.each([
+    ['mamba_nano', { dModel: 8, depth: 1, dState: 2 }, ['head.weight', 'head.bias']],
+    ['resnet20', { baseWidth: 4, blocks: [1] }, ['fc.weight', 'fc.bias']],
+    ['vit_tiny', { dModel: 24, depth: 1, heads: 3, patchSize: 4 }, ['head.weight', 'head.bias']],
+  ] as const)(
+    'puts the rows of the classifier of a %s into the order of the classes of the data',
+    async (arch, options, rows) => {
+      manualSeed(4);
+      const given = createModel(arch, { ...options, imageSize: side, numClasses: 3 });
+      const before = values(given);
+      const path = at(`order-${arch}.safetensors`);
+      const grey = [0.5, 0.5, 0.5];
+      const write = (classes: string[]): void => {
+        saveModel(path, given, { classes, mean: grey, std: grey, history: [] });
+      };
+      const read = async () => modelFromWeights(path, dataset({ classes: ['a', 'b', 'c'] }));
+      write(['b', 'c', 'a']);
+      const { model, notes } = await read();
+      expect(notes).toContain(
+        'The file has the classes of tiny in another order: the rows of the classifier were put into that of the data.',
+      );
+      for (const [name, list] of values(model)) {
+        const old = before.get(name) ?? [];
+        const third = old.length / 3;
+        const expected = (rows as readonly string[]).includes(name)
+          ? [...old.slice(2 * third), ...old.slice(0, 2 * third)]
+          : old;
+        expect(list, name).toEqual(expected);
+      }
+      model.dispose();
+      // The same number of other classes may be the same ones by other names.
+      write(['x', 'b', 'a']);
+      const others = await read();
+      expect(values(others.model)).toEqual(before);
+      expect(others.notes).toContain(
+        'The classifier begins with the weights that the file has, though its 3 classes have other names than those of tiny: ' +
+          'x, b, a there, a, b, c here.',
+      );
+      write(['A', 'b', 'c']);
+      const same = await read();
+      expect(same.notes.join()).not.toContain('classifier');
+      for (const { model: made } of [others, same]) made.dispose();
+      given.dispose();
+    },
+  );
+
   it('takes every weight of a pruned model but those of a classifier for other classes', async () => {
     const given = values(loadModel(at('five.safetensors')).model);
     manualSeed(7);

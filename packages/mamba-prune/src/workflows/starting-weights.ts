@@ -10,6 +10,7 @@ import { ownSizes } from '../models/import/read.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { createModelFromConfig } from '../models/registry.js';
 import { type Preprocessing, preprocessingOf } from '../preparation/preprocessing.js';
+import { orderClassifier } from './class-order.js';
 import { checkSplit } from './fit.js';
 import { type OpenedModelFile, openModelFile } from './open-model-file.js';
 
@@ -106,6 +107,7 @@ export async function modelFromWeights(
     };
     model = createModelFromConfig(wanted);
     const anew = copyMatching(path, given, model);
+    const order = orderClassifier(model, info, givenInfo.classes);
     return {
       model,
       preparation: preparationOf(opened, config.imageSize),
@@ -116,6 +118,7 @@ export async function modelFromWeights(
         ...notes.map((note) => `${path}: ${note}`),
         ...ofTheWeights.map((text) => `${path} does not tell everything. Assumed: ${named(text)}.`),
         ...(anew.length === 0 ? [] : [newHeadNote(anew, config, info)]),
+        ...(order === undefined ? [] : [order]),
       ],
     };
   } catch (error) {

@@ -71,7 +71,7 @@ export async function trainRun(
   control: RunControl,
   onBegin?: OnBegin,
 ): Promise<TrainRun> {
-  requireOptions('trainRun', given, trainSettingsKinds, ['arch', 'dataset', 'recipe']);
+  requireOptions('trainRun', given, trainSettingsKinds, ['arch', 'model', 'dataset', 'recipe']);
   requireOptions('trainRun: control', control, controlKinds, ['out']);
   checkAutoBatch('train', control);
   const { init } = given;

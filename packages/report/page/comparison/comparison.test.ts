@@ -139,6 +139,14 @@ describe('the picture of a comparison', () => {
     expect(svg).not.toContain('NaN');
   });
 
+  it('names no accuracy above 100%', () => {
+    const whole = results.map(([method, rate, macs]): Result => [method, rate, macs, [1]]);
+    const svg = comparisonSvg(compared(whole), heading);
+    const ticks = elementsIn(svg, 'aria-label="y-axis tick label"').map(({ text }) => text);
+    expect(ticks).toContain('100%');
+    expect(ticks.filter((text) => Number.parseFloat(text) > 100)).toEqual([]);
+  });
+
   it('cuts a title that is too long for it, in its middle', () => {
     const title = `Accuracy on ${'imagenet-'.repeat(30)}100`;
     const { texts } = readPicture(comparisonSvg(compared(results), { ...heading, title }));

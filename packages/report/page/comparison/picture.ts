@@ -128,7 +128,9 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
         label: null,
         tickSize: 0,
         ticks: 6,
-        tickFormat: (share: number) => `${Number((100 * share).toFixed(2))}%`,
+        // Room above the best values is no accuracy.
+        tickFormat: (share: number) =>
+          share > 1 + 1e-9 ? '' : `${Number((100 * share).toFixed(2))}%`,
       }),
       Plot.ruleY(
         columns.filter(({ rate }) => rate === 0),

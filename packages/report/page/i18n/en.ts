@@ -195,6 +195,7 @@ export const en = {
   better: '{method} is better',
   noDifference: 'no difference shown',
   noTest: 'one seed: no test',
+  noSpread: 'no spread: no test',
   comparison: 'Comparison',
 
   images: 'Images',

@@ -187,6 +187,7 @@ export const zh: Readonly<Record<TextKey, string>> = {
   better: '{method} 更好',
   noDifference: '未见差异',
   noTest: '只有一个种子：无检验',
+  noSpread: '没有离散：无检验',
   comparison: '比较',
 
   images: '图像',

@@ -1,10 +1,6 @@
 // The comparison of methods over seeds: means, spread, tests.
 import { useState } from 'preact/hooks';
-import type {
-  ComparedMethod,
-  ComparedTest,
-  ComparisonData,
-} from '../../src/page-data/comparison.js';
+import type { ComparedMethod, ComparisonData } from '../../src/page-data/comparison.js';
 import { Chart } from '../charts/chart.js';
 import { textWidth } from '../charts/text-width.js';
 import { methodColour } from '../colours.js';
@@ -14,7 +10,7 @@ import { Section, Select } from '../controls.js';
 import { count, percent, points, statistic } from '../format.js';
 import type { Translate } from '../i18n/index.js';
 import { RunMark } from '../run-mark.js';
-import { epochsText, hasCorrection, methodName, rateName } from '../words.js';
+import { epochsText, hasCorrection, methodName, rateName, verdictText } from '../words.js';
 import { Command } from './repeat.js';
 
 export function Methods() {
@@ -245,20 +241,13 @@ function Tests({ comparison }: { readonly comparison: ComparisonData }) {
               <td>{test.t === null ? '–' : statistic(test.t)}</td>
               <td>{pText(test.p)}</td>
               {isCorrected && <td>{pText(test.pHolm)}</td>}
-              <td>{verdict(test)}</td>
+              <td>{verdictText(test, t)}</td>
             </tr>
           ))}
         </tbody>
       </table>
     </div>
   );
-
-  function verdict({ methods, difference, confidence, ...test }: ComparedTest): string {
-    const p = test.pHolm ?? test.p;
-    if (p === null) return t('noTest');
-    if (p >= 1 - confidence) return t('noDifference');
-    return t('better', { method: methodName(difference > 0 ? methods[0] : methods[1], t) });
-  }
 }
 
 const pText = (p: number | null): string =>

@@ -173,6 +173,8 @@ describe('predict', () => {
     expect(stderr).toMatch(
       /^mamba-prune predict: 1 of 3 images cannot be used: .*grey\.safetensors \(unsupported image/,
     );
+    const dark = await runCli(['predict', at('grey.safetensors'), at('images', 'test', 'dark')]);
+    expect(dark.stdout).toContain('cannot be used: it is a folder, expected a file: give those in');
     const told = await runCli([...argv, '--json']);
     expect(told.status).toBe(1);
     const { predictions } = JSON.parse(told.stdout) as { predictions: Prediction[] };

@@ -3,7 +3,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { saveSafetensors } from '@mamba-prune/libtorch';
 import { loadModel } from '../../models/model-file.js';
+import { createModel } from '../../models/registry.js';
 import { registerImportance } from '../../pruning/importances.js';
 import { readPruningRecord } from '../../workflows/prune/record.js';
 import { readSensitivity } from '../../workflows/sensitivity/file.js';
@@ -151,6 +153,15 @@ describe('sensitivity', () => {
     expect((await sensitivity('--resume', ...out)).status).toBe(0);
   });
 
+  it('tells which images to cut by after it went on', async () => {
+    const out = at('went-on.json');
+    writeFileSync(out, readFileSync(at('s.json')));
+    const { status, stdout, stderr } = await sensitivity('--resume', '--out', out);
+    expect(status, stderr).toBe(0);
+    const told = stdout.slice(stdout.indexOf('cut by it')).replaceAll(/[\s\\]+/g, '');
+    expect(told).toContain(`--datasetfolder--data${at('images')}--outDIR`);
+  });
+
   it('says what is missing or does not go together', async () => {
     const message = async (...argv: string[]): Promise<string> => {
       const { status, stderr } = await sensitivity(...argv);
@@ -181,6 +192,56 @@ describe('sensitivity', () => {
     expect(await message('--resume', '--out', at('s.json'), '--rates', '0.5')).toContain(
       'was begun with --rates [0.5,0.8], expected the same, got [0.5]',
     );
+  });
+});
+
+describe('prune --rates-from of a file that does not tell everything', () => {
+  const foreign = (): string => at('foreign.safetensors');
+  const images = (): string[] => ['--dataset', 'folder', '--data', at('images')];
+
+  beforeAll(async () => {
+    const shape = { imageSize: 2 * side, channels: 3, numClasses: 2, blocks: [1, 1, 1] } as const;
+    const model = createModel('resnet20', { ...shape, baseWidth: 4 });
+    saveSafetensors(foreign(), model.stateDict());
+    model.dispose();
+    const said = [
+      '--image-size',
+      String(2 * side),
+      '--by',
+      'kind',
+      '--rates',
+      '0.5',
+      '--images',
+      '8',
+    ];
+    const out = ['--out', at('foreign.json')];
+    const { status, stderr } = await sensitivity(foreign(), ...images(), ...said, ...out);
+    expect(status, stderr).toBe(0);
+  });
+
+  const prune = async (...argv: string[]) => {
+    const from = ['--rates-from', at('foreign.json'), '--rate', '0.5'];
+    const made = await runCli(['prune', foreign(), ...images(), ...from, ...argv]);
+    expect(made.status, made.stderr).toBe(0);
+    const out = argv[argv.indexOf('--out') + 1] ?? '';
+    return { said: flat(made.stderr), size: loadModel(join(out, 'model.safetensors')) };
+  };
+
+  it('cuts the model that was measured, though nothing says so again', async () => {
+    const { said, size } = await prune('--out', at('foreign-cut'));
+    expect(size.model.config.imageSize).toBe(2 * side);
+    expect(said).toContain(`foreign.json was measured: --image-size ${2 * side}`);
+    expect(said).not.toContain('Assumed: --image-size');
+    size.model.dispose();
+  });
+
+  it('says that another size of the images is another model', async () => {
+    const { said, size } = await prune('--image-size', String(side), '--out', at('foreign-other'));
+    expect(size.model.config.imageSize).toBe(side);
+    expect(said).toContain(
+      `foreign.json: was measured with --image-size ${2 * side}, and this run has other values of these`,
+    );
+    size.model.dispose();
   });
 });
 

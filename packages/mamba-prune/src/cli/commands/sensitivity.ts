@@ -103,7 +103,8 @@ export function addSensitivityCommand(program: Command, cli: Cli): void {
     context.json({ ...file, finished, out: path });
     printSensitivity(context, file);
     if (finished && out !== undefined) {
-      const { dataset, data, plugin = [] } = context.given;
+      const { plugin = [] } = context.given;
+      const { dataset, data } = resume === true ? file.images : context.given;
       const line = shellCommand([
         ...programWords(),
         'prune',

@@ -11,9 +11,14 @@ import { needForImages } from '../../pruning/importances.js';
 import type { PruneSettings } from '../../workflows/prune/settings.js';
 import type { Context } from '../context.js';
 import { findModel } from '../model-argument.js';
-import { openModel } from '../open-model.js';
+import { openFile } from '../open-model.js';
 import type { ImageSource } from '../own-images.js';
-import { type TypedRates, noteOtherChoice, typedRatesFrom } from '../rates-from.js';
+import {
+  type TypedRates,
+  noteOtherChoice,
+  saidOfMeasured,
+  typedRatesFrom,
+} from '../rates-from.js';
 import type { CommonOptions } from './common.js';
 import type { CacheOptions, DataOptions } from './data.js';
 import { type ImportFlags, importOptionsOf } from './import.js';
@@ -116,7 +121,8 @@ async function newSettings(
     throw new UsageError("the argument 'MODEL|RUN' is missing, expected what to prune.");
   }
   const { given, options } = context;
-  const opened = await openModel(context, argument);
+  const file = await findModel(context, argument);
+  const opened = await openFile(context, file, { said: await saidOfMeasured(context, file) });
   const pruned = opened.model.pruningGroups();
   const kinds = modelKinds(pruned);
   const groups = pruned.map(({ name, kind }) => ({ name, kind }));

@@ -1,5 +1,6 @@
 // Normalisation, names and preparation of an imported model, where nobody said them and the files beside it do.
 import { defined } from '../../defined.js';
+import { plural } from '../../format.js';
 import { preprocessingOf } from '../../preparation/preprocessing.js';
 import { rangeProblems } from '../file-checks.js';
 import type { ModelConfigBase } from '../image-model.js';
@@ -77,12 +78,12 @@ function misfit(
   card: ModelCardConfig,
   { channels, numClasses }: Pick<ModelConfigBase, 'channels' | 'numClasses'>,
 ): string {
-  if (name === 'classes') return `the model has ${numClasses} classes`;
+  if (name === 'classes') return `the model has ${plural(numClasses, 'class', 'classes')}`;
   const values = card[name] ?? [];
   const [problem] = name === 'mean' ? rangeProblems(values, []) : rangeProblems([], values);
   return values.length === channels && problem !== undefined
     ? `it has a ${problem.got}, expected ${problem.expected}`
-    : `the model has ${channels} channels`;
+    : `the model has ${plural(channels, 'channel')}`;
 }
 
 const fits = <T>(list: readonly T[] | undefined, length: number): list is readonly T[] =>

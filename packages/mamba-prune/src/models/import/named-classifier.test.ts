@@ -227,6 +227,15 @@ describe('one of several classifiers', () => {
     );
   });
 
+  it('is no layer behind another one where a Sequential is the whole model', () => {
+    const tensors = backbone('0.');
+    addLinear(tensors, '1', width);
+    addLinear(tensors, '3', 5);
+    expect(() => read(tensors, { classifier: '3' })).toThrow(
+      "`classifier`: got '3', beside which 1 [8, 8] lies in the same Sequential and may run before it",
+    );
+  });
+
   it('leaves in place what its name tells to run before the classifier, which is refused', () => {
     const tensors = backbone('');
     addLinear(tensors, 'fc', 5);

@@ -129,7 +129,7 @@ function wholeSequential(module: string, backbone: Backbone): NamedLayer[] {
   if (before !== undefined && !isNorm) {
     const { shapes } = backbone;
     throw new FormatError(
-      `import: \`classifier\`: got ${listed([`'${module}'`])}, beside which ${listed([layerText(before.layer, shapes)])} lies in ${listed([holder])} and may run before it, expected ` +
+      `import: \`classifier\`: got ${listed([`'${module}'`])}, beside which ${listed([layerText(before.layer, shapes)])} lies in ${holder === '' ? 'the same Sequential' : listed([holder])} and may run before it, expected ` +
         'one linear layer that reads the features: no architecture here has a hidden layer there.',
     );
   }

@@ -25,7 +25,7 @@ export class ShapeReader {
     const shape = this.shapes.get(name);
     if (!shape) {
       throw new FormatError(
-        `import: got the weights of a ${this.family} without '${name}', which every ${this.family} has. Is the file complete?`,
+        `import: got the weights of a ${this.family} without '${name}', which every ${this.family} here has. The file is incomplete, or of another model.`,
       );
     }
     if (shape.length !== ndim) {

@@ -15,7 +15,7 @@ import {
   expansions,
   stageWidth,
 } from './config.js';
-import { isMeanOfAll, resnetFunctions } from './modules.js';
+import { isMeanOfAll, resnetFunctions, tellsFunctions } from './modules.js';
 
 export const resnetLayout: Layout = {
   programs: 'a ResNet of torchvision, timm, Hugging Face, kuangliu or weiaicunzai',
@@ -44,7 +44,7 @@ export const resnetLayout: Layout = {
 
   recognises: (shapes) => resnetNamesOf(shapes) !== undefined,
 
-  read(tensors, options): Reading {
+  read(tensors, options, _args, modules): Reading {
     const state = new StateDict(tensors);
     const names = resnetNamesOf(state.shapes) ?? 'torchvision';
     // Its first convolution has the name that a deep stem has elsewhere.
@@ -79,7 +79,7 @@ export const resnetLayout: Layout = {
       numClasses: reader.size('fc.weight', 0, 2),
     } as const;
     const assumed = addShortcuts(state, sizes, names === 'kuangliu', options);
-    state.note(untold(block, stem));
+    if (!tellsFunctions(modules)) state.note(untold(block, stem));
     return {
       sizes,
       tensors: state.tensors,

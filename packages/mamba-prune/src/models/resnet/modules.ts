@@ -61,6 +61,16 @@ export function resnetFunctions(
   return undefined;
 }
 
+/**
+ * Whether the modules of a pickled model say what `resnetFunctions` compares: where its forward pass calls functions in their
+ * place, as scripts for CIFAR do, it is taken as usual.
+ */
+export const tellsFunctions = (modules: ModelModules | undefined): boolean =>
+  modules !== undefined &&
+  [/^ReLU$/, means].every((kind) =>
+    modules.functions.some(({ module }) => kind.test(classOf(module))),
+  );
+
 /** Whether an average pooling of a fixed size is the mean over all pixels, which it is for images of one size. */
 export const isMeanOfAll = ({ module }: PlacedModule, config: ResNetConfig): boolean =>
   classOf(module) === 'AvgPool2d' &&

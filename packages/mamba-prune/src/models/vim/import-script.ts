@@ -20,6 +20,12 @@ const parts = [
   [/bimambav2/, 'other weights for the way back than bimamba v2'],
 ] as const;
 
+/**
+ * Whether a name has the form in which the published models are called: vim_tiny_patch16_224_bimambav2_... Any other, such as
+ * vim_mine, tells neither what a model is nor what it is not.
+ */
+const hasPublishedForm = (name: string): boolean => /^vim_.*patch\d/.test(name);
+
 /** What the arguments tell of a model that there is not here, behind "that"; undefined where they tell of none. */
 function otherModel(args: ScriptArguments): string | undefined {
   const name = scriptModelName(args);
@@ -38,7 +44,7 @@ function otherModel(args: ScriptArguments): string | undefined {
       'its class token is not in the middle of the patches, and tokens may be fused between its layers'
     );
   }
-  const missing = name.startsWith('vim_') ? parts.find(([part]) => !part.test(name)) : undefined;
+  const missing = hasPublishedForm(name) ? parts.find(([part]) => !part.test(name)) : undefined;
   if (missing) return `is called ${name}, which means ${missing[1]}`;
   if (/rope/.test(name)) return `is called ${name}, which means rotary positions`;
   if (!/^video_?mamba/i.test(name)) return undefined;
@@ -60,14 +66,19 @@ export function refuseOtherScript(args: ScriptArguments | undefined): void {
  * class token before the patches and the sum of both directions. Only who has the file can tell them from a Vim whose file
  * does not name its model.
  * @param arch - the architecture that has the sizes of the file, or the closest to them
+ * @param differing - sizes in which the file differs from it, as options
  * @throws UsageError unless the file names a Vim, after `refuseOtherScript`
  */
-export function requireNamedVim(arch: string, args: ScriptArguments | undefined): void {
-  if (scriptModelName(args).startsWith('vim_')) return;
+export function requireNamedVim(
+  arch: string,
+  differing: readonly string[],
+  args: ScriptArguments | undefined,
+): void {
+  if (hasPublishedForm(scriptModelName(args))) return;
   throw new UsageError(
     `import: got weights with the names and shapes of a Vim, and nothing in the file says whether they are of a Vim: models derived from it ` +
       '(VideoMamba, R-MeeTo, Famba-V and others) have the same tensors, but the class token elsewhere, the sum of both directions in place of ' +
-      `their mean, or fewer tokens from layer to layer, and would give other results here than their own. If they are of a Vim, say so with \`arch\` ${arch}.`,
+      `their mean, or fewer tokens from layer to layer, and would give other results here than their own. If they are of a Vim, say so with ${[`\`arch\` ${arch}`, ...differing].join(' ')}.`,
   );
 }
 
@@ -81,7 +92,7 @@ export function trainedGeometry(
 ): TrainedGeometry | undefined {
   const name = scriptModelName(args);
   const imageSize = args?.get('input_size');
-  if (!name.startsWith('vim_') || typeof imageSize !== 'number') return undefined;
+  if (!hasPublishedForm(name) || typeof imageSize !== 'number') return undefined;
   const [, stride] = /_stride(\d+)/.exec(name) ?? [];
   return { imageSize, stride: stride === undefined ? patchSize : Number(stride) };
 }

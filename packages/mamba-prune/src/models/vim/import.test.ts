@@ -255,7 +255,14 @@ describe('the arguments of the script', () => {
     // Of the published models vim_base alone writes the middle out.
     const base =
       'vim_base_patch16_224_bimambav2_final_pool_mean_abs_pos_embed_with_middle_cls_token_div2';
-    for (const args of [{ model: published }, { model: base }, { model: 'mine' }, {}]) {
+    for (const args of [
+      { model: published },
+      { model: base },
+      { model: 'mine' },
+      { model: 'vim_mine' },
+      { model: 'vim_tiny_cifar' },
+      {},
+    ]) {
       expect(() => {
         refuseOtherScript(new Map(Object.entries(args)));
       }).not.toThrow();
@@ -271,10 +278,18 @@ describe('a file that does not name its model', () => {
     const read = () => importStateDict(tensors, { imageSize: 32 });
     expect(read).toThrow(UsageError);
     expect(read).toThrow(/VideoMamba.*If they are of a Vim, say so with `arch` vim_nano/);
-    for (const model of ['mine', '']) {
+    for (const model of ['mine', 'vim_mine', '']) {
       const args = new Map([['model', model]]);
       expect(() => readModel(tensors, { imageSize: 32 }, args)).toThrow(/say so with `arch`/);
     }
+  });
+
+  it('is told how to be read where it has sizes of its own', () => {
+    const own = createModel('vim_nano', { imageSize: 32, dModel: 24, depth: 2 }).stateDict();
+    const read = (said: object) => importStateDict(own, { imageSize: 32, ...said });
+    expect(() => read({})).toThrow('say so with `arch` vim_nano `dModel` 24 `depth` 2.');
+    const said = { arch: 'vim_nano', dModel: 24, depth: 2 };
+    expect(read(said).model.config).toMatchObject(said);
   });
 
   it('is read where the architecture is given, or the arguments of the script name a Vim', () => {

@@ -4,7 +4,14 @@ import { resamplePositions } from '../common-options.js';
 import type { Layout } from '../import/layout.js';
 import { ShapeReader, missingClassifier } from '../import/shapes.js';
 import { type Refusal, StateDict } from '../import/state-dict.js';
-import { dtRankGroup, ssmGroup, stateGroup, usualDtRank } from './config.js';
+import {
+  type VimArchitecture,
+  dtRankGroup,
+  ssmGroup,
+  stateGroup,
+  usualDtRank,
+  vimArchitectures,
+} from './config.js';
 import { readVimPositions } from './import-positions.js';
 import { refuseOtherScript, requireNamedVim, trainedGeometry } from './import-script.js';
 import { isVim, pickledGeometry, vimFunctions } from './modules.js';
@@ -25,10 +32,12 @@ const refusals: readonly Refusal[] = [
   [/\.mlp\./, 'a model derived from Vim, with an MLP'],
 ];
 
+const telling = ['dModel', 'depth', 'dState'] as const;
+
 export const vimLayout: Layout = {
   programs: 'a Vim of hustvl/Vim',
 
-  telling: ['dModel', 'depth', 'dState'],
+  telling,
 
   options: { resamplePositions },
 
@@ -86,7 +95,7 @@ export const vimLayout: Layout = {
         const isTold =
           modules !== undefined && (isVim(modules) || vimFunctions(modules) !== undefined);
         const isNamed = confirmed !== undefined || isTold;
-        if (!isNamed) requireNamedVim(arch, args);
+        if (!isNamed) requireNamedVim(arch, differingSizes(arch, sizes), args);
         const dtRank = usualDtRank(dModel);
         const widths: Record<string, number> = {};
         for (const layer of layers) {
@@ -103,6 +112,14 @@ export const vimLayout: Layout = {
     };
   },
 };
+
+/** The sizes in which a file differs from an architecture, as options to read it with. */
+function differingSizes(arch: string, sizes: Readonly<Record<string, number>>): string[] {
+  const own: Readonly<Record<string, number>> = vimArchitectures[arch as VimArchitecture];
+  return telling
+    .filter((name) => own[name] !== undefined && own[name] !== sizes[name])
+    .map((name) => `\`${name}\` ${sizes[name]}`);
+}
 
 /** @throws FormatError unless there is one class token */
 function refuseOtherTokens(state: StateDict): void {

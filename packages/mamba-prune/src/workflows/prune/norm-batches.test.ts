@@ -98,6 +98,44 @@ it.each<[string, string, Partial<PruneSettings>, { batches: number | undefined; 
   expect(made).toEqual(expected);
 });
 
+it('says what few images leave as it was, and how it is measured all the same', async () => {
+  const said = async (changes: Partial<PruneSettings>, out: string): Promise<string[]> => {
+    const notes: string[] = [];
+    const file = at('resnet.safetensors');
+    const rates = { channels: 0.5 };
+    const settings = { ...tinyPruning(file, '', { rates, ...changes }), data: undefined };
+    const data = { onNote: (note: string) => notes.push(note) };
+    const run = await pruneRun(settings, { out: at(out), data });
+    run.model.dispose();
+    return notes;
+  };
+  const recipe = { epochs: 0, batchSize: 16 };
+  expect(await said({ dataset: 'few-norms', recipe }, 'few-said')).toContain(
+    'batch normalisation keeps the statistics from before the cut: 40 training images are fewer than the 256 with which it ' +
+      'is measured again by itself. The cut may look worse than it is. `bnBatches` 3 measures it with these images.',
+  );
+  for (const [name, changes] of Object.entries({
+    'few-off': { dataset: 'few-norms', bnBatches: 0 },
+    'few-typed': { dataset: 'few-norms', bnBatches: 1 },
+    'many-said': { dataset: 'many-norms' },
+  })) {
+    expect((await said(changes, name)).join()).not.toContain('keeps the statistics');
+  }
+  const notes: string[] = [];
+  await sensitivityRun(
+    {
+      model: at('resnet.safetensors'),
+      dataset: 'few-norms',
+      images: 8,
+      rates: [0.5],
+      by: 'kind',
+      seed: 0,
+    },
+    { data: { onNote: (note) => notes.push(note) } },
+  );
+  expect(notes.join()).toContain('`bnBatches` 1 measures it with these images.');
+});
+
 it('keeps what a run began with', async () => {
   await prune('begun', 'resnet', { dataset: 'many-norms', bnBatches: 0, rounds: 1 });
   const settings = {

@@ -5,6 +5,7 @@ import type { Dataset } from '../../data/types.js';
 import { hasBatchNorm } from '../../models/batch-norm.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { type BatchSource, limitSplit } from '../../training/batches.js';
+import { fewImages } from '../../training/reestimate-bn.js';
 import { trainOptionsOf } from '../settings.js';
 import type { PruneJob } from './job.js';
 import type { ResolvedPruneSettings } from './settings.js';
@@ -30,15 +31,37 @@ export function normSource(
   });
 }
 
+/** How many there are to train on. */
+export const trainImages = ({ dataset, settings }: Pick<PruneJob, 'dataset' | 'settings'>): number =>
+  Math.min(dataset?.train.length ?? 0, settings.recipe.maxTrainImages ?? Infinity);
+
 /** Batches to measure where nothing is said: 0 of models without batch normalisation, or with too few images. */
 export function usualBnBatches(
   { dataset, settings, told }: UsualInputs,
   model: ImageModel,
 ): number {
-  const { batchSize = 128, maxTrainImages } = settings.recipe;
-  const images = Math.min(dataset?.train.length ?? 0, maxTrainImages ?? Infinity);
+  const { batchSize = 128 } = settings.recipe;
+  const images = trainImages({ dataset, settings });
   if (told || images < leastNormImages || !hasBatchNorm(model)) return 0;
   return Math.min(usual, Math.ceil(images / batchSize));
+}
+
+/**
+ * What to say where few images alone kept batch normalisation from being measured again: a cut ResNet may then answer one
+ * class whatever it sees. Undefined where it is measured, where the model has none, and where so few images would do harm.
+ * @param images - training images that there are
+ */
+export function keptNormsNote(
+  model: ImageModel,
+  images: number,
+  batchSize: number,
+): string | undefined {
+  if (images < fewImages || images >= leastNormImages || !hasBatchNorm(model)) return undefined;
+  return (
+    `batch normalisation keeps the statistics from before the cut: ${images} training images are fewer than the ` +
+    `${leastNormImages} with which it is measured again by itself. The cut may look worse than it is. \`bnBatches\` ` +
+    `${Math.ceil(images / batchSize)} measures it with these images.`
+  );
 }
 
 interface UsualInputs extends Pick<PruneJob, 'dataset' | 'settings'> {

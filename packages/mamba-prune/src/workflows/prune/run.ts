@@ -20,7 +20,7 @@ import { todaysSettings } from './earlier-names.js';
 import type { PrunePhase, PruneHooks } from './hooks.js';
 import { decideThrough } from './lr-through.js';
 import { type PruneJob, openJob, teachingHooks } from './job.js';
-import { usualBnBatches, withBnBatches } from './norm-batches.js';
+import { keptNormsNote, trainImages, usualBnBatches, withBnBatches } from './norm-batches.js';
 import { goOn } from './resume.js';
 import { type Standing, fileFacts, openSource } from './source.js';
 import {
@@ -134,7 +134,12 @@ async function prepareJob(
     const isBegun = control.resume !== undefined && control.resume !== false;
     const told = isBegun || settings.bnBatches !== undefined;
     const bnBatches = usualBnBatches({ ...job, told }, standing.model);
-    if (bnBatches === 0) return { settings, job };
+    if (bnBatches === 0) {
+      const { batchSize = 128 } = settings.recipe;
+      const note = told ? undefined : keptNormsNote(standing.model, trainImages(job), batchSize);
+      if (note !== undefined) control.data?.onNote?.(note);
+      return { settings, job };
+    }
     return { settings: { ...settings, bnBatches }, job: withBnBatches(job, bnBatches) };
   } catch (error) {
     job.teacher?.dispose();

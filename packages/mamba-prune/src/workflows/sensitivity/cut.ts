@@ -17,7 +17,7 @@ export const usualNormBatches = (model: ImageModel, images: number): number =>
   images >= leastNormImages && hasBatchNorm(model) ? 8 : 0;
 
 /** Images per batch that batch normalisation is measured with. */
-const normBatch = 128;
+export const normBatch = 128;
 
 /**
  * @param dataset - with all its training images

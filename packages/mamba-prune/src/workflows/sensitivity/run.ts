@@ -21,9 +21,10 @@ import { scoreUnits } from '../../pruning/score-units.js';
 import { defaultKinds, groupsOfKinds } from '../../pruning/select-units.js';
 import { noteAssumedPixels } from '../assumed-pixels.js';
 import { type DataHooks, openDataFor, withModelInfo } from '../fit.js';
+import { keptNormsNote } from '../prune/norm-batches.js';
 import { openModelFile } from '../open-model-file.js';
 import { calibrationOf } from '../prune/calibration.js';
-import { cutOf, usualNormBatches } from './cut.js';
+import { cutOf, normBatch, usualNormBatches } from './cut.js';
 import { type SearchRecord, type SensitivityFile, readSensitivity } from './file.js';
 import { checkSame, headerOf, sameSearch } from './header.js';
 import { heldOutImages } from './images.js';
@@ -114,6 +115,9 @@ export async function sensitivityRun(
     const norms = earlier
       ? (earlier.bnBatches ?? 0)
       : usualNormBatches(model, dataset.train.length);
+    const isTold = earlier !== undefined || given.bnBatches !== undefined;
+    const note = isTold ? undefined : keptNormsNote(model, dataset.train.length, normBatch);
+    if (note !== undefined) control.data?.onNote?.(note);
     // As many as there are, where more were asked for.
     const images = Math.min(told.images, dataset[told.split].length);
     const settings = { ...told, images, bnBatches: given.bnBatches ?? norms };
