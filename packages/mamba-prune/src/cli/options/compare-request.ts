@@ -102,7 +102,7 @@ export async function requestOf({
       ...defined({ schedule: given.regSchedule, exponent: given.exponents }),
       ...defined({ lrThrough: given.lrThrough, rechoose: given.rechoose }),
       ...defined({ cutAtZero: given.cutAtZero, cuts: given.cuts }),
-      epochs: given.regEpochs ?? Math.floor(finetune.epochs / 2),
+      epochs: given.regEpochs ?? Math.max(1, Math.floor(finetune.epochs / 2)),
     },
     threads,
     ...defined({ dense, classes: classes === undefined ? undefined : await classNames(classes) }),

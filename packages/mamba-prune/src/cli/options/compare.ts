@@ -128,9 +128,9 @@ export function addComparisonOptions(command: Command): void {
     .addOption(
       integerOption(
         '--finetune-epochs <n>',
-        'epochs of every method after the dense training (default: half of --epochs)',
+        'epochs of every method after the dense training; RSST needs 2 (default: half of --epochs)',
         {
-          min: 2,
+          min: 1,
           max: trainLimits.epochs,
         },
       ),

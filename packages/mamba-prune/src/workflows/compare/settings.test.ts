@@ -147,6 +147,7 @@ describe('checkCompareSettings', () => {
     ['a rate that is no number', { rates: [NaN] }, 'got the rates NaN'],
     ['nothing to cut', { targets: [] }, 'at least one kind'],
     ['one further epoch', { finetune: { epochs: 1 } }, 'expected at least 2: RSST divides them'],
+    ['none', { methods: ['oneshot'], finetune: { epochs: 0 } }, 'expected at least 1. Raise'],
     [
       'no regularised epochs',
       { rsst: { epochs: 0 } },
@@ -164,9 +165,15 @@ describe('checkCompareSettings', () => {
     }).toThrow(message);
   });
 
-  it('takes what makes a comparison', () => {
+  it.each<[string, Partial<CompareSettings>]>([
+    ['what makes a comparison', {}],
+    [
+      'one epoch where RSST has no part',
+      { methods: ['oneshot', 'refill'], finetune: { epochs: 1 } },
+    ],
+  ])('takes %s', (_, change) => {
     expect(() => {
-      checkCompareSettings(settings);
+      checkCompareSettings({ ...settings, ...change });
     }).not.toThrow();
   });
 });

@@ -250,10 +250,13 @@ export function checkCompareSettings(settings: CompareSettings): void {
   if (targets.length === 0) {
     throw new UsageError('compare: got nothing to cut, expected at least one kind of group.');
   }
-  if (finetune.epochs < 2) {
+  const hasRsst = methodsOf(settings).includes('rsst');
+  const least = hasRsst ? 2 : 1;
+  if (finetune.epochs < least) {
     throw new UsageError(
-      `compare: got ${plural(finetune.epochs, 'epoch')} after the dense training, expected at least 2: RSST divides them ` +
-        'between regularised training and fine-tuning. Raise `finetune.epochs`.',
+      `compare: got ${plural(finetune.epochs, 'epoch')} after the dense training, expected at least ${least}` +
+        (hasRsst ? ': RSST divides them between regularised training and fine-tuning. ' : '. ') +
+        `Raise \`finetune.epochs\`${hasRsst ? ', or leave rsst out of `methods`' : ''}.`,
     );
   }
   for (const { epochs, plainEpochs = 0 } of [train.recipe, finetune]) {
@@ -263,7 +266,7 @@ export function checkCompareSettings(settings: CompareSettings): void {
         'Lower `plainEpochs`.',
     );
   }
-  if (rsst.epochs < 1 || rsst.epochs >= finetune.epochs) {
+  if (hasRsst && (rsst.epochs < 1 || rsst.epochs >= finetune.epochs)) {
     throw new UsageError(
       `compare: got ${rsst.epochs} regularised of ${finetune.epochs} epochs, expected from 1 to ${finetune.epochs - 1}. ` +
         'Change `rsst.epochs`.',
