@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { RunFolder } from '../training/run-folder.js';
 import { modelPath } from './model-path.js';
 
 const root = mkdtempSync(join(tmpdir(), 'model-path-'));
@@ -132,4 +133,19 @@ it('what has the form of a repository of the hub is told how to be one, unless i
   for (const path of [join(here, 'vit.pth'), './timm/vit', 'vit', 'a/b/c']) {
     expect(() => modelPath(path)).toThrow(/does not exist, .*\(see 'mamba-prune models'\)\.$/s);
   }
+});
+
+describe('a run without a model', () => {
+  it('is one whose end to wait for while a process writes it, and one to resume afterwards', () => {
+    const folder = join(root, 'unfinished');
+    const run = RunFolder.create(folder, { command: 'train', args: [], seed: 0 });
+    expect(() => modelPath(folder)).toThrow(
+      `${folder} has no model.safetensors yet: its training goes on in another process. Wait for its end.`,
+    );
+    run.release();
+    writeFileSync(run.bestModel, '');
+    expect(() => modelPath(folder)).toThrow(
+      `its training is not finished. Resume it (\`train.resume\`). ${run.bestModel} is the best model of its evaluations so far.`,
+    );
+  });
 });

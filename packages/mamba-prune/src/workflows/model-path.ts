@@ -15,6 +15,7 @@ import { UsageError } from '../errors.js';
 import { chooseWeights } from '../hub/choose-file.js';
 import { printableLine } from '../printable.js';
 import { isShard, shardIndexAmong } from '../shard-names.js';
+import { RunFolder } from '../training/run-folder.js';
 import { refuseDcpFolder, refuseDcpPart, zeroModelIn } from './distributed-folder.js';
 
 /** The model's file in a run folder. */
@@ -128,15 +129,25 @@ function refuseShard(path: string): void {
   );
 }
 
+/** What is said of a run that has no model yet. */
+function unfinished(folder: string): string {
+  const { isWritten, bestModel } = RunFolder.open(folder);
+  const best = existsSync(bestModel)
+    ? ` ${bestModel} is the best model of its evaluations so far.`
+    : '';
+  return (
+    `${folder} has no ${modelFileName} yet: its training ` +
+    (isWritten
+      ? `goes on in another process. Wait for its end.${best}`
+      : `is not finished. Resume it (\`train.resume\`).${best}`)
+  );
+}
+
 /** Of a run, or of a repository of the hub that was downloaded by other means. */
 function inFolder(folder: string, { onNote }: ModelPathOptions): string {
   const usual = join(folder, modelFileName);
   if (existsSync(usual)) return usual;
-  if (isRun(folder)) {
-    throw new UsageError(
-      `${folder} has no ${modelFileName} yet: its training is not finished. Resume it (\`train.resume\`).`,
-    );
-  }
+  if (isRun(folder)) throw new UsageError(unfinished(folder));
   const files = readdirSync(folder).sort();
   const { file, candidates: whole } = chooseWeights(files);
   // Lightning has a small file of torch.save among the parts.
