@@ -52,7 +52,8 @@ export async function saidOfMeasured(context: PruneContext, path: string): Promi
   const others = names.filter(
     (name) => Object.hasOwn(typed, name) && !isDeepStrictEqual(typed[name], before[name]),
   );
-  if (taken.length > 0) context.note(`Said of the model when ${where} was measured: ${tell(taken)}.`);
+  if (taken.length > 0)
+    context.note(`Said of the model when ${where} was measured: ${tell(taken)}.`);
   if (others.length > 0) {
     context.note(
       `${where}: was measured with ${tell(others)}, and this run has other values of these, so that the losses measured are ` +

@@ -13,12 +13,7 @@ import type { Context } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { openFile } from '../open-model.js';
 import type { ImageSource } from '../own-images.js';
-import {
-  type TypedRates,
-  noteOtherChoice,
-  saidOfMeasured,
-  typedRatesFrom,
-} from '../rates-from.js';
+import { type TypedRates, noteOtherChoice, saidOfMeasured, typedRatesFrom } from '../rates-from.js';
 import type { CommonOptions } from './common.js';
 import type { CacheOptions, DataOptions } from './data.js';
 import { type ImportFlags, importOptionsOf } from './import.js';

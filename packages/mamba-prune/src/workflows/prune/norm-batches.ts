@@ -32,7 +32,10 @@ export function normSource(
 }
 
 /** How many there are to train on. */
-export const trainImages = ({ dataset, settings }: Pick<PruneJob, 'dataset' | 'settings'>): number =>
+export const trainImages = ({
+  dataset,
+  settings,
+}: Pick<PruneJob, 'dataset' | 'settings'>): number =>
   Math.min(dataset?.train.length ?? 0, settings.recipe.maxTrainImages ?? Infinity);
 
 /** Batches to measure where nothing is said: 0 of models without batch normalisation, or with too few images. */
