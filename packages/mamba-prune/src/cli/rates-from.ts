@@ -7,6 +7,7 @@ import { defaultScore } from '../pruning/importances.js';
 import { relativePath } from '../shell.js';
 import type { PruneSettings } from '../workflows/prune/settings.js';
 import { UsageError } from '../errors.js';
+import type { SensitivityFile } from '../workflows/sensitivity/file.js';
 import type { RatesFrom } from '../workflows/sensitivity/rates-from.js';
 import type { CostTarget } from '../workflows/sensitivity/settings.js';
 import type { Context } from './context.js';
@@ -31,20 +32,46 @@ export interface TypedRates extends RatesFrom {
   };
 }
 
+/** The file of --rates-from. */
+export interface MeasuredRates {
+  /** What messages call it. */
+  readonly where: string;
+  readonly file: SensitivityFile;
+  /** Whether it was measured on the very file of the model that is cut. */
+  readonly isOfFile: boolean;
+}
+
 /**
- * What is said of a model: what was typed, over what was said when --rates-from measured this very file. Another size of the
- * images would be another model, of whose losses the measurement knows nothing.
  * @param path - of the model's file
+ * @returns undefined without --rates-from
+ * @throws DataError for a file that is none
  */
-export async function saidOfMeasured(context: PruneContext, path: string): Promise<ImportOptions> {
-  const { given } = context;
-  const typed: ImportOptions & Record<string, unknown> = { ...(await importOptionsOf(given)) };
-  if (given.ratesFrom === undefined) return typed;
+export async function readRatesFrom(
+  { given: { ratesFrom } }: PruneContext,
+  path: string,
+): Promise<MeasuredRates | undefined> {
+  if (ratesFrom === undefined) return undefined;
   const { readSensitivity } = await import('../workflows/sensitivity/file.js');
-  const { import: before = {}, model } = readSensitivity(given.ratesFrom);
   const { digestFile } = await import('@mamba-prune/libtorch/files');
-  if (digestFile(path).sha256 !== model.sha256) return typed;
-  const where = relativePath(given.ratesFrom);
+  const file = readSensitivity(ratesFrom);
+  const isOfFile = digestFile(path).sha256 === file.model.sha256;
+  return { where: relativePath(ratesFrom), file, isOfFile };
+}
+
+/**
+ * What is said of a model: what was typed, over what was said when this very file was measured. Another size of the images
+ * would be another model, of whose losses the measurement knows nothing.
+ */
+export async function saidOfMeasured(
+  context: PruneContext,
+  measured: MeasuredRates | undefined,
+): Promise<ImportOptions> {
+  const typed: ImportOptions & Record<string, unknown> = {
+    ...(await importOptionsOf(context.given)),
+  };
+  if (measured?.isOfFile !== true) return typed;
+  const { where } = measured;
+  const { import: before = {} } = measured.file;
   const tell = (names: readonly string[]): string =>
     names.map((name) => inFlags(`\`${name}\`${valueText(before[name])}`, context.flags)).join(', ');
   const names = Object.keys(before);
@@ -70,23 +97,19 @@ const valueText = (value: unknown): string => {
 };
 
 /**
- * The rates that the file of --rates-from leads to; undefined without that flag.
- * @param path - of the model's file, whose digest the measurement may have
- * @throws UsageError, DataError for a file that is none, or of another model
+ * The rates that the file of --rates-from leads to.
+ * @throws UsageError, DataError for the file of another model
  */
 export async function typedRatesFrom(
   context: PruneContext,
   { path, model }: { readonly path: string; readonly model: ImageModel },
   kinds: readonly ModelKind[],
-): Promise<TypedRates | undefined> {
+  { where, file: measured, isOfFile }: MeasuredRates,
+): Promise<TypedRates> {
   const { given } = context;
-  const { ratesFrom: file, roundTo, maxRate, minWidth } = given;
-  if (file === undefined) return undefined;
+  const { roundTo, maxRate, minWidth } = given;
   refuseWithout(given);
-  const { readSensitivity } = await import('../workflows/sensitivity/file.js');
   const { ratesFrom } = await import('../workflows/sensitivity/rates-from.js');
-  const measured = readSensitivity(file);
-  const where = relativePath(file);
   // Without a target that was typed those that were measured are cut.
   const known = measured.kinds.filter((kind) => kinds.some((own) => own.kind === kind));
   const targets = given.target === undefined && known.length > 0 ? known.join(',') : given.target;
@@ -104,8 +127,7 @@ export async function typedRatesFrom(
     rateOf,
     isSaid: hasRates(given) || target !== undefined || rateOf !== undefined,
   });
-  const { digestFile } = await import('@mamba-prune/libtorch/files');
-  if (digestFile(path).sha256 !== measured.model.sha256) {
+  if (!isOfFile) {
     context.note(
       `${where}: was measured on other weights than those of ${relativePath(path)}, whose groups are as wide. Its rates are taken.`,
     );

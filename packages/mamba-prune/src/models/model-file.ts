@@ -13,7 +13,6 @@ import { modelFileOf } from '../boxed-models.js';
 import { UsageError } from '../errors.js';
 import { preprocessingSchema } from '../preparation/schema.js';
 import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';
-import { printableLine } from '../printable.js';
 import {
   type StoredTensor,
   checkTensors,
@@ -22,7 +21,7 @@ import {
   isCounter,
   withFileName,
 } from './file-checks.js';
-import { listed } from '../printable.js';
+import { listed, printableLine } from '../printable.js';
 import { familyNamed, moduleOf } from './families.js';
 import { handedOnModule } from './handed-on.js';
 import { checkFinite } from './finite.js';

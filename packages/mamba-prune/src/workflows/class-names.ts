@@ -64,16 +64,13 @@ export function placesOf(
   return new Set(places).size === known.length ? places : undefined;
 }
 
-/** Whether all classes of the data are those that a model knows, as far as it names them. */
-export const areNamed = (classes: readonly string[], known: readonly string[]): boolean =>
-  known.length === 0 || classes.every((name, i) => plain(name) === plain(known[i] ?? ''));
+/** Whether the classes of the data are those that a model knows, in the same order. */
+export const areSame = (classes: readonly string[], known: readonly string[]): boolean =>
+  classes.every((name, i) => plain(name) === plain(known[i] ?? ''));
 
 function isReordered(classes: readonly string[], known: readonly string[]): boolean {
   const ours = new Set(known.map(plain));
-  return (
-    classes.every((name) => ours.has(plain(name))) &&
-    classes.some((name, i) => plain(name) !== plain(known[i] ?? ''))
-  );
+  return classes.every((name) => ours.has(plain(name))) && !areSame(classes, known);
 }
 
 const composed = (name: string): string => name.normalize('NFC');

@@ -5,7 +5,7 @@ import { familyNamed } from '../models/families.js';
 import type { ImageModel } from '../models/image-model.js';
 import { shapesIn } from '../models/shapes.js';
 import { printableLine } from '../printable.js';
-import { areNamed, placesOf } from './class-names.js';
+import { areSame, placesOf } from './class-names.js';
 
 /** More names than these are not listed. */
 const mostNamed = 10;
@@ -20,7 +20,7 @@ export function orderClassifier(
   { name, classes }: Pick<DatasetInfo, 'name' | 'classes'>,
   known: readonly string[],
 ): string | undefined {
-  if (known.length !== classes.length || areNamed(classes, known)) return undefined;
+  if (known.length !== classes.length || areSame(classes, known)) return undefined;
   const places = placesOf(classes, known);
   if (places === undefined) {
     const few = classes.length <= mostNamed;

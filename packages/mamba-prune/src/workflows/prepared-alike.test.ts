@@ -1,31 +1,26 @@
 // A training goes on with images that are prepared as before.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tinyTraining, writeTinyImages } from './testing/tiny.js';
 import { trainRun } from './train-run.js';
 
 let dir = '';
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'mp-prepared-alike-'));
-  for (const folder of ['train/a', 'train/b', 'val/a', 'val/b']) {
-    mkdirSync(join(dir, 'photos', folder), { recursive: true });
-    const create = { width: 64, height: 48, channels: 3, background: '#345678' } as const;
-    await sharp({ create })
-      .jpeg()
-      .toFile(join(dir, 'photos', folder, 'x.jpg'));
-  }
+  await writeTinyImages(join(dir, 'images'));
 });
 afterAll(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
 async function training(out: string, epochs: number, more: object, resume = false): Promise<void> {
-  const data = { dataset: 'folder', data: join(dir, 'photos'), imageSize: 32 };
-  const recipe = { epochs, batchSize: 2, augment: 'none' } as const;
-  const settings = { arch: 'resnet20', model: {}, ...data, recipe, ...more };
-  const { model } = await trainRun(settings, { out: join(dir, out), resume });
+  const settings = tinyTraining(join(dir, 'images'));
+  const { model } = await trainRun(
+    { ...settings, keepEpochs: [], recipe: { ...settings.recipe, epochs }, ...more },
+    { out: join(dir, out), resume },
+  );
   model.dispose();
 }
 

@@ -13,7 +13,13 @@ import type { Context } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { openFile } from '../open-model.js';
 import type { ImageSource } from '../own-images.js';
-import { type TypedRates, noteOtherChoice, saidOfMeasured, typedRatesFrom } from '../rates-from.js';
+import {
+  type TypedRates,
+  noteOtherChoice,
+  readRatesFrom,
+  saidOfMeasured,
+  typedRatesFrom,
+} from '../rates-from.js';
 import type { CommonOptions } from './common.js';
 import type { CacheOptions, DataOptions } from './data.js';
 import { type ImportFlags, importOptionsOf } from './import.js';
@@ -117,12 +123,13 @@ async function newSettings(
   }
   const { given, options } = context;
   const file = await findModel(context, argument);
-  const opened = await openFile(context, file, { said: await saidOfMeasured(context, file) });
+  const measured = await readRatesFrom(context, file);
+  const opened = await openFile(context, file, { said: await saidOfMeasured(context, measured) });
   const pruned = opened.model.pruningGroups();
   const kinds = modelKinds(pruned);
   const groups = pruned.map(({ name, kind }) => ({ name, kind }));
   const { config } = opened.model;
-  const own = await typedRatesFrom(context, opened, kinds);
+  const own = measured && (await typedRatesFrom(context, opened, kinds, measured));
   opened.model.dispose();
   const { path, facts, info, options: said } = opened;
   const pruning = pruningOf(given);

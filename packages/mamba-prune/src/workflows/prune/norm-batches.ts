@@ -13,6 +13,10 @@ import type { ResolvedPruneSettings } from './settings.js';
 /** Enough for means whose error is a few percent of the deviation, and soon done. */
 const usual = 16;
 
+/** Images per batch: those of the training. */
+export const normBatchSize = ({ batchSize = 128 }: ResolvedPruneSettings['recipe']): number =>
+  batchSize;
+
 /** Of fewer images the new statistics may be worse than the old ones. */
 export const leastNormImages = 256;
 
@@ -22,9 +26,9 @@ export function normSource(
   { recipe, bnBatches }: ResolvedPruneSettings,
 ): BatchSource | undefined {
   if (bnBatches === 0) return undefined;
-  const { batchSize = 128, seed = 0, maxTrainImages = null } = recipe;
+  const { seed = 0, maxTrainImages = null } = recipe;
   return new BatchLoader(limitSplit(dataset.train, maxTrainImages, seed), dataset.info, {
-    batchSize,
+    batchSize: normBatchSize(recipe),
     seed,
     shuffle: true,
     augment: trainOptionsOf(recipe, dataset.info).augment as AugmentOptions,
@@ -43,10 +47,9 @@ export function usualBnBatches(
   { dataset, settings, told }: UsualInputs,
   model: ImageModel,
 ): number {
-  const { batchSize = 128 } = settings.recipe;
   const images = trainImages({ dataset, settings });
   if (told || images < leastNormImages || !hasBatchNorm(model)) return 0;
-  return Math.min(usual, Math.ceil(images / batchSize));
+  return Math.min(usual, Math.ceil(images / normBatchSize(settings.recipe)));
 }
 
 /**

@@ -20,7 +20,13 @@ import { todaysSettings } from './earlier-names.js';
 import type { PrunePhase, PruneHooks } from './hooks.js';
 import { decideThrough } from './lr-through.js';
 import { type PruneJob, openJob, teachingHooks } from './job.js';
-import { keptNormsNote, trainImages, usualBnBatches, withBnBatches } from './norm-batches.js';
+import {
+  keptNormsNote,
+  normBatchSize,
+  trainImages,
+  usualBnBatches,
+  withBnBatches,
+} from './norm-batches.js';
 import { goOn } from './resume.js';
 import { type Standing, fileFacts, openSource } from './source.js';
 import {
@@ -135,7 +141,7 @@ async function prepareJob(
     const told = isBegun || settings.bnBatches !== undefined;
     const bnBatches = usualBnBatches({ ...job, told }, standing.model);
     if (bnBatches === 0) {
-      const { batchSize = 128 } = settings.recipe;
+      const batchSize = normBatchSize(settings.recipe);
       const note = told ? undefined : keptNormsNote(standing.model, trainImages(job), batchSize);
       if (note !== undefined) control.data?.onNote?.(note);
       return { settings, job };
