@@ -10,7 +10,7 @@ import { addCacheOption, addDataOptions } from '../options/data.js';
 import { addImportOptions, modelArgument } from '../options/import.js';
 import { type PruneCommandOptions, pruneDefaults, pruneSettingsOf } from '../options/prune.js';
 import { addPruningOptions, addTeacherOptions } from '../options/pruning.js';
-import { addRecipeOptions } from '../options/recipe.js';
+import { addRecipeOptions, recipeFromOption } from '../options/recipe.js';
 import { addRunOptions, outOf } from '../options/run.js';
 import { pruningHooks } from '../pruning-progress.js';
 import { printPruningRun } from '../pruning-tables.js';
@@ -36,6 +36,7 @@ export function addPruneCommand(program: Command, cli: Cli): void {
   addDataOptions(command, 'the one the model was trained on, if it is found');
   addCacheOption(command);
   addRecipeOptions(command, 'Fine-tuning after each cut:', pruneDefaults);
+  command.addOption(recipeFromOption());
   addTeacherOptions(command);
   addImportOptions(command);
   addRunOptions(command);
@@ -54,6 +55,10 @@ export function addPruneCommand(program: Command, cli: Cli): void {
       'By a rate, for a model that comes without its images',
       'mamba-prune prune model.safetensors --rate 0.7 --dataset folder \\\n' +
         '    --data photos --out runs/a-cut',
+    ],
+    [
+      'Early, and then on for as long again by the recipe of the training before',
+      'mamba-prune prune runs/a --rate 0.9 --recipe-from runs/a --out runs/a-small',
     ],
     [
       'In five rounds, a tenth of what was cut coming back in each',

@@ -17,7 +17,7 @@ import {
 import { classifierOption, weightsOption } from '../options/import.js';
 import { addModelOptions } from '../options/model.js';
 import { integersOption } from '../options/parse.js';
-import { addRecipeOptions } from '../options/recipe.js';
+import { addRecipeOptions, recipeFromOption } from '../options/recipe.js';
 import { addRunOptions, outOf } from '../options/run.js';
 import {
   type TrainCommandOptions,
@@ -65,6 +65,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   addPreparationOptions(command, '--from');
   addCacheOption(command);
   addRecipeOptions(command, 'Training:', trainDefaults);
+  command.addOption(recipeFromOption());
   addTrainTeacherOptions(command);
   addRunOptions(command);
   command.addOption(

@@ -41,6 +41,8 @@ export const compareLeftOut = (): LeftOutFlags => ({
   '--keep-epochs': 'no method goes back to earlier weights.',
   '--workers': 'every run is one process. --jobs says how many go on at the same time.',
   '--from': ofDense,
+  '--recipe-from':
+    'the trainings before and after the cut have recipes of their own. A run that is given as --dense brings the recipe of scratch.',
   '--teacher': 'the dense model teaches: --distill is its weight.',
   '--widths-from':
     'the method scratch trains random weights in the widths of the one-shot cut: --methods dense,scratch,oneshot.',

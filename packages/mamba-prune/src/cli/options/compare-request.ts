@@ -9,6 +9,7 @@ import type { CompareBudget } from '../../workflows/compare/budget.js';
 import type { CompareRequest } from '../../workflows/compare/compare.js';
 import { usualMethods } from '../../workflows/compare/methods.js';
 import { isRun } from '../../workflows/model-path.js';
+import { overEpochs } from '../../workflows/over-epochs.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
 import type { Context } from '../context.js';
 import { partsOf } from './compare-parts.js';
@@ -237,11 +238,9 @@ function recipesOf(
   return { train, finetune };
 }
 
-/** What was typed over a recipe; with other epochs the warm-up keeps its share. */
+/** What was typed over a recipe. */
 function over(recipe: RecipeSettings, typed: RecipeOptions): RecipeSettings {
-  const { epochs = recipe.epochs } = typed;
-  const warmupEpochs = ((recipe.warmupEpochs ?? 0) * epochs) / recipe.epochs;
-  const result = { ...recipe, warmupEpochs, ...typedRecipe(typed) };
+  const result = { ...overEpochs(recipe, typed.epochs ?? recipe.epochs), ...typedRecipe(typed) };
   checkMomentum(typed, result);
   return result;
 }

@@ -22,6 +22,7 @@ import {
 } from '../rates-from.js';
 import type { CommonOptions } from './common.js';
 import type { CacheOptions, DataOptions } from './data.js';
+import { flagOf } from './flag-name.js';
 import { type ImportFlags, importOptionsOf } from './import.js';
 import { checkPruningFlags } from './pruning-checks.js';
 import { type PruningFlags, hasBudget, pruningOf, recipeThrough } from './pruning.js';
@@ -30,7 +31,8 @@ import {
   type RecipeOptions,
   checkMomentum,
   recipeOf,
-  refuseOtherPreset,
+  readRecipeFrom,
+  refuseOtherRecipe,
   typedRecipe,
 } from './recipe.js';
 import { type RunOptions, checkNew, outOf } from './run.js';
@@ -83,13 +85,13 @@ async function resumedSettings(
   argument: string | undefined,
 ): Promise<Told> {
   const { given } = context;
-  const { dataset, data, cachedSize, preset } = given;
+  const { dataset, data, cachedSize } = given;
   if (given.ratesFrom !== undefined) {
     throw new UsageError(
       'got --rates-from with --resume: a run keeps the rates that it began with. Leave it out.',
     );
   }
-  refuseOtherPreset(preset, stored.preset);
+  refuseOtherRecipe(given, stored.preset);
   const recipe = { ...stored.recipe, ...typedRecipe(given), ...defined({ seed: given.seed }) };
   checkMomentum(given, recipe);
   const kinds = Object.keys(stored.rates).map((kind) => ({ kind, optional: false }));
@@ -133,15 +135,17 @@ async function newSettings(
   opened.model.dispose();
   const { path, facts, info, options: said } = opened;
   const pruning = pruningOf(given);
-  const { cachedSize, preset } = given;
+  const { cachedSize, preset, recipeFrom } = given;
   const rates = own?.rates ?? ratesOf(given, kinds);
   const rateOf = own?.rateOf ?? rateOfGroups(given, groups, Object.keys(rates));
   const { dataset, data } = (await imagesOf(context, path, { config, info })) ?? {};
-  if (preset !== undefined && dataset === undefined) {
+  const [recipeFlag] = Object.keys(defined({ preset, recipeFrom }));
+  if (recipeFlag !== undefined && dataset === undefined) {
     throw new UsageError(
-      'got --preset, but the model does not say what it was trained on. Give --dataset.',
+      `got ${flagOf(recipeFlag)}, but the model does not say what it was trained on. Give --dataset.`,
     );
   }
+  const recipe = await readRecipeFrom(given);
   const settings = {
     model: resolve(opened.path),
     // Whoever resumes the run need not say it again, and what lies beside the file may change.
@@ -152,7 +156,7 @@ async function newSettings(
     ...(rateOf && { rateOf }),
     ...defined({ dataset, data, cachedSize, preset }),
     recipe: recipeThrough(given, (flags) =>
-      recipeOf(flags, options.seed, pruneDefaults, dataset ?? ''),
+      recipeOf(flags, options.seed, { ...pruneDefaults, recipe }, dataset ?? ''),
     ),
   };
   return {
@@ -207,6 +211,7 @@ function needsImages({
   epochs = 0,
   method,
   preset,
+  recipeFrom,
   importance,
   score,
   refillScore,
@@ -220,6 +225,7 @@ function needsImages({
     compensate !== undefined ||
     compensateImages !== undefined ||
     preset !== undefined ||
+    recipeFrom !== undefined ||
     method === 'rsst' ||
     needForImages({ importance, score, refillScore }) !== undefined
   );

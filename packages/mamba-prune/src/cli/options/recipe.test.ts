@@ -52,4 +52,19 @@ describe('a recipe', () => {
     const sgd = recipeOf({ preset: 'standard', optimizer: 'sgd' }, 0, train, 'cifar10');
     expect([sgd.optimizer, sgd.lr, sgd.weightDecay]).toEqual(['sgd', undefined, undefined]);
   });
+
+  it('is that of another run, whose milestones keep their share and whose momentum is of its optimizer', () => {
+    const recipe = {
+      epochs: 30,
+      optimizer: 'sgd',
+      lr: 0.1,
+      momentum: 0.8,
+      milestones: [10, 25],
+    } as const;
+    const from = { ...tune, recipe };
+    expect(recipeOf({}, 2, from, 'cifar10')).toEqual({ ...recipe, seed: 2 });
+    expect(recipeOf({ epochs: 60 }, 2, from, 'cifar10')).toMatchObject({ milestones: [20, 50] });
+    const adamw = recipeOf({ optimizer: 'adamw' }, 2, from, 'cifar10');
+    expect([adamw.lr, adamw.momentum]).toEqual([undefined, undefined]);
+  });
 });

@@ -1,5 +1,5 @@
 // How to train: the flags of train, and of the fine-tuning of prune.
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { augmentPresetNames } from '../../data/augment/options.js';
 import { usualAugment } from '../../data/datasets.js';
 import { defined } from '../../defined.js';
@@ -13,12 +13,14 @@ import {
   presetRecipe,
 } from '../../training/presets.js';
 import { type OptimizerName, optimizerNames } from '../../training/train-options.js';
+import { overEpochs } from '../../workflows/over-epochs.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
 import { addOptions, choiceOption, integerOption, integersOption, numberOption } from './parse.js';
 
 /** Nothing here has a default of commander's: what was not typed may come from a run's config.json. */
 export interface RecipeOptions {
   readonly preset?: PresetName;
+  readonly recipeFrom?: string;
   readonly epochs?: number;
   readonly batchSize?: number;
   readonly lr?: number;
@@ -175,6 +177,13 @@ export function addRecipeOptions(
   ]);
 }
 
+/** Of the commands that train one model: another run has one recipe. */
+export const recipeFromOption = (): Option =>
+  new Option(
+    '--recipe-from <run>',
+    'train by the recipe of this run of train or prune, such as the one that the model comes from; what is typed beside it counts more',
+  ).conflicts('preset');
+
 const epochsText = (epochs: number): string =>
   epochs === 0 ? '0, which only cuts' : String(epochs);
 
@@ -185,10 +194,12 @@ export interface RecipeDefaults {
   readonly lr: number;
   /** Which of a preset's recipes. */
   readonly phase: TrainingPhase;
+  /** That of --recipe-from. */
+  readonly recipe?: RecipeSettings | undefined;
 }
 
 /**
- * The typed flags over the preset's recipe, or over the defaults.
+ * The typed flags over the recipe of the preset or of --recipe-from, or over the defaults.
  * @param dataset - its name; empty where nothing is trained
  * @throws UsageError for a momentum that the optimizer does not have
  */
@@ -199,10 +210,9 @@ export function recipeOf(
   dataset: string,
 ): RecipeSettings {
   const { preset } = options;
-  const base =
-    preset === undefined
-      ? plainRecipe(options, defaults, dataset)
-      : fromPreset(options, presetRecipe(preset, dataset, defaults.phase));
+  const found =
+    preset === undefined ? defaults.recipe : presetRecipe(preset, dataset, defaults.phase);
+  const base = found ? fitted(found, options) : plainRecipe(options, defaults, dataset);
   const recipe = { ...base, seed, ...typedRecipe(options) };
   checkMomentum(options, recipe);
   return recipe;
@@ -216,11 +226,16 @@ export function checkMomentum({ momentum }: RecipeOptions, { optimizer }: Recipe
   );
 }
 
-/** @throws UsageError for a preset that is not the one of the run that goes on: it would change nothing */
-export function refuseOtherPreset(
-  preset: PresetName | undefined,
+/** @throws UsageError for a recipe that is not the one of the run that goes on: it would change nothing */
+export function refuseOtherRecipe(
+  { preset, recipeFrom }: RecipeOptions,
   stored: string | undefined,
 ): void {
+  if (recipeFrom !== undefined) {
+    throw new UsageError(
+      'got --recipe-from with --resume: the run keeps the recipe that it began with. Leave it out.',
+    );
+  }
   if (preset === undefined || preset === stored) return;
   throw new UsageError(
     `got --preset ${preset} with --resume: the run keeps the recipe that it began with` +
@@ -246,19 +261,31 @@ function plainRecipe(
   };
 }
 
-/** With other epochs warm-up and plain epochs keep their share; another optimizer brings its own rate and decay. */
-function fromPreset(
-  { epochs = NaN, optimizer }: RecipeOptions,
+/** A recipe for the epochs that were typed; another optimizer brings its own rate, decay and momentum. */
+function fitted(
   recipe: RecipeSettings,
+  { epochs, optimizer = recipe.optimizer }: RecipeOptions,
 ): RecipeSettings {
-  const { lr, weightDecay, warmupEpochs = 0, plainEpochs, ...rest } = recipe;
-  const stretch = Number.isNaN(epochs) ? 1 : epochs / recipe.epochs;
-  return {
-    ...rest,
-    warmupEpochs: warmupEpochs * stretch,
-    ...(plainEpochs !== undefined && { plainEpochs: Math.round(plainEpochs * stretch) }),
-    ...((optimizer ?? recipe.optimizer) === recipe.optimizer && { lr, weightDecay }),
-  };
+  const { lr, weightDecay, momentum, ...rest } = overEpochs(recipe, epochs ?? recipe.epochs);
+  if (optimizer !== recipe.optimizer) return rest;
+  return { ...rest, ...defined({ lr, weightDecay, momentum }) };
+}
+
+/**
+ * The recipe that --recipe-from asks for.
+ * @throws UsageError for a run that has none
+ */
+export async function readRecipeFrom({
+  recipeFrom,
+}: RecipeOptions): Promise<RecipeSettings | undefined> {
+  if (recipeFrom === undefined) return undefined;
+  const { recipeOfRun } = await import('../../workflows/recipe-of-run.js');
+  try {
+    return recipeOfRun(recipeFrom);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(`--recipe-from: ${error.message}`, { cause: error });
+  }
 }
 
 /** Only what was typed. */

@@ -22,7 +22,8 @@ import {
   type RecipeOptions,
   checkMomentum,
   recipeOf,
-  refuseOtherPreset,
+  readRecipeFrom,
+  refuseOtherRecipe,
   typedRecipe,
 } from './recipe.js';
 import { type RunOptions, checkNew, outOf } from './run.js';
@@ -110,7 +111,7 @@ export async function trainSettingsOf(
       );
     }
     refuseAboutFile(given, 'the run has begun');
-    refuseOtherPreset(preset, stored.preset);
+    refuseOtherRecipe(given, stored.preset);
     const recipe = { ...stored.recipe, ...typedRecipe(given), ...defined({ seed: given.seed }) };
     checkMomentum(given, recipe);
     const settings = {
@@ -129,12 +130,13 @@ export async function trainSettingsOf(
   if (dataset === undefined) {
     throw new UsageError('--dataset is missing, expected a name such as fashion-mnist or cifar10.');
   }
+  const recipe = await readRecipeFrom(given);
   const usual = preset === undefined ? undefined : presetInterpolation(preset, dataset);
   const rest = {
     ...defined({ interpolation: usual }),
     ...data,
     dataset,
-    recipe: recipeOf(given, options.seed, trainDefaults, dataset),
+    recipe: recipeOf(given, options.seed, { ...trainDefaults, recipe }, dataset),
     ...defined({ keepEpochs, preset }),
     ...(await newTeacher(context)),
   };

@@ -1,13 +1,13 @@
 // Training from random weights at the size of a pruned model: whether the weights that a pruning keeps are worth anything.
 // Loads no native code.
 import { join } from 'node:path';
+import { overEpochs } from '../over-epochs.js';
 import { isDone, readPruningRecord } from '../prune/record.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
 import type { ScratchRun } from './settings.js';
 
 /**
- * The dense recipe over the epochs of the dense training and those after it together: warm-up, plain epochs and milestones
- * keep their share.
+ * The dense recipe over the epochs of the dense training and those after it together.
  * @param lr - in place of the recipe's
  */
 export function scratchRecipe(
@@ -15,19 +15,7 @@ export function scratchRecipe(
   further: number,
   lr: number | undefined,
 ): RecipeSettings {
-  const epochs = dense.epochs + further;
-  const stretch = epochs / dense.epochs;
-  const { warmupEpochs, plainEpochs, milestones } = dense;
-  return {
-    ...dense,
-    epochs,
-    ...(warmupEpochs !== undefined && { warmupEpochs: warmupEpochs * stretch }),
-    ...(plainEpochs !== undefined && { plainEpochs: Math.round(plainEpochs * stretch) }),
-    ...(milestones !== undefined && {
-      milestones: milestones.map((epoch) => Math.round(epoch * stretch)),
-    }),
-    ...(lr !== undefined && { lr }),
-  };
+  return { ...overEpochs(dense, dense.epochs + further), ...(lr !== undefined && { lr }) };
 }
 
 /**
