@@ -6,6 +6,7 @@ export class Attempt {
   readonly #silence = new AbortController();
   readonly #stallMs: number;
   #timer: NodeJS.Timeout | undefined;
+  #isSilent = false;
 
   /** @param outer - of the caller, for as long as there may be further attempts */
   constructor(stallMs: number, outer: AbortSignal | undefined) {
@@ -54,6 +55,11 @@ export class Attempt {
     }
   }
 
+  /** Whether it ended because nothing came. */
+  get isSilent(): boolean {
+    return this.#isSilent;
+  }
+
   /** Gives back the connection, and whoever still waits for it. */
   end(): void {
     clearTimeout(this.#timer);
@@ -64,6 +70,7 @@ export class Attempt {
     clearTimeout(this.#timer);
     if (this.signal.aborted) return;
     this.#timer = setTimeout(() => {
+      this.#isSilent = true;
       this.#silence.abort(new Error(`nothing received for ${this.#stallMs} ms`));
     }, this.#stallMs);
   }
