@@ -372,6 +372,16 @@ describe('downloadDataset', () => {
       });
     }
 
+    it('ends with what onProgress throws', async () => {
+      await prepare([...cifar10Spec.train, ...cifar10Spec.test]);
+      const own = new Error('no more of this');
+      const onProgress = (): never => {
+        throw own;
+      };
+      const getting = getCifar(spec, join(dir, 'data'), { ...quick, url, onProgress });
+      await expect(getting).rejects.toBe(own);
+    });
+
     it('unpacks, keeps other files and does nothing the second time', async () => {
       await prepare([...cifar10Spec.train, ...cifar10Spec.test, 'batches.meta.txt']);
       const to = join(dir, 'data');

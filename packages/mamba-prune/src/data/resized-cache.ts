@@ -11,10 +11,11 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { innermostReasonOf } from '../errors.js';
 import type { Interpolation } from '../preparation/preprocessing.js';
 import { resizedTo } from '../preparation/geometry.js';
 import { type ImageHeader, resizedJpeg } from './decode-picture.js';
-import { DataError, reasonOf } from './errors.js';
+import { DataError } from './errors.js';
 
 /** An image as it is read: the resized copy, or the original where that is small. */
 export interface CachedImage extends ImageHeader {
@@ -125,7 +126,7 @@ export class ResizedCache {
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => undefined);
       throw new CacheWriteError(
-        `${this.dir}: the resized copy of ${join(this.#root, image.path)} cannot be kept (${reasonOf(error)}). Make room ` +
+        `${this.dir}: the resized copy of ${join(this.#root, image.path)} cannot be kept (${innermostReasonOf(error)}). Make room ` +
           'there, set XDG_CACHE_HOME to another folder, or leave `cachedSize` out in a new run.',
         { cause: error, file: target },
       );
