@@ -31,7 +31,7 @@ const readingReasons: Readonly<Record<string, string>> = {
   EACCES: 'you have no permission to read it',
   EPERM: 'you have no permission to read it',
   ELOOP: 'its links go round in a circle',
-  ENOTDIR: 'a part of its path is a file',
+  ENOTDIR: 'it is a file, or a part of its path is one',
   ENAMETOOLONG: 'its name is too long',
   EIO: diskFails,
   ESTALE: diskFails,
