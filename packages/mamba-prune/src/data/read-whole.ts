@@ -1,6 +1,7 @@
 /** Files of data sets: any of them may be a named pipe, or far larger than it should be. */
-import { type Stats, readlinkSync, statSync } from 'node:fs';
+import { type Stats, statSync } from 'node:fs';
 import { readRegularFile, readTextFile } from '@mamba-prune/libtorch/files';
+import { linkTarget, whyMissing } from '../files/missing.js';
 import { DataError, errnoOf } from './errors.js';
 
 /**
@@ -31,17 +32,8 @@ function statTarget(path: string): Stats {
   try {
     return statSync(path);
   } catch (error) {
-    const target = errnoOf(error) === 'ENOENT' ? targetOf(path) : undefined;
+    const target = errnoOf(error) === 'ENOENT' ? linkTarget(path) : undefined;
     if (target === undefined) throw error;
-    throw new DataError(`it is a link to ${target}, where nothing is`, { cause: error });
-  }
-}
-
-/** What a link names; undefined for what is none. */
-function targetOf(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return undefined;
+    throw new DataError(`it ${whyMissing(path)}`, { cause: error });
   }
 }

@@ -12,6 +12,7 @@ import {
 import { dirname, extname, join } from 'node:path';
 import { boxedArgument, boxedModelsIfAny } from '../boxed-models.js';
 import { UsageError } from '../errors.js';
+import { whyMissing } from '../files/missing.js';
 import { chooseWeights } from '../hub/choose-file.js';
 import { printableLine } from '../printable.js';
 import { isShard, shardIndexAmong } from '../shard-names.js';
@@ -77,7 +78,7 @@ export function modelPath(argument: string, options: ModelPathOptions = {}): str
   if (!stat) {
     const onnx = options.takesOnnx === true ? ', an .onnx file' : '';
     throw new UsageError(
-      `${argument} does not exist, expected ${weightsFile}${onnx}, ${otherModels}.${otherwiseMeant(argument)}`,
+      `${argument} ${whyMissing(argument)}, expected ${weightsFile}${onnx}, ${otherModels}.${otherwiseMeant(argument)}`,
     );
   }
   return stat.isDirectory() ? inFolder(argument, options) : checkedFile(argument, options);
