@@ -1,4 +1,7 @@
-/** One attempt to get something over a connection, which ends when the caller wants it to, or when nothing has come for too long. */
+/**
+ * One attempt to get something over a connection, which ends when the caller wants it to, or when it has been waited for too long
+ * in vain. What the caller does in between counts for nothing.
+ */
 export class Attempt {
   /** For requests. */
   readonly signal: AbortSignal;
@@ -13,7 +16,6 @@ export class Attempt {
     this.#stallMs = stallMs;
     const own = this.#silence.signal;
     this.signal = outer ? AbortSignal.any([own, outer]) : own;
-    this.#alive();
   }
 
   /**
@@ -22,6 +24,7 @@ export class Attempt {
    */
   async until<T>(answer: Promise<T>): Promise<T> {
     const { signal } = this;
+    this.#wait();
     let stop = (): void => undefined;
     const ended = new Promise<never>((_resolve, reject) => {
       stop = () => {
@@ -31,10 +34,9 @@ export class Attempt {
       if (signal.aborted) stop();
     });
     try {
-      const got = await Promise.race([answer, ended]);
-      this.#alive();
-      return got;
+      return await Promise.race([answer, ended]);
     } finally {
+      clearTimeout(this.#timer);
       // A listener for each piece of a large file would stay as long as the caller's signal.
       signal.removeEventListener('abort', stop);
     }
@@ -66,8 +68,7 @@ export class Attempt {
     this.#silence.abort(new Error('the attempt is over'));
   }
 
-  #alive(): void {
-    clearTimeout(this.#timer);
+  #wait(): void {
     if (this.signal.aborted) return;
     this.#timer = setTimeout(() => {
       this.#isSilent = true;

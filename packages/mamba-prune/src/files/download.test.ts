@@ -252,6 +252,29 @@ describe('download', () => {
     expect(readFileSync(target()).equals(content)).toBe(true);
   });
 
+  it('does not count the time that the disk or the caller takes as silence', async () => {
+    const slow: Answer = (from) => ({
+      bytes: (async function* () {
+        for await (const piece of pieces(content.subarray(from, from + 2000))) {
+          // As of a connection: what comes does so in a turn of its own.
+          await new Promise(setImmediate);
+          yield piece;
+        }
+        yield content.subarray(from + 2000);
+      })(),
+    });
+    const notes: string[] = [];
+    await download(remote({ checksum: sha256(content) }, slow), target(), {
+      ...quick,
+      stallMs: 30,
+      onNote: (note) => notes.push(note),
+      onProgress: () => {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
+      },
+    });
+    expect(notes).toEqual([]);
+  });
+
   it('stops while nothing comes, with the reason that it was given', async () => {
     const stop = new AbortController();
     const reason = new Error('enough');

@@ -1,4 +1,4 @@
-/** Requests that end when nothing comes for too long: what fetch itself waits for is five minutes, or for ever. */
+/** Requests that end when nothing comes for too long: by itself fetch waits for five minutes. */
 import { Attempt } from './attempt.js';
 
 /** A connection that brings nothing for so long is broken, in ms. */

@@ -210,7 +210,10 @@ async function unlessThere(making: Promise<unknown>): Promise<boolean> {
   }
 }
 
-/** @returns the commit */
+/**
+ * Contents and the commit have fetch's own limit of five minutes of silence: a hub may take long over them.
+ * @returns the commit
+ */
 async function upload(
   folder: string,
   files: readonly PushedFile[],
