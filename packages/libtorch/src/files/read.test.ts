@@ -13,6 +13,26 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
+describe('readTextFile', () => {
+  it('reads UTF-8 and UTF-16 without the mark in front, and no mark within', () => {
+    const text = 'caf\u00e9\ufeff\u{1f600}\r\n';
+    const path = join(folder, 'text');
+    for (const bytes of [
+      Buffer.from(text),
+      Buffer.from(`\ufeff${text}`),
+      Buffer.from(`\ufeff${text}`, 'utf16le'),
+      Buffer.from(`\ufeff${text}`, 'utf16le').swap16(),
+    ]) {
+      writeFileSync(path, bytes);
+      expect(readTextFile(path)).toBe(text);
+    }
+    writeFileSync(path, Buffer.from('feff00410042ff', 'hex'));
+    expect(readTextFile(path)).toBe('AB');
+    writeFileSync(path, '');
+    expect(readTextFile(path)).toBe('');
+  });
+});
+
 const readers: [string, (path: string) => unknown][] = [
   ['openRegularFile', (path) => openRegularFile(path, path)],
   ['readRegularFile', (path) => readRegularFile(path)],

@@ -79,12 +79,26 @@ export function readRegularFile(
 }
 
 /**
- * A whole file of UTF-8 text, if it is a regular one.
+ * A whole file of text, if it is a regular one: UTF-8, or UTF-16 where its first two bytes say so. Editors and shells of Windows
+ * write both with such a mark, which is no part of the text.
  * @throws as `readRegularFile`
  */
 export function readTextFile(path: string, options: ReadFileOptions = {}): string {
   const most = Math.min(options.most ?? Infinity, constants.MAX_STRING_LENGTH);
-  return Buffer.from(readRegularFile(path, { ...options, most }).buffer).toString('utf8');
+  const { buffer } = readRegularFile(path, { ...options, most });
+  return textOf(Buffer.from(buffer));
+}
+
+function textOf(bytes: Buffer): string {
+  const mark = bytes.toString('hex', 0, 2);
+  if (mark === 'fffe') return bytes.toString('utf16le', 2);
+  // The last byte of an odd number is no character.
+  if (mark === 'feff')
+    return bytes
+      .subarray(2, bytes.length & ~1)
+      .swap16()
+      .toString('utf16le');
+  return bytes.toString('utf8', bytes.toString('hex', 0, 3) === 'efbbbf' ? 3 : 0);
 }
 
 /**

@@ -220,6 +220,40 @@ const readImageFile = (path: string): Promise<Buffer> => reads.run(() => readFil
 const loaded = async (source: Buffer | string): Promise<Buffer> =>
   typeof source === 'string' ? readImageFile(source) : source;
 
+/**
+ * Decodes every pixel of a file.
+ * @returns what the decoder complains of in a JPEG that it gives all pixels of: where bytes are missing or garbled within, the rest
+ *   is grey or shifted. Other decoders give no pixels then
+ * @throws DataError or the system's error with the reason, without the file's name
+ */
+export async function decodeClosely(path: string): Promise<string | undefined> {
+  const bytes = await readImageFile(path);
+  const complaint = formatOf(bytes) === 'jpeg' ? await jpegComplaint(bytes) : undefined;
+  if (complaint !== undefined || formatOf(bytes) !== 'jpeg') {
+    await withPicture(bytes, () => undefined);
+  }
+  return complaint === undefined || complaint.every(isHarmless) ? undefined : complaint.join('; ');
+}
+
+/** @returns the decoder's words; undefined where it has none */
+async function jpegComplaint(bytes: Buffer): Promise<string[] | undefined> {
+  const size = await pictureHeader(bytes);
+  checkPixels(size);
+  return memory.run(4 * size.width * size.height, async () => {
+    try {
+      await withSharp(() => open(bytes, { failOn: 'warning' }).raw().toBuffer());
+      return undefined;
+    } catch (error) {
+      return reasonOf(error)
+        .split('; ')
+        .map((line) => line.replace(/^VipsJpeg: /, ''));
+    }
+  });
+}
+
+/** Bytes too many, as some cameras write them: no pixel is another one. */
+const isHarmless = (line: string): boolean => /extraneous bytes before marker/.test(line);
+
 /** @throws DataError with the reason */
 async function decodePicture(bytes: Buffer): Promise<Picture> {
   const source = sourceOf(bytes);

@@ -235,7 +235,11 @@ describe('downloadFile', () => {
       ...quick,
       stallMs: 100,
       onProgress: ({ received }) => {
-        if (received === 1000 && ranges.length === 1) vi.advanceTimersByTime(100);
+        if (received !== 1000 || ranges.length !== 1) return;
+        // When the next piece is waited for.
+        setImmediate(() => {
+          vi.advanceTimersByTime(100);
+        });
       },
     });
     expect(ranges).toEqual([undefined, 'bytes=1000-']);
@@ -371,6 +375,16 @@ describe('downloadDataset', () => {
         send(request, response, archive);
       });
     }
+
+    it('ends with what onProgress throws', async () => {
+      await prepare([...cifar10Spec.train, ...cifar10Spec.test]);
+      const own = new Error('no more of this');
+      const onProgress = (): never => {
+        throw own;
+      };
+      const getting = getCifar(spec, join(dir, 'data'), { ...quick, url, onProgress });
+      await expect(getting).rejects.toBe(own);
+    });
 
     it('unpacks, keeps other files and does nothing the second time', async () => {
       await prepare([...cifar10Spec.train, ...cifar10Spec.test, 'batches.meta.txt']);

@@ -19,15 +19,44 @@ export class DataError extends Error {
   }
 }
 
+/** Of a disk of this machine or over a network. */
+const diskFails = 'its disk does not answer';
+
 /** For `checksOf`: a value that a data set or its batches cannot be made with. */
 export const dataError = (message: string): DataError => new DataError(message);
+
+/** What the system says where a file or a folder is read. */
+const readingReasons: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'you have no permission to read it',
+  EPERM: 'you have no permission to read it',
+  ELOOP: 'its links go round in a circle',
+  ENOTDIR: 'it is a file, or a part of its path is one',
+  ENAMETOOLONG: 'its name is too long',
+  EIO: diskFails,
+  ESTALE: diskFails,
+  ETIMEDOUT: diskFails,
+  EHOSTDOWN: diskFails,
+  EHOSTUNREACH: diskFails,
+  ENOTCONN: diskFails,
+  EREMOTEIO: diskFails,
+};
+
+/** Whether nothing can be said of what a file holds, because it could not be read. */
+export const isReadingError = (error: unknown): boolean =>
+  Object.hasOwn(readingReasons, errnoOf(error) ?? '') ||
+  (error instanceof DataError && isReadingError(error.cause));
 
 /** The text of anything thrown, with the cause that sharp and others hide below it behind it; of a connection only `innermostReasonOf` is told. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const cause = error.cause instanceof Error ? error.cause : undefined;
-  const code = cause && 'code' in cause ? String(cause.code) : undefined;
-  const detail = cause ? cause.message || code : undefined;
+  const code = errnoOf(error) ?? '';
+  const words = readingReasons[code];
+  if (words !== undefined) return `${code}: ${words}`;
+  // A reason of our own says what the system's would.
+  const isSaid = error instanceof DataError && isReadingError(error.cause);
+  const cause = error.cause instanceof Error && !isSaid ? error.cause : undefined;
+  const detail = cause ? cause.message || errnoOf(cause) : undefined;
   return detail && !error.message.includes(detail) ? `${error.message} (${detail})` : error.message;
 }
 

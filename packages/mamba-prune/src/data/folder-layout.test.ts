@@ -11,7 +11,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { folderSpec } from './datasets/folder.js';
+import { DataError } from './errors.js';
+import { Findings } from './folder-findings.js';
 import { findImages } from './folder-layout.js';
+import { imagesBelow } from './folder-walk.js';
 
 let dir: string;
 beforeEach(() => {
@@ -102,6 +105,12 @@ describe('findImages, of one class', () => {
     expect(loops).toMatch(
       /^folder: ignored 3 folders that links lead to a second time, such as train\/cat\/(up|self)\.$/,
     );
+  });
+
+  it('names a folder that is gone since it was listed', () => {
+    const walk = (): unknown => imagesBelow('here', dir, ['train/bird'], new Findings());
+    expect(walk).toThrow(DataError);
+    expect(walk).toThrow(`here: ${join(dir, 'train/bird')} cannot be read (ENOENT: `);
   });
 
   it('does not take for ever where links multiply the ways to a folder', () => {

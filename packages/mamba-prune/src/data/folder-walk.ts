@@ -23,7 +23,7 @@ export function imagesBelow(
   const found: { path: string; images: string[] }[] = [];
   for (const folder of folders) {
     for (let above = dirname(join(root, folder)); ; above = dirname(above)) {
-      seen.add(identityOf(above));
+      seen.add(identityOf(where, above));
       if (above === dirname(above)) break;
     }
   }
@@ -31,7 +31,7 @@ export function imagesBelow(
   const open = [...folders];
   for (const path of open) {
     const full = join(root, path);
-    const identity = identityOf(full);
+    const identity = identityOf(where, full);
     if (seen.has(identity)) {
       findings.loops.push(full);
       continue;
@@ -51,14 +51,22 @@ export function entriesOf(where: string, path: string): FolderEntries {
   try {
     return readEntries(path);
   } catch (error) {
-    throw new DataError(
-      `${where}: ${printableLine(path)} cannot be read (${reasonOf(error)}). Make it readable, or move it away.`,
-      { cause: error, file: path },
-    );
+    throw unreadable(where, path, error);
   }
 }
 
-function identityOf(path: string): string {
-  const { dev, ino } = statSync(path, { bigint: true });
-  return `${dev}:${ino}`;
+/** @throws DataError naming the folder, which may be gone since it was listed */
+function identityOf(where: string, path: string): string {
+  try {
+    const { dev, ino } = statSync(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch (error) {
+    throw unreadable(where, path, error);
+  }
 }
+
+const unreadable = (where: string, path: string, error: unknown): DataError =>
+  new DataError(
+    `${where}: ${printableLine(path)} cannot be read (${reasonOf(error)}). Make it readable, or move it away.`,
+    { cause: error, file: path },
+  );

@@ -1,19 +1,21 @@
 // Brings CIFAR-10 and CIFAR-100 to a machine: the official archive, checked and unpacked.
 import { mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { systemReason } from '@mamba-prune/libtorch/files';
 import { extract } from 'tar';
+import { innermostReasonOf } from '../errors.js';
 import { makeFolder } from '../files/folder.js';
 import type { CifarSpec } from './cifar-spec.js';
 import type { DownloadDatasetOptions } from './definition.js';
 import { downloadFile } from './download.js';
-import { DataError, errnoOf, reasonOf } from './errors.js';
+import { DataError, errnoOf } from './errors.js';
 
 function makeDataFolder(spec: CifarSpec, dir: string): void {
   try {
     makeFolder(dir);
   } catch (error) {
     throw new DataError(
-      `downloadDataset "${spec.name}": the folder ${dir} cannot be made (${errnoOf(error) ?? reasonOf(error)}). ` +
+      `downloadDataset "${spec.name}": the folder ${dir} cannot be made (${errnoOf(error) ?? innermostReasonOf(error)}). ` +
         'Give another one that you may write (`dir`).',
       { cause: error, file: dir },
     );
@@ -25,7 +27,7 @@ function makeDataFolder(spec: CifarSpec, dir: string): void {
  * stopped.
  * @param dir - made if missing; the archive goes into it, and the unpacked folder
  * @returns the unpacked folder
- * @throws DataError for no network, a wrong checksum, a full disk
+ * @throws DataError for no network, a wrong checksum, a full disk; what a callback throws
  */
 export async function getCifar(
   spec: CifarSpec,
@@ -34,17 +36,25 @@ export async function getCifar(
 ): Promise<string> {
   const folder = join(dir, spec.folder);
   const archive = join(dir, spec.archive);
+  const onDisk = (error: unknown): unknown =>
+    error instanceof DataError
+      ? error
+      : new DataError(`downloadDataset "${spec.name}": ${dir}: ${systemReason(error)}`, {
+          cause: error,
+          file: dir,
+        });
   try {
     makeDataFolder(spec, dir);
     if (isWhole(spec, folder)) return folder;
-    await downloadFile(options.url ?? spec.url, archive, spec.md5, options);
+  } catch (error) {
+    throw onDisk(error);
+  }
+  // What its callbacks throw is the caller's own.
+  await downloadFile(options.url ?? spec.url, archive, spec.md5, options);
+  try {
     await unpack(spec, dir, archive, folder);
   } catch (error) {
-    if (error instanceof DataError) throw error;
-    throw new DataError(`downloadDataset "${spec.name}": ${dir}: ${reasonOf(error)}.`, {
-      cause: error,
-      file: dir,
-    });
+    throw onDisk(error);
   }
   return folder;
 }

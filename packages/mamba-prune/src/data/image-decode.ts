@@ -13,7 +13,7 @@ import {
   sharpBox,
   withPicture,
 } from './decode-picture.js';
-import { DataError, reasonOf } from './errors.js';
+import { DataError, isReadingError, reasonOf } from './errors.js';
 import { type ImageAddon, imageAddon } from './image-addon.js';
 import { type ByteSource, damageOf } from './image-damage.js';
 import type { CropResize } from './types.js';
@@ -47,7 +47,9 @@ export async function checkImage(path: string, bytes: number): Promise<ImageHead
     await file.close();
   }
   if (damage?.isCertain) throw new DataError(damage.reason);
-  if (damage || !['jpeg', 'png'].includes(format)) return decodeFully(path);
+  if (damage || !['jpeg', 'png'].includes(format)) {
+    return withPicture(path, ({ width, height }) => ({ width, height }));
+  }
   const header = await fileHeader(path);
   checkPixels(header);
   return header;
@@ -62,11 +64,6 @@ function fileSource(file: Awaited<ReturnType<typeof open>>, length: number): Byt
       return buffer.subarray(0, bytesRead);
     },
   };
-}
-
-/** Decodes every pixel. @throws DataError with the reason, without the file name */
-export async function decodeFully(path: string): Promise<ImageHeader> {
-  return withPicture(path, ({ width, height }) => ({ width, height }));
 }
 
 /** Started by the first data set that is evaluated. */
@@ -137,10 +134,12 @@ function checkUnchanged(now: Picture, before: ImageHeader): void {
 }
 
 export const undecodable = (path: string, error: unknown): DataError =>
-  new DataError(`${path}: cannot be decoded (${reasonOf(error)}). Replace or delete it.`, {
-    cause: error,
-    file: path,
-  });
+  new DataError(
+    isReadingError(error)
+      ? `${path}: cannot be read (${reasonOf(error)}). Look whether its disk is still there, and whether you may read it.`
+      : `${path}: cannot be decoded (${reasonOf(error)}). Replace or delete it.`,
+    { cause: error, file: path },
+  );
 
 /** Of files that a thread of the addon may decode. */
 export const jpegEnding = /\.(?:jpg|jpeg|jpe|jfif)$/i;

@@ -1,5 +1,5 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import sharp from 'sharp';
@@ -189,6 +189,18 @@ describe('openImageFolder', () => {
       ]);
     });
 
+    it.each<[string, (text: string) => Buffer]>([
+      ['UTF-8 with a mark', (text) => Buffer.from(`\ufeff${text}`)],
+      ['UTF-16', (text) => Buffer.from(`\ufeff${text}`, 'utf16le')],
+      ['UTF-16, high bytes first', (text) => Buffer.from(`\ufeff${text}`, 'utf16le').swap16()],
+    ])('reads lists as Windows writes them: %s', async (_, written) => {
+      writeFileSync(annotations(), written('val_0.JPEG\tn02\t0\t0\t62\t62\r\n'));
+      writeFileSync(join(dir, 'words.txt'), written('n01\tgoldfish\r\nn02\tn\u00e9wt\r\n'));
+      const { info, test } = await openImageFolder(tinyImagenetSpec, { dir, cacheDir });
+      expect(info.classes).toEqual(['goldfish', 'n\u00e9wt']);
+      expect([test.length, test.label(0)]).toEqual([1, 1]);
+    });
+
     it('refuses annotations of unknown classes and of files elsewhere', async () => {
       writeFileSync(annotations(), 'val_0.JPEG\tn09\t0\t0\t62\t62\n');
       const open = () => openImageFolder(tinyImagenetSpec, { dir, cacheDir });
@@ -224,6 +236,25 @@ describe('openImageFolder', () => {
       'pic.jpg (got a svg image, expected JPEG, PNG, WebP, GIF, BMP, TIFF or PPM)',
     );
     expect(message).toContain('Replace or delete them.');
+  });
+
+  it('tells images that are not there from those that are broken', async () => {
+    await twoClasses();
+    symlinkSync('/nowhere/x.jpg', join(dir, 'train/cat/l.jpg'));
+    const open = () => openImageFolder(folderSpec, { dir, cacheDir, imageSize: 8 });
+    const look = 'Look whether the disk is there, and whether you may read what is on it.';
+    await expect(open()).rejects.toThrow(
+      `1 of 6 images cannot be used: ${join(dir, 'train/cat/l.jpg')} (it is a link to /nowhere/x.jpg, where nothing is). ${look}`,
+    );
+    writeFileSync(join(dir, 'train/cat/none.jpg'), '');
+    await expect(open()).rejects.toThrow(`(the file is empty). ${look} Replace or delete them.`);
+    for (const name of ['l.jpg', 'none.jpg']) rmSync(join(dir, 'train/cat', name));
+    const { train } = await open();
+    const gone = join(dir, 'train/dog/a.png');
+    rmSync(gone);
+    await expect(train.read([2])).rejects.toThrow(
+      `${gone}: cannot be read (ENOENT: there is no such file). Look whether its disk is still there, and whether you may read it.`,
+    );
   });
 
   it('checks a file again only if it has changed', async () => {
@@ -321,6 +352,24 @@ describe('verifyImageFolder', () => {
     expect(bad.ok).toBe(false);
     expect(bad.problems).toHaveLength(1);
     expect(bad.problems[0]).toContain(file);
+  });
+
+  it('notes JPEG files that lack bytes within, which a training reads as far as they go', async () => {
+    await twoClasses();
+    const file = join(dir, 'train/cat/a.jpg');
+    const noise = Buffer.from(Array.from({ length: 3 * 64 * 64 }, (_, i) => (i * i * 31) & 255));
+    const image = sharp(noise, { raw: { width: 64, height: 64, channels: 3 } });
+    const bytes = await image.jpeg().toBuffer();
+    const middle = Math.floor(bytes.length / 2);
+    writeFileSync(file, Buffer.concat([bytes.subarray(0, middle), bytes.subarray(-2)]));
+    const report = await verifyImageFolder(folderSpec, { dir, cacheDir });
+    expect(report).toMatchObject({ ok: true, problems: [] });
+    expect(report.notes.at(-1)).toBe(
+      `folder: 1 image is garbled in part, and read as far as the decoder makes sense of it: ${file} ` +
+        '(Corrupt JPEG data: premature end of data segment). Look at it.',
+    );
+    const { train } = await openImageFolder(folderSpec, { dir, cacheDir });
+    await expect(train.read([0])).resolves.toHaveLength(3 * 224 * 224);
   });
 });
 

@@ -11,12 +11,13 @@ import {
 import { printableLine } from '../printable.js';
 import { defaultCacheDir } from './cache.js';
 import { DataError, reasonOf } from './errors.js';
-import { named } from './folder-findings.js';
+import { listed, named } from './folder-findings.js';
 import { checkHeaders, originalOf } from './folder-headers.js';
 import { type FoundPart, findImages } from './folder-layout.js';
 import { FolderSplit } from './folder-split.js';
 import { noteSlowJpegs } from './image-addon.js';
-import { checkImage, decodeFully, jpegEnding } from './image-decode.js';
+import { decodeClosely } from './decode-picture.js';
+import { checkImage, jpegEnding } from './image-decode.js';
 import { forEachLimited } from './limit.js';
 import { countLabels } from './memory-split.js';
 import { statRegular } from './read-whole.js';
@@ -61,12 +62,12 @@ export async function openImageFolder(
   const { root } = found;
   for (const note of found.notes) options.onNote?.(note);
   if (found.train.paths.some((path) => jpegEnding.test(path))) noteSlowJpegs(options.onNote);
-  const { headers, problems } = await checkHeaders(name, root, found, options);
+  const { headers, problems, advice } = await checkHeaders(name, root, found, options);
   if (problems.length > 0) {
     const more = problems.length > named ? ` and ${problems.length - named} more` : '';
     throw new DataError(
       `openDataset "${name}": ${problems.length} of ${headers.size} images cannot be used: ` +
-        `${problems.slice(0, named).map(printableLine).join('; ')}${more}. Replace or delete them.`,
+        `${problems.slice(0, named).map(printableLine).join('; ')}${more}. ${advice}`,
       { file: dir },
     );
   }
@@ -123,13 +124,15 @@ export async function verifyImageFolder(
   const found = findImages(spec, dir);
   const paths = [...found.train.paths, ...found.test.paths];
   const faults = new Map<string, string>();
+  const garbled = new Map<string, string>();
   let done = 0;
   // 8, not more: each holds a whole decoded image.
   await forEachLimited(paths.length, 8, async (i) => {
     const path = join(found.root, paths[i] as string);
     try {
       await checkImage(path, statRegular(path).size);
-      await decodeFully(path);
+      const complaint = await decodeClosely(path);
+      if (complaint !== undefined) garbled.set(path, complaint);
     } catch (error) {
       faults.set(path, reasonOf(error));
     }
@@ -147,8 +150,19 @@ export async function verifyImageFolder(
     },
     files: [],
     problems,
-    notes: found.notes,
+    notes: [...found.notes, ...garbledNote(name, garbled)],
   };
+}
+
+/** No fault: trainings read such images, as other programs do. */
+function garbledNote(name: string, garbled: ReadonlyMap<string, string>): string[] {
+  if (garbled.size === 0) return [];
+  const images = [...garbled].map(([path, words]) => `${path} (${words})`).sort();
+  const which = garbled.size === 1 ? '1 image is' : `${garbled.size} images are`;
+  return [
+    `${name}: ${which} garbled in part, and read as far as the decoder makes sense of it: ` +
+      `${listed(images.map(printableLine), '; ')}. Look at ${garbled.size === 1 ? 'it' : 'them'}.`,
+  ];
 }
 
 function requireDir(name: string, options: OpenDatasetOptions): string {

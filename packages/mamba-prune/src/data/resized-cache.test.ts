@@ -142,6 +142,16 @@ describe('training images that are kept resized', () => {
     expect(copies().filter((path) => path.endsWith('.tmp'))).toHaveLength(1);
   });
 
+  it('are used where what belongs to no image cannot be deleted', async () => {
+    await images();
+    const made = await (await opened(64)).crops();
+    // What is no file is not deleted, as little as a file in somebody else's folder.
+    mkdirSync(join(cacheDir, copies()[0] ?? '', '..', 'stale.jpg'));
+    const notes: string[] = [];
+    expect(await (await opened(64, notes)).crops()).toEqual(made);
+    expect(notes[0]).toContain('2 of 2 large training images are in');
+  });
+
   it('say what is wrong: the copy that cannot be written, or the image that cannot be read', async () => {
     await images();
     await expect(opened(31)).rejects.toThrow(/cachedSize: got 31, expected an integer from 32/);

@@ -8,13 +8,14 @@
  * deleted when the folder is opened. Files appear whole or not at all, and one that cannot be read is made again.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, rmSync, statSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { innermostReasonOf } from '../errors.js';
 import type { Interpolation } from '../preparation/preprocessing.js';
 import { resizedTo } from '../preparation/geometry.js';
 import { type ImageHeader, resizedJpeg } from './decode-picture.js';
-import { DataError, reasonOf } from './errors.js';
+import { DataError } from './errors.js';
 
 /** An image as it is read: the resized copy, or the original where that is small. */
 export interface CachedImage extends ImageHeader {
@@ -57,14 +58,13 @@ export class ResizedCache {
   open(images: Iterable<Original>): void {
     const wanted = new Set<string>();
     for (const image of images) if (this.#isLarge(image)) wanted.add(this.#nameOf(image));
-    if (!existsSync(this.dir)) return;
-    for (const entry of readdirSync(this.dir, { withFileTypes: true })) {
-      if (!entry.isDirectory() || !/^[0-9a-f]{2}$/.test(entry.name)) continue;
-      for (const file of readdirSync(join(this.dir, entry.name))) {
-        const name = `${entry.name}/${file}`;
+    for (const folder of namesIn(this.dir)) {
+      if (!/^[0-9a-f]{2}$/.test(folder)) continue;
+      for (const file of namesIn(join(this.dir, folder))) {
+        const name = `${folder}/${file}`;
         if (wanted.has(name)) this.#there.add(name);
         else if (file.endsWith('.jpg') || isAbandoned(join(this.dir, name))) {
-          rmSync(join(this.dir, name), { force: true });
+          removeIfPossible(join(this.dir, name));
         }
       }
     }
@@ -125,7 +125,7 @@ export class ResizedCache {
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => undefined);
       throw new CacheWriteError(
-        `${this.dir}: the resized copy of ${join(this.#root, image.path)} cannot be kept (${reasonOf(error)}). Make room ` +
+        `${this.dir}: the resized copy of ${join(this.#root, image.path)} cannot be kept (${innermostReasonOf(error)}). Make room ` +
           'there, set XDG_CACHE_HOME to another folder, or leave `cachedSize` out in a new run.',
         { cause: error, file: target },
       );
@@ -146,6 +146,24 @@ export interface Original extends ImageHeader {
 
 const digestOf = (...parts: readonly (string | number)[]): string =>
   createHash('sha1').update(parts.join('\0')).digest('hex');
+
+/** None where there is no folder, or none that may be read: whoever makes a copy there says so. */
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+/** The cache may be somebody else's, to be read only: what is there too much does no harm. */
+function removeIfPossible(file: string): void {
+  try {
+    rmSync(file, { force: true });
+  } catch {
+    // It stays.
+  }
+}
 
 function isAbandoned(path: string): boolean {
   const modified = statSync(path, { throwIfNoEntry: false })?.mtimeMs;

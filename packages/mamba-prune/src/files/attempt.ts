@@ -1,4 +1,7 @@
-/** One attempt to get something over a connection, which ends when the caller wants it to, or when nothing has come for too long. */
+/**
+ * One attempt to get something over a connection, which ends when the caller wants it to, or when it has been waited for too long
+ * in vain. What the caller does in between counts for nothing.
+ */
 export class Attempt {
   /** For requests. */
   readonly signal: AbortSignal;
@@ -6,13 +9,13 @@ export class Attempt {
   readonly #silence = new AbortController();
   readonly #stallMs: number;
   #timer: NodeJS.Timeout | undefined;
+  #isSilent = false;
 
   /** @param outer - of the caller, for as long as there may be further attempts */
   constructor(stallMs: number, outer: AbortSignal | undefined) {
     this.#stallMs = stallMs;
     const own = this.#silence.signal;
     this.signal = outer ? AbortSignal.any([own, outer]) : own;
-    this.#alive();
   }
 
   /**
@@ -21,6 +24,7 @@ export class Attempt {
    */
   async until<T>(answer: Promise<T>): Promise<T> {
     const { signal } = this;
+    this.#wait();
     let stop = (): void => undefined;
     const ended = new Promise<never>((_resolve, reject) => {
       stop = () => {
@@ -30,10 +34,9 @@ export class Attempt {
       if (signal.aborted) stop();
     });
     try {
-      const got = await Promise.race([answer, ended]);
-      this.#alive();
-      return got;
+      return await Promise.race([answer, ended]);
     } finally {
+      clearTimeout(this.#timer);
       // A listener for each piece of a large file would stay as long as the caller's signal.
       signal.removeEventListener('abort', stop);
     }
@@ -54,16 +57,21 @@ export class Attempt {
     }
   }
 
+  /** Whether it ended because nothing came. */
+  get isSilent(): boolean {
+    return this.#isSilent;
+  }
+
   /** Gives back the connection, and whoever still waits for it. */
   end(): void {
     clearTimeout(this.#timer);
     this.#silence.abort(new Error('the attempt is over'));
   }
 
-  #alive(): void {
-    clearTimeout(this.#timer);
+  #wait(): void {
     if (this.signal.aborted) return;
     this.#timer = setTimeout(() => {
+      this.#isSilent = true;
       this.#silence.abort(new Error(`nothing received for ${this.#stallMs} ms`));
     }, this.#stallMs);
   }

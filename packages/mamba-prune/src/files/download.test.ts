@@ -14,6 +14,7 @@ import {
   checkDownload,
   download,
 } from './download.js';
+import { FileLock } from './lock.js';
 
 /** Bytes that may still be written before the disk is full. */
 const disk = vi.hoisted(() => ({ left: Infinity }));
@@ -251,6 +252,29 @@ describe('download', () => {
     expect(readFileSync(target()).equals(content)).toBe(true);
   });
 
+  it('does not count the time that the disk or the caller takes as silence', async () => {
+    const slow: Answer = (from) => ({
+      bytes: (async function* () {
+        for await (const piece of pieces(content.subarray(from, from + 2000))) {
+          // As of a connection: what comes does so in a turn of its own.
+          await new Promise(setImmediate);
+          yield piece;
+        }
+        yield content.subarray(from + 2000);
+      })(),
+    });
+    const notes: string[] = [];
+    await download(remote({ checksum: sha256(content) }, slow), target(), {
+      ...quick,
+      stallMs: 30,
+      onNote: (note) => notes.push(note),
+      onProgress: () => {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
+      },
+    });
+    expect(notes).toEqual([]);
+  });
+
   it('stops while nothing comes, with the reason that it was given', async () => {
     const stop = new AbortController();
     const reason = new Error('enough');
@@ -287,6 +311,39 @@ describe('download', () => {
       () => undefined,
     );
     expect(waits).toEqual([20_000, 30_000]);
+  });
+
+  it('ends with what onProgress throws, and asks no second time', async () => {
+    const facts = { checksum: sha256(content) };
+    const file = remote(facts, rest);
+    const own = new Error('no more of this');
+    const notes: string[] = [];
+    const failing = download(file, target(), {
+      ...quick,
+      onNote: (note) => notes.push(note),
+      onProgress: ({ received }) => {
+        if (received >= 3000) throw own;
+      },
+    });
+    await expect(failing).rejects.toBe(own);
+    expect(file.asked).toEqual([0]);
+    expect(notes).toEqual([]);
+    expect(readdirSync(folder.path)).toEqual(['data.bin.part']);
+    await download(file, target(), quick);
+    expect(file.asked).toEqual([0, 3000]);
+  });
+
+  it('ends with what onNote throws while it waits for another process', async () => {
+    const lock = FileLock.acquire(`${target()}.lock`, target());
+    const own = new Error('no notes');
+    const failing = download(remote({ checksum: sha256(content) }, rest), target(), {
+      ...quick,
+      onNote: () => {
+        throw own;
+      },
+    });
+    await expect(failing).rejects.toBe(own);
+    lock.release();
   });
 
   it('leaves the errors that its source calls final as they are', async () => {

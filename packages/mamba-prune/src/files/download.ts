@@ -14,7 +14,8 @@
  *   that stays the same (no such file, no permission, a full disk) ends it at once. A connection that is silent for too long
  *   counts as broken.
  * - Processes that want the same file download it once: the others wait, and say so.
- * - Every failure is a DownloadError that says what was asked for, what came and what to do. One that a signal caused has the
+ * - What a callback of the caller throws ends the download, and is thrown as it is.
+ * - Every other failure is a DownloadError that says what was asked for, what came and what to do. One that a signal caused has the
  *   signal's reason as its cause.
  */
 import { createHash } from 'node:crypto';
@@ -28,8 +29,10 @@ import { innermostReasonOf } from '../errors.js';
 import { plural } from '../format.js';
 import type { OptionKinds } from '../option-checks.js';
 import { Attempt } from './attempt.js';
+import { CallbackError, callingBack } from './callbacks.js';
 import { type Checksum, checksumOfFile, checksumText, describeChecksum } from './checksum.js';
 import { makeFolder } from './folder.js';
+import { usualStallMs } from './stall-limit.js';
 import { takeTurn } from './turn.js';
 
 /** A file that somebody else has. Its size or its checksum is known, or nobody could tell whether all of it came. */
@@ -132,13 +135,15 @@ const longestDelay = 30_000;
 /**
  * Brings a file to a path, unless it is there already, as this module promises it.
  * @param target - where to; its folder is made if it is missing
- * @throws DownloadError; what `remote.isFinal` knows
+ * @throws DownloadError; what `remote.isFinal` knows; what a callback throws
  */
-export async function download(
+export const download = (
   remote: RemoteFile,
   target: string,
   options: DownloadOptions = {},
-): Promise<void> {
+): Promise<void> => callingBack(options, (guarded) => bring(remote, target, guarded));
+
+async function bring(remote: RemoteFile, target: string, options: DownloadOptions): Promise<void> {
   if (await isThere(remote, target)) return;
   const part = partOf(remote, target);
   const lock = await lockFor(remote, target, options);
@@ -199,6 +204,7 @@ async function lockFor(
     makeFolder(dirname(target));
     return await takeTurn(target, options);
   } catch (error) {
+    if (error instanceof CallbackError) throw error;
     if (options.signal?.aborted === true) {
       throw stopped(remote, partOf(remote, target), options.signal);
     }
@@ -242,6 +248,7 @@ async function receiveAll(
       if (await receive(remote, part, options)) return;
       throw new Error('the connection closed early');
     } catch (error) {
+      if (error instanceof CallbackError) throw error;
       if (signal?.aborted === true) throw stopped(remote, part, signal);
       if (error instanceof DownloadError || remote.isFinal?.(error) === true) throw error;
       const size = sizeOf(part);
@@ -269,7 +276,7 @@ async function pause(milliseconds: number, signal: AbortSignal | undefined): Pro
 async function receive(
   remote: RemoteFile,
   part: string,
-  { onProgress, signal, stallMs = 30_000 }: DownloadOptions,
+  { onProgress, signal, stallMs = usualStallMs }: DownloadOptions,
 ): Promise<boolean> {
   let received = readyPart(remote, part);
   if (received === remote.size && existsSync(part)) return true;

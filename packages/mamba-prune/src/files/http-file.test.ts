@@ -144,6 +144,54 @@ describe('httpFile', () => {
     expect(readFileSync(target())).toHaveLength(content.length);
   });
 
+  describe('of a server that calls an archive packed on its way', () => {
+    const archive = gzipSync(content);
+    const checksum = checksumIn(createHash('md5').update(archive).digest('hex'));
+    const labelled =
+      (headers: Record<string, string> = {}): typeof answer =>
+      (asked, response) => {
+        for (const [name, value] of Object.entries({ 'Content-Encoding': 'gzip', ...headers })) {
+          response.setHeader(name, value);
+        }
+        send(asked, response, '"one"', archive);
+      };
+
+    it('keeps the archive as it is, and goes on with it where it broke off', async () => {
+      url = url.replace('data.bin', 'data.tar.gz');
+      answer = labelled();
+      const totals = new Set<number | undefined>();
+      const onProgress = ({ total }: { total: number | undefined }) => totals.add(total);
+      await download(at({ checksum }), target(), { ...quick, onProgress });
+      expect(readFileSync(target()).equals(archive)).toBe(true);
+      expect(totals).toEqual(new Set([archive.length]));
+      writeFileSync(`${target()}2.part`, archive.subarray(0, 20));
+      await download(at({ checksum }), `${target()}2`, quick);
+      expect(readFileSync(`${target()}2`).equals(archive)).toBe(true);
+      expect(seen.at(-1)?.range).toBe('bytes=20-');
+    });
+
+    it('keeps it behind a redirect too, and where only its type tells it', async () => {
+      const archived = labelled({ 'Content-Type': 'application/x-gzip' });
+      answer = (headers, response, call) => {
+        if (call === 0) response.writeHead(302, { Location: `${url}?signed=1` }).end();
+        else archived(headers, response, call);
+      };
+      await download(at({ checksum }), target(), quick);
+      expect(readFileSync(target()).equals(archive)).toBe(true);
+    });
+
+    it('tells its size', async () => {
+      url = url.replace('data.bin', 'data.tgz');
+      answer = (_headers, response) => {
+        response.writeHead(200, { 'Content-Encoding': 'gzip', 'Content-Length': archive.length });
+        response.end(archive);
+      };
+      expect(await describeHttpFile(url, { name: url, byHand: 'x' })).toMatchObject({
+        size: archive.length,
+      });
+    });
+  });
+
   it.each([
     [401, 'It is not for everybody: ask its owner, or download it by hand.'],
     [403, 'It is not for everybody, or not for this network: ask its owner, or'],
@@ -219,6 +267,14 @@ describe('describeHttpFile', () => {
       size: content.length,
       version: 'Sun, 01 Nov 2026 00:00:00 GMT',
       checksum: { kind: 'md5', value: md5 },
+    });
+  });
+
+  it('ends where the server never answers', async () => {
+    answer = () => undefined;
+    const facts = { name: url, byHand: 'download it by hand' };
+    await expect(describeHttpFile(url, facts, { stallMs: 50 })).rejects.toMatchObject({
+      cause: { message: 'nothing received for 50 ms' },
     });
   });
 

@@ -1,6 +1,9 @@
 /** A file that a server of plain files has at an address, for download.ts. */
+import { asStored, isStoredPacked } from './as-stored.js';
 import type { Checksum } from './checksum.js';
 import { type Content, DownloadError, type RemoteFile, nothing } from './download.js';
+import { passes } from './http-status.js';
+import { type StallOptions, withStallLimit } from './stall-limit.js';
 
 /** What is known of such a file beside its address. */
 export interface HttpFileFacts extends Omit<RemoteFile, 'open'> {
@@ -33,7 +36,8 @@ async function request(
     // A weak tag says that two contents mean the same, not that their bytes are the same.
     if (version !== undefined && !version.startsWith('W/')) headers['If-Range'] = version;
   }
-  const response = await (facts.fetch ?? fetch)(url, { headers, signal });
+  const answer = await (facts.fetch ?? fetch)(url, { headers, signal });
+  const response = isStored(url, facts, answer) ? await asStored(answer, headers, signal) : answer;
   const { status } = response;
   if (status === 416 && from > 0) {
     await response.body?.cancel();
@@ -78,11 +82,11 @@ export interface DescribedFile {
 export async function describeHttpFile(
   url: string,
   facts: Pick<HttpFileFacts, 'name' | 'byHand' | 'fetch'>,
-  signal?: AbortSignal,
+  limits: StallOptions = {},
 ): Promise<DescribedFile> {
   // Asks for one byte: servers that sign their redirects for GET refuse HEAD.
   const headers = { Range: 'bytes=0-0' };
-  const response = await (facts.fetch ?? fetch)(url, { headers, ...(signal && { signal }) });
+  const response = await withStallLimit(facts.fetch ?? fetch, limits)(url, { headers });
   await response.body?.cancel();
   if (response.status !== 200 && response.status !== 206) {
     const error = refused(response.status, facts);
@@ -91,7 +95,7 @@ export async function describeHttpFile(
       status: response.status,
     });
   }
-  const size = sizeIn(response);
+  const size = sizeIn(response, isStored(url, facts, response));
   if (size === undefined) {
     throw new DownloadError(
       `${facts.name}: the server does not say how large the file is, so that nobody could tell whether all of it came: ${facts.byHand}.`,
@@ -111,10 +115,7 @@ function checksumFrom(headers: Headers): Checksum | undefined {
 const versionIn = (headers: Headers): string | undefined =>
   headers.get('etag') ?? headers.get('last-modified') ?? undefined;
 
-/** Statuses that pass: too slow, too early, too many requests, and trouble of the server's own. */
-const passes = (status: number): boolean => [408, 425, 429].includes(status) || status >= 500;
-
-/** What to do about the others. */
+/** What to do about statuses that do not pass. */
 const advice: Readonly<Record<number, string>> = {
   401: 'It is not for everybody: ask its owner',
   403: 'It is not for everybody, or not for this network: ask its owner',
@@ -131,15 +132,20 @@ function refused(status: number, { name, byHand }: Pick<HttpFileFacts, 'name' | 
   return new DownloadError(`${name}: ${said}, expected 200. ${way}, or ${byHand}.`, { status });
 }
 
+/** Whether the bytes come as they are although the answer calls them packed; a fetch of the caller's own unpacks them. */
+const isStored = (url: string, facts: Pick<HttpFileFacts, 'fetch'>, answer: Response): boolean =>
+  facts.fetch === undefined && isStoredPacked(url, answer);
+
 /** Of the whole file, if the server says it. */
-function sizeIn({ status, headers }: Response): number | undefined {
+function sizeIn({ status, headers }: Response, isAsStored = false): number | undefined {
   if (status !== 200) {
     const [, total] = /\/(\d+)$/.exec(headers.get('content-range') ?? '') ?? [];
     return total === undefined ? undefined : Number(total);
   }
   const length = headers.get('content-length');
   // With a content coding the length is that of the coded bytes, which fetch has undone.
-  return length === null || headers.get('content-encoding') !== null ? undefined : Number(length);
+  const isPacked = !isAsStored && headers.get('content-encoding') !== null;
+  return length === null || isPacked ? undefined : Number(length);
 }
 
 /** Where a part begins; NaN if the server does not say it. */

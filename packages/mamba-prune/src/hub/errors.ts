@@ -1,5 +1,6 @@
 import type { HubApiError } from '@huggingface/hub';
 import { innermostReasonOf } from '../errors.js';
+import { passes } from '../files/http-status.js';
 import { printableLine } from '../printable.js';
 import { type HubSpec, formatHubSpec } from './spec.js';
 
@@ -45,7 +46,8 @@ export function refused(
       { cause: error },
     );
   }
-  return new HubError(`${said} (${reasonIn(error)}). Try again later.`, { cause: error });
+  const way = passes(statusCode) ? 'Try again later.' : `Look at ${page}.`;
+  return new HubError(`${said} (${reasonIn(error)}). ${way}`, { cause: error });
 }
 
 /** The hub's own words, without the address and number that its client adds. */

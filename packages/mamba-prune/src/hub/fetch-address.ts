@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { getHFHubCachePath } from '@huggingface/hub';
 import { innermostReasonOf } from '../errors.js';
+import { CallbackError, callingBack } from '../files/callbacks.js';
 import { DownloadError, download } from '../files/download.js';
 import { describeHttpFile, httpFile } from '../files/http-file.js';
 import { cacheRoot } from './cache.js';
@@ -38,6 +39,11 @@ export async function fetchAddress(
   if (isOffline(options)) {
     throw new HubError(`${address}: HF_HUB_OFFLINE is set, and ${path} is not there.`);
   }
+  await callingBack(options, (guarded) => bring(address, path, guarded));
+  return { path, downloaded: true };
+}
+
+async function bring(address: string, path: string, options: HubOptions): Promise<void> {
   const facts = {
     name: address,
     label: decodeURIComponent(addressParts(address).at(-1) ?? address),
@@ -45,10 +51,11 @@ export async function fetchAddress(
     fetch: options.fetch,
   };
   try {
-    const described = await describeHttpFile(address, facts, options.signal);
+    const described = await describeHttpFile(address, facts, options);
     options.onBegin?.({ file: facts.label, bytes: described.size });
     await download(httpFile(address, { ...facts, ...described }), path, options);
   } catch (error) {
+    if (error instanceof CallbackError) throw error;
     if (error instanceof DownloadError) throw new HubError(error.message, { cause: error });
     if (options.signal?.aborted === true || !isNetworkError(error)) throw error;
     throw new HubError(
@@ -56,5 +63,4 @@ export async function fetchAddress(
       { cause: error },
     );
   }
-  return { path, downloaded: true };
 }

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { HubApiError, listFiles, modelInfo, pathsInfo } from '@huggingface/hub';
 import { UsageError } from '../errors.js';
 import type { Checksum } from '../files/checksum.js';
+import { CallbackError, callingBack } from '../files/callbacks.js';
 import {
   type DownloadOptions,
   DownloadError,
@@ -9,6 +10,7 @@ import {
   download,
   downloadKinds,
 } from '../files/download.js';
+import { withStallLimit } from '../files/stall-limit.js';
 import { type OptionKinds, checkOptions, requireOptions } from '../option-checks.js';
 import { printableLine } from '../printable.js';
 import { RepoCache, cacheRoot, isCommit } from './cache.js';
@@ -22,7 +24,7 @@ import {
   refused,
   unreachable,
 } from './errors.js';
-import { type HubFile, type HubSource, endedBy, ofHub } from './hub-source.js';
+import { type HubFile, type HubSource, ofHub } from './hub-source.js';
 import { cardFiles } from '../models/import/card.js';
 import { largestCardFile } from './model-card-config.js';
 import { placeOf } from './place.js';
@@ -80,6 +82,15 @@ export async function fetchFromHub(
   const wanted = typeof spec === 'string' ? parseHubSpec(spec) : spec;
   const cache = new RepoCache(cacheRoot(options.cacheDir), wanted.repo);
   const place = placeOf('fetchFromHub', options);
+  return callingBack(options, (guarded) => fetchWanted(wanted, cache, place, guarded));
+}
+
+async function fetchWanted(
+  wanted: HubSpec,
+  cache: RepoCache,
+  place: HubPlace,
+  options: HubOptions,
+): Promise<HubResult> {
   // A file of a commit never changes. (Which file a commit means may not be in the cache.)
   if (isCommit(wanted.revision) && wanted.file !== undefined) {
     const found = fromCache(cache, wanted);
@@ -96,6 +107,7 @@ export async function fetchFromHub(
   try {
     return await fetchInto(cache, wanted, place, options);
   } catch (error) {
+    if (error instanceof CallbackError) throw error;
     if (error instanceof DownloadError) throw new HubError(error.message, { cause: error });
     if (error instanceof HubApiError) throw refused(wanted, place, error);
     if (error instanceof HubError || error instanceof UsageError) throw error;
@@ -129,15 +141,12 @@ async function fetchInto(
   place: HubPlace,
   options: HubOptions,
 ): Promise<HubResult> {
-  const source: HubSource = {
-    repo: spec.repo,
-    commit: '',
-    ...place,
-    fetch: endedBy(options.fetch ?? fetch, options.signal),
-  };
-  const commit = await commitOf(spec, source);
-  const here = { ...source, commit };
-  const { file, beside } = await findFile(spec, here, options.onNote);
+  const call = options.fetch ?? fetch;
+  // What the downloader asks for has its limits already.
+  const asked = { repo: spec.repo, commit: '', ...place, fetch: withStallLimit(call, options) };
+  const commit = await commitOf(spec, asked);
+  const { file, beside } = await findFile(spec, { ...asked, commit }, options.onNote);
+  const here: HubSource = { ...asked, commit, fetch: call };
   const result = { path: cache.file(commit, file.path), repo: spec.repo, commit, file: file.path };
   const inCache = isWhole(result.path, file);
   await bring(here, file, cache, options);

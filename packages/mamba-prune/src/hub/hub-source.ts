@@ -2,6 +2,7 @@
 import { HubApiError, downloadFile } from '@huggingface/hub';
 import type { Checksum } from '../files/checksum.js';
 import type { RemoteFile } from '../files/download.js';
+import { passes } from '../files/http-status.js';
 import { HubError } from './errors.js';
 
 /** A file of a repository, as the hub lists it. */
@@ -27,11 +28,11 @@ export interface HubSource {
 }
 
 /** A fetch that a signal ends, beside the one that a call has of its own. */
-export const endedBy =
-  (call: typeof fetch, signal: AbortSignal | undefined): typeof fetch =>
+const endedBy =
+  (call: typeof fetch, signal: AbortSignal): typeof fetch =>
   (input, init) => {
-    const signals = [signal, init?.signal].filter((given) => given instanceof AbortSignal);
-    return call(input, signals.length === 0 ? init : { ...init, signal: AbortSignal.any(signals) });
+    const own = init?.signal;
+    return call(input, { ...init, signal: own ? AbortSignal.any([signal, own]) : signal });
   };
 
 /** A file of a repository at a commit. No version goes with it: its checksum tells all contents apart. */
@@ -64,6 +65,5 @@ export const ofHub = (
   },
   // The hub said no: asking again gets the same answer, but for haste and troubles of its own.
   isFinal: (error) =>
-    error instanceof HubError ||
-    (error instanceof HubApiError && error.statusCode < 500 && error.statusCode !== 429),
+    error instanceof HubError || (error instanceof HubApiError && !passes(error.statusCode)),
 });

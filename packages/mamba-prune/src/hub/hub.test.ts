@@ -310,6 +310,55 @@ describe('fetchFromHub', () => {
     expect(server.contents().map(({ range }) => range)).toContain('bytes=1000-299999');
   });
 
+  it.each([/\/revision\//, /\/paths-info\//, /\/tree\//])(
+    'ends where the hub never answers %s, or takes what the cache has',
+    async (silent) => {
+      const spec = String(silent).includes('tree') ? 'hf:lab/vim' : 'hf:lab/vim:model.safetensors';
+      server.silentAt = silent;
+      const asking = { ...quick, stallMs: 100 };
+      await expect(fetchFromHub(spec, asking)).rejects.toThrow(
+        `cannot reach ${server.endpoint} (nothing received for 100 ms), and the cache has no copy.`,
+      );
+      server.silentAt = undefined;
+      const { path } = await fetchFromHub(spec, quick);
+      server.silentAt = silent;
+      expect(await fetchFromHub(spec, asking)).toMatchObject({ path, downloaded: false });
+      expect(notes).toEqual([
+        expect.stringMatching(/^Cannot reach .*: using model.safetensors of lab\/vim as it was/),
+      ]);
+    },
+  );
+
+  it.each(['onProgress', 'onBegin'] as const)('ends with what %s throws', async (name) => {
+    // Of a kind that a foreign answer or a broken network would give too.
+    const own = new TypeError('x is not a function');
+    const options = {
+      ...quick,
+      [name]: () => {
+        throw own;
+      },
+    };
+    await expect(fetchFromHub('hf:lab/vim', options)).rejects.toBe(own);
+    expect(notes).toEqual([]);
+  });
+
+  it.each([408, 425])(
+    'tries a file again after status %i, as other downloads do',
+    async (status) => {
+      let asked = 0;
+      const found = await fetchFromHub('hf:lab/vim:model.safetensors', {
+        ...quick,
+        fetch: (input, init) => {
+          const isApi = String(input instanceof Request ? input.url : input).includes('/api/');
+          return !isApi && asked++ === 0
+            ? Promise.resolve(new Response('slow', { status }))
+            : fetch(input, init);
+        },
+      });
+      expect(found.downloaded).toBe(true);
+    },
+  );
+
   it('refuses what is no file where one belongs in the cache, without trying again', async () => {
     const part = join(cacheDir, 'models--lab--vim', 'blobs', `${sha256(weights)}.part`);
     mkdirSync(part, { recursive: true });
@@ -392,7 +441,7 @@ describe('access', () => {
     server.failWith.push(418);
     const error: unknown = await fetchFromHub('hf:lab/vim', quick).catch((e: unknown) => e);
     expect((error as Error).message).toBe(
-      'hf:lab/vim: the hub answered 418 (as the test asked). Try again later.',
+      `hf:lab/vim: the hub answered 418 (as the test asked). Look at ${server.endpoint}/lab/vim.`,
     );
   });
 

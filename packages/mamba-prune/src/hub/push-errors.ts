@@ -1,5 +1,6 @@
 // Why a folder cannot be pushed: what the hub's answers mean, and what to do.
 import type { HubApiError } from '@huggingface/hub';
+import { passes } from '../files/http-status.js';
 import { bytes } from '../format.js';
 import { printableLine } from '../printable.js';
 import { innermostReasonOf } from '../errors.js';
@@ -57,7 +58,7 @@ export function pushRefused(
     case 429:
       return made('it has been asked too much. Try again in some minutes.');
     default:
-      if (statusCode < 500) return made(`${reasonIn(error)}. Change what it complains of.`);
+      if (!passes(statusCode)) return made(`${reasonIn(error)}. Change what it complains of.`);
       // What stands between here and the hub may have given up while the hub did not.
       if (phase === 'commit') return pushBroke(place, phase, `status ${statusCode}`);
       return made('it has troubles of its own. Try again later.');

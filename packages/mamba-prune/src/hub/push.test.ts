@@ -229,6 +229,32 @@ describe('pushToHub refuses', () => {
     expect(said).toContain('set HF_ENDPOINT to a mirror');
   });
 
+  it('where the hub never answers that it made the repository', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      server.silentAt = /repos\/create/;
+      server.push.onRequest = undefined;
+      const refused = refusal('lab/new', { create: true });
+      await vi.waitFor(() => {
+        expect(server.seen.length).toBe(1);
+      });
+      vi.advanceTimersByTime(30_000);
+      expect(await refused).toContain('broke (nothing received for 30000 ms). Nothing was');
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('to go on where onProgress throws, with what it threw', async () => {
+    const own = new TypeError('x is not a function');
+    const onProgress = (): never => {
+      throw own;
+    };
+    const pushing = pushToHub(model(), 'lab/there', { ...options, onProgress });
+    await expect(pushing).rejects.toBe(own);
+    expect(server.push.commits).toEqual([]);
+  });
+
   it('where the connection breaks under a file, and the same call goes on', async () => {
     server.push.breakAt = /lfs\/[0-9a-f]/;
     expect(await refusal('lab/there')).toContain('Nothing was committed. The same command goes on');

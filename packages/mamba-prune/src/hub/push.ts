@@ -9,7 +9,9 @@ import {
   modelInfo,
   uploadFilesWithProgress,
 } from '@huggingface/hub';
+import { CallbackError, callingBack } from '../files/callbacks.js';
 import { filesBelow } from '../files/files-below.js';
+import { withStallLimit } from '../files/stall-limit.js';
 import { UsageError } from '../errors.js';
 import { checkRepo } from '../hub-names.js';
 import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';
@@ -83,20 +85,35 @@ export async function pushToHub(
 ): Promise<PushResult> {
   requirePath('pushToHub', folder, 'the folder to upload');
   checkOptions('pushToHub', options, pushKinds);
-  const { create = false, signal } = options;
   const { place, token } = pushPlace(repo, options);
   const { revision, endpoint } = place;
   const files = filesToPush(folder);
+  const pushed = await callingBack(options, (guarded) =>
+    pushAll(resolve(folder), files, place, token, guarded),
+  );
+  return { repo, revision, url: `${endpoint}/${repo}`, ...pushed, files };
+}
+
+async function pushAll(
+  folder: string,
+  files: readonly PushedFile[],
+  place: PushPlace,
+  token: string,
+  options: PushOptions,
+): Promise<Pick<PushResult, 'commit' | 'created'>> {
+  const { repo, endpoint } = place;
+  const { create = false, signal } = options;
   const doing: { phase: PushPhase } = { phase: 'create' };
   try {
     const created = create && (await prepare(place, token, options));
     signal?.throwIfAborted();
     doing.phase = 'upload';
-    const commit = await upload(resolve(folder), files, place, token, options, () => {
+    const commit = await upload(folder, files, place, token, options, () => {
       doing.phase = 'commit';
     });
-    return { repo, revision, commit, url: `${endpoint}/${repo}`, created, files };
+    return { commit, created };
   } catch (error) {
+    if (error instanceof CallbackError) throw error;
     const { phase } = doing;
     // The hub's client throws errors of its own where a request was given up.
     if (signal?.aborted === true) {
@@ -161,16 +178,13 @@ async function prepare(
   token: string,
   options: PushOptions,
 ): Promise<boolean> {
-  const asked = { repo, hubUrl: endpoint, accessToken: token };
+  const asked = { hubUrl: endpoint, accessToken: token, fetch: withStallLimit(fetch, options) };
   const visibility = options.private === true ? 'private' : undefined;
-  const created = await unlessThere(createRepo({ ...asked, ...(visibility && { visibility }) }));
+  const created = await unlessThere(
+    createRepo({ ...asked, repo, ...(visibility && { visibility }) }),
+  );
   if (!created && options.private === true) {
-    const { private: isPrivate } = await modelInfo({
-      name: repo,
-      revision: 'main',
-      hubUrl: endpoint,
-      accessToken: token,
-    });
+    const { private: isPrivate } = await modelInfo({ ...asked, name: repo, revision: 'main' });
     if (!isPrivate) {
       throw new HubError(
         `${repo}: the repository exists and is public, expected a private one. Nothing was uploaded. Make it private at ` +
@@ -180,7 +194,7 @@ async function prepare(
   }
   // Commits of a pull request are refs of the hub's own.
   if (revision !== 'main' && !revision.startsWith('refs/')) {
-    await unlessThere(createBranch({ ...asked, branch: revision }));
+    await unlessThere(createBranch({ ...asked, repo, branch: revision }));
   }
   return created;
 }
@@ -196,7 +210,10 @@ async function unlessThere(making: Promise<unknown>): Promise<boolean> {
   }
 }
 
-/** @returns the commit */
+/**
+ * Contents and the commit have fetch's own limit of five minutes of silence: a hub may take long over them.
+ * @returns the commit
+ */
 async function upload(
   folder: string,
   files: readonly PushedFile[],

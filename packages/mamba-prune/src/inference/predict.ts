@@ -17,6 +17,7 @@ import {
 } from '../models/inference-precision.js';
 import { checksOf, shown } from '../checks.js';
 import { UsageError } from '../errors.js';
+import { whyMissing } from '../files/missing.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
 import { type Preprocessing, preprocessingOf } from '../preparation/preprocessing.js';
 import type { InferencePrecision } from '../precision.js';
@@ -209,10 +210,13 @@ async function predictBatches(
 function checkExist(paths: readonly string[]): void {
   const missing = paths.find((path) => statSync(path, { throwIfNoEntry: false }) === undefined);
   if (missing === undefined) return;
-  throw new DataError(`predict: ${missing} does not exist, expected a ${formatNames} file.`, {
-    file: missing,
-    isUsage: true,
-  });
+  throw new DataError(
+    `predict: ${missing} ${whyMissing(missing)}, expected a ${formatNames} file.`,
+    {
+      file: missing,
+      isUsage: true,
+    },
+  );
 }
 
 /** @returns the reason in place of pixels if the file is no image */

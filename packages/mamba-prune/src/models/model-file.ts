@@ -11,6 +11,7 @@ import {
 import { z } from 'zod';
 import { modelFileOf } from '../boxed-models.js';
 import { UsageError } from '../errors.js';
+import { whyMissing } from '../files/missing.js';
 import { preprocessingSchema } from '../preparation/schema.js';
 import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';
 import {
@@ -175,7 +176,7 @@ function requireFile(path: string): void {
   const name = printableLine(path);
   if (stat === undefined) {
     throw new UsageError(
-      `loadModel: ${name} does not exist, expected a model file, such as the model.safetensors in the folder of a run.`,
+      `loadModel: ${name} ${printableLine(whyMissing(path))}, expected a model file, such as the model.safetensors in the folder of a run.`,
     );
   }
   if (!stat.isDirectory()) return;

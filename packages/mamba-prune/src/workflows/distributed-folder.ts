@@ -1,6 +1,7 @@
 // Folders of checkpoints that several processes wrote together: what can be read of them, and how one file is made of the rest.
-import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { readTextFile } from '@mamba-prune/libtorch/files';
 import {
   hasZeroFiles,
   isDcpPart,
@@ -63,9 +64,8 @@ export function zeroModelIn(folder: string, files: readonly string[]): string | 
 function latestIn(folder: string, files: readonly string[]): string | undefined {
   if (!files.includes(zeroLatest)) return undefined;
   try {
-    const path = join(folder, zeroLatest);
-    if (statSync(path).size > largestLatest) return undefined;
-    const step = join(folder, basename(readFileSync(path, 'utf8').trim()));
+    const name = readTextFile(join(folder, zeroLatest), { most: largestLatest });
+    const step = join(folder, basename(name.trim()));
     return statSync(step).isDirectory() ? step : undefined;
   } catch {
     // None of DeepSpeed's.

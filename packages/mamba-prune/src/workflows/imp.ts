@@ -5,6 +5,7 @@ import { dirname, resolve } from 'node:path';
 import { manualSeed } from '@mamba-prune/libtorch';
 import { modelFileOf } from '../boxed-models.js';
 import { UsageError } from '../errors.js';
+import { whyMissing } from '../files/missing.js';
 import { makeFolder, removeEmptyFolders } from '../files/folder.js';
 import { familyOf } from '../models/families.js';
 import { saveModel } from '../models/model-file.js';
@@ -159,7 +160,7 @@ async function ownFile(
   const { path: used } = resuming ? sourceOf(out) : {};
   if (used === own && existsSync(own)) return { model: own, made: [] };
   if (!existsSync(path)) {
-    throw new UsageError(`imp: the dense model ${path} does not exist, expected a file.`);
+    throw new UsageError(`imp: the dense model ${path} ${whyMissing(path)}, expected a file.`);
   }
   // imp's own dense trainings scan in one direction, unless --scan says otherwise.
   const usual = familyOf(arch).name === 'mamba' ? ({ oneDirection: 'uni' } as const) : {};

@@ -1,4 +1,5 @@
 // Which file a folder means, and what is said of files that are no model alone.
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -109,6 +110,12 @@ describe('a folder of DeepSpeed', () => {
         /whose parameters are spread over several files.*python .*zero_to_fp32\.py/s,
       );
     }
+  });
+
+  it('is a folder like others where `latest` is a pipe, which nobody waits for', () => {
+    const folder = folderOf('pipe', []);
+    execFileSync('mkfifo', [join(folder, 'latest')]);
+    expect(() => modelPath(folder)).toThrow(/is a folder without model\.safetensors/);
   });
 
   it('is a folder like others where `latest` leads out of it', () => {

@@ -4,14 +4,15 @@ import {
   closeSync,
   existsSync,
   openSync,
-  readFileSync,
   readSync,
   readdirSync,
   statSync,
 } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
+import { readTextFile } from '@mamba-prune/libtorch/files';
 import { boxedArgument, boxedModelsIfAny } from '../boxed-models.js';
 import { UsageError } from '../errors.js';
+import { whyMissing } from '../files/missing.js';
 import { chooseWeights } from '../hub/choose-file.js';
 import { printableLine } from '../printable.js';
 import { isShard, shardIndexAmong } from '../shard-names.js';
@@ -77,7 +78,7 @@ export function modelPath(argument: string, options: ModelPathOptions = {}): str
   if (!stat) {
     const onnx = options.takesOnnx === true ? ', an .onnx file' : '';
     throw new UsageError(
-      `${argument} does not exist, expected ${weightsFile}${onnx}, ${otherModels}.${otherwiseMeant(argument)}`,
+      `${argument} ${whyMissing(argument)}, expected ${weightsFile}${onnx}, ${otherModels}.${otherwiseMeant(argument)}`,
     );
   }
   return stat.isDirectory() ? inFolder(argument, options) : checkedFile(argument, options);
@@ -187,8 +188,7 @@ function inFolder(folder: string, { onNote }: ModelPathOptions): string {
 export function isRun(folder: string): boolean {
   try {
     const path = join(folder, 'config.json');
-    if (statSync(path).size > 2 ** 24 || !statSync(path).isFile()) return false;
-    const config: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    const config: unknown = JSON.parse(readTextFile(path, { most: 2 ** 24 }));
     const kind =
       typeof config === 'object' && config !== null && 'kind' in config ? config.kind : '';
     return typeof kind === 'string' && kind.startsWith('mamba-prune');

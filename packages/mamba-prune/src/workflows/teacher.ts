@@ -5,6 +5,7 @@ import type { distributed } from '@mamba-prune/libtorch';
 import { modelFileOf } from '../boxed-models.js';
 import { checksOf } from '../checks.js';
 import { UsageError } from '../errors.js';
+import { whyMissing } from '../files/missing.js';
 import type { ImportOptions } from '../models/import/model.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { digestOf } from './prune/source.js';
@@ -54,7 +55,7 @@ export function resolveTeacher(given: TeacherSettings, began?: TeacherSettings):
   if (!existsSync(teacher)) {
     throw new UsageError(
       began === undefined
-        ? `train: the teacher ${teacher} does not exist, expected the file of a model. Give another \`teacher\`.`
+        ? `train: the teacher ${teacher} ${whyMissing(teacher)}, expected the file of a model. Give another \`teacher\`.`
         : `train: the teacher ${teacher} does not exist any more. Put it back, or say where it lies now (\`teacher\`).`,
     );
   }

@@ -159,10 +159,7 @@ async function linesOf(path: string): Promise<string[]> {
   const { readTextFile } = await import('@mamba-prune/libtorch/files');
   try {
     const text = readTextFile(path, { most: largestFile });
-    return text
-      .replace(/^\uFEFF/, '')
-      .trimEnd()
-      .split(/\r?\n/);
+    return text.trimEnd().split(/\r?\n/);
   } catch (error) {
     throw new UsageError(
       `--classes: ${path} cannot be read (${(error as Error).message}), expected a file with a name on each line.`,

@@ -30,6 +30,8 @@ export class HubServer {
   readonly breakAfter: number[] = [];
   /** Status of the next answers of the hub, whatever was asked. */
   readonly failWith: number[] = [];
+  /** Requests of the hub whose path matches get no answer. */
+  silentAt: RegExp | undefined;
   /** Changes contents on their way. */
   spoil: ((content: Buffer) => Buffer) | undefined;
   /** Entries per page of a listing. */
@@ -102,6 +104,7 @@ export class HubServer {
     }
     const url = new URL(request.url ?? '', this.endpoint);
     const path = decodeURIComponent(url.pathname);
+    if (this.silentAt?.test(path) === true) return;
     if (await this.push.answer(path, request, response)) return;
     const api = /^\/api\/models\/([^/]+\/[^/]+)\/(revision|tree|paths-info)\/(.+)$/.exec(path);
     const resolve = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(path);

@@ -14,6 +14,7 @@ import {
 } from '@mamba-prune/libtorch/files';
 import { zeroModelFile, zeroScript } from '../../distributed-names.js';
 import { UsageError } from '../../errors.js';
+import { whyMissing } from '../../files/missing.js';
 import { printableLine, printableName } from '../../printable.js';
 import { isShardIndex } from '../../shard-names.js';
 import type { FoundDict } from './choice.js';
@@ -30,9 +31,13 @@ export function fileKind(path: string): FileKind {
       closeSync(fd);
     }
   } catch (error) {
+    const what =
+      (error as NodeJS.ErrnoException).code === 'ENOENT'
+        ? whyMissing(path)
+        : `cannot be read (${(error as Error).message})`;
     throw new UsageError(
-      `import: got ${path}, which cannot be read (${(error as Error).message}), ` +
-        'expected a .safetensors file or one of torch.save.',
+      `import: got ${path}, which ${what}, expected a .safetensors file or one of torch.save.`,
+      { cause: error },
     );
   }
 }

@@ -1,8 +1,9 @@
 // Weights that are split over several files, as Hugging Face splits large ones: an index, which is a JSON file, names the
 // file beside it in which each tensor lies.
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { FormatError } from '@mamba-prune/libtorch';
+import { readTextFile } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { UsageError } from '../../errors.js';
 import { listed, printableName } from '../../printable.js';
@@ -74,7 +75,7 @@ function schemaOf(path: string): z.infer<typeof schema> {
   }
   let value: unknown;
   try {
-    value = JSON.parse(readFileSync(path, 'utf8'));
+    value = JSON.parse(readTextFile(path));
   } catch (error) {
     throw new FormatError(`${path}: got no JSON (${(error as Error).message}), ${expected}`, {
       cause: error,

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { fitting, readJson } from '../../files/json.js';
 import { DataError } from '../../data/errors.js';
 import { makeFolder } from '../../files/folder.js';
+import { whyMissing } from '../../files/missing.js';
 import { compensationTargetNames } from '../../pruning/compensation/choices.js';
 import { costMetrics } from '../../pruning/sensitivity/curve.js';
 import { sensitivityParts } from '../../pruning/sensitivity/parts.js';
@@ -135,7 +136,7 @@ export function isSensitivity(path: string): boolean {
 export function readSensitivity(path: string): SensitivityFile {
   if (!existsSync(path)) {
     throw new DataError(
-      `${path} does not exist, expected the file of a measurement. Make it with: mamba-prune sensitivity MODEL --out ${path}`,
+      `${path} ${whyMissing(path)}, expected the file of a measurement. Make it with: mamba-prune sensitivity MODEL --out ${path}`,
       { file: path },
     );
   }
