@@ -4,6 +4,7 @@ import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { KeptUnits } from '../models/groups.js';
+import { asTargets } from './budget/check-targets.js';
 import type { BudgetSolution } from './budget/solve.js';
 import type { Calibration } from './calibration.js';
 import { todaysCut } from './earlier-names.js';
@@ -58,7 +59,7 @@ export interface RefillChoice {
   readonly solution?: BudgetSolution | undefined;
 }
 
-type CountOptions = Pick<RefillOptions, 'fillback' | 'budget' | 'roundTo'>;
+export type CountOptions = Pick<RefillOptions, 'fillback' | 'budget' | 'roundTo'>;
 
 export interface RefillCounts {
   /** Units that the first cut keeps. */
@@ -123,7 +124,9 @@ export async function refillUnits(
   // What a budget is held against is the model with the units that return.
   const final = (size: number, n: number): number => refillCounts(size, n, counts).final;
   const { costBudget } = cut;
-  const told = costBudget ? { ...cut, costBudget: { ...costBudget, final } } : cut;
+  const told = costBudget
+    ? { ...cut, costBudget: { ...asTargets(model, costBudget), final } }
+    : cut;
   const { groups, scores, kept: target, solution } = await scoreAndSelect(model, told, calibration);
   const plan = groups.map((group) => {
     const n = unitsOf(target, group.name).length;

@@ -21,7 +21,7 @@ export function checkCut(
   const { rates, refill, bnBatches, compensate } = settings;
   const options = cutOptions(settings, rates);
   const groups = groupsOfKinds(model, Object.keys(rates));
-  for (const rate of Object.values(rates)) checkSelection({ ...options, rate });
+  for (const [kind, rate] of Object.entries(rates)) checkSelection({ ...options, rate }, kind);
   checkOwnRates(model.pruningGroups(), Object.keys(rates), settings.rateOf);
   if (scoresUnits(settings)) checkScoring(groups, options, calibration);
   if (refill) {
