@@ -47,20 +47,15 @@ function inTurn<A extends unknown[]>(
 
 /** As `inTurn`, where a hook may give a promise: the next is called when it has come true. */
 function inTurnAwaited<A extends unknown[]>(
-  hooks: readonly ((...args: A) => void | Promise<void>)[],
-): ((...args: A) => void | Promise<void>) | undefined {
+  hooks: readonly ((...args: A) => unknown)[],
+): ((...args: A) => unknown) | undefined {
   if (hooks.length === 0) return undefined;
-  return (...args) => {
-    let waiting: Promise<void> | undefined;
-    for (const hook of hooks) {
-      if (waiting) waiting = waiting.then(() => hook(...args));
-      else {
-        const said = hook(...args);
-        if (said instanceof Promise) waiting = said;
-      }
-    }
-    return waiting;
-  };
+  return (...args) =>
+    hooks.reduce<unknown>(
+      (before, hook) =>
+        before instanceof Promise ? before.then(() => hook(...args)) : hook(...args),
+      undefined,
+    );
 }
 
 /** The names of all must differ. */
