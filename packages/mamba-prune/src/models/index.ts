@@ -84,6 +84,7 @@ export type { ModuleProblem } from './import/module-layers.js';
 export type { PlacedModule } from './import/module-place.js';
 export {
   type LoadModelOptions,
+  type ModelDescription,
   type ModelInfo,
   type SaveModelOptions,
   loadModel,

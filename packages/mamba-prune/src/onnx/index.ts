@@ -8,7 +8,6 @@ export { type BuildOptions, buildOnnxModel } from '../export/build-model.js';
 export { type OnnxExport, type OnnxExportOptions, exportOnnx } from '../export/export-onnx.js';
 export { OnnxModel, type OnnxPrecision, type OnnxResult } from '../export/onnx-model.js';
 export type { Provider, SessionOptions } from '../export/runtime.js';
-export type { ModelDescription } from '../models/model-file.js';
 export type { NumberArray } from './elements.js';
 export { type Verification, VerificationError, verifyOnnx } from '../export/verify.js';
 export type { FloatType, InputType, Quantization, ScanOp } from './choices.js';
