@@ -1,5 +1,6 @@
 // Refill: cut, then give back the units most worth having given what was kept (after Chen et al.
 // 2022, "Coarsening the Granularity", arXiv 2202.04736, moved from weights to whole units).
+import { shown } from '../checks.js';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
@@ -169,6 +170,7 @@ export async function pruneWithRefill(
 
 /**
  * Finds what is wrong with the options that refill adds to a cut, without scoring anything.
+ * @param names - what they are called where they were given
  * @throws UsageError
  */
 export function checkRefill(
@@ -180,23 +182,24 @@ export function checkRefill(
     rates,
   }: Pick<RefillOptions, 'fillback' | 'refillScore' | 'budget' | 'rates'>,
   calibration: Calibration | undefined,
+  names = { score: '`refillScore`', budget: '`budget`' },
 ): void {
   if (!(fillback >= 0 && fillback <= 1)) {
     throw new UsageError(
-      `fillback: got ${fillback}, expected the share of the removed units that returns, from 0 (none) to 1 (all)`,
+      `fillback: got ${shown(fillback)}, expected the share of the removed units that returns, from 0 (none) to 1 (all)`,
     );
   }
-  checkChoice('`refill.score`', refillScore, refillScores);
-  checkChoice('`refill.budget`', budget, refillBudgets);
+  checkChoice(names.score, refillScore, refillScores);
+  checkChoice(names.budget, budget, refillBudgets);
   if (refillScore !== 'gradient') return;
   requireProbe(
-    '`refill.score` gradient',
+    `${names.score} gradient`,
     groupsOfKinds(model, Object.keys(rates)),
-    'Use `refill.score` magnitude',
+    `Use ${names.score} magnitude`,
   );
   if (!calibration) {
     throw new UsageError(
-      '`refill.score` gradient: got no images, expected batches of real data. Give a data set, or use `refill.score` magnitude.',
+      `${names.score} gradient: got no images, expected batches of real data. Give a data set, or use ${names.score} magnitude.`,
     );
   }
 }

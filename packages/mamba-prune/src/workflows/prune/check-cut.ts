@@ -26,7 +26,8 @@ export function checkCut(
   if (scoresUnits(settings)) checkScoring(groups, options, calibration);
   if (refill) {
     const { fillback, score: refillScore, budget } = refill;
-    checkRefill(model, { ...options, fillback, refillScore, budget }, calibration);
+    const names = { score: '`refill.score`', budget: '`refill.budget`' };
+    checkRefill(model, { ...options, fillback, refillScore, budget }, calibration, names);
   }
   if (compensate && !groups.some(hasReader)) {
     throw new UsageError(
