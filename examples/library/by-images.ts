@@ -15,5 +15,5 @@ const calibration = calibrationOf(dataset, { batches: 2, seed: 0, device: 'cpu' 
 const rates = { ssm: 0.5, mlp: 0.5 };
 const cut = { importance: 'taylor', ranking: 'global', rates } as const;
 const { model: pruned } = await pruneOneShot(model, cut, calibration);
-for (const each of [model, pruned]) console.log((await evaluateModel(each, dataset))?.accuracy);
+for (const each of [model, pruned]) console.log((await evaluateModel(each, dataset)).accuracy);
 saveModel('by-images.safetensors', pruned, info);

@@ -136,6 +136,11 @@ export class Tensor {
     this.#free();
   }
 
+  /** For `using`: `dispose`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
   #free(): void {
     if (this.#handle < 0) return;
     registry.unregister(this);

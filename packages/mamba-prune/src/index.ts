@@ -5,9 +5,10 @@
  *
  * @module mamba-prune
  */
+export { FormatError } from '@mamba-prune/libtorch';
 export { TooLargeError, UsageError } from './errors.js';
 export { OutOfMemoryError } from './memory.js';
-export type { ComputePrecision, Precision } from './precision.js';
+export type { ComputePrecision, InferencePrecision, Precision } from './precision.js';
 
 export type { ImageModel, MacsEntry, ModelConfigBase, UnitProbe } from './models/image-model.js';
 export type { GroupMember, KeptUnits, PruningGroup } from './models/groups.js';
@@ -47,12 +48,19 @@ export { type GroupSummary, type ModelSummary, inspectModel } from './models/ins
 export { HubError } from './hub/errors.js';
 export { fetchFromHub, fetchPublished, pushToHub } from './hub/on-demand.js';
 export type { PublishedResult } from './hub/fetch-published.js';
-export type { HubOptions, HubResult } from './hub/fetch.js';
+export type { BegunFile, HubOptions, HubResult } from './hub/fetch.js';
 export type { PushOptions, PushProgress, PushResult, PushedFile } from './hub/push.js';
 export type { HubSpec } from './hub/spec.js';
 
-export type { Calibration } from './pruning/calibration.js';
-export { registerImportance } from './pruning/importances.js';
+export type { Calibration, CalibrationBatch } from './pruning/calibration.js';
+export {
+  type ImportanceContext,
+  type ImportanceFunction,
+  type RegisteredImportance,
+  registerImportance,
+} from './pruning/importances.js';
+export type { BudgetAmounts } from './pruning/budget/amounts.js';
+export type { BudgetSolution, CostBudget } from './pruning/budget/solve.js';
 export type { CutOptions } from './pruning/select-units.js';
 export { type PruningResult, pruneOneShot } from './pruning/oneshot.js';
 export { type RefillOptions, pruneWithRefill } from './pruning/refill.js';
@@ -60,6 +68,7 @@ export { maskModel, pruneModel } from './pruning/surgery.js';
 
 export { DataError } from './data/errors.js';
 export { openDataset, registerDataset } from './data/datasets.js';
+export type { DatasetDefinition } from './data/definition.js';
 export type { Dataset, DatasetInfo, ImageSplit, OpenDatasetOptions } from './data/types.js';
 export { type OpenDatasetForOptions, openDatasetFor } from './workflows/open-dataset-for.js';
 
@@ -72,7 +81,9 @@ export {
 } from './training/errors.js';
 export { RunFolder } from './training/run-folder.js';
 export { train as trainModel } from './training/trainer.js';
-export type { TrainHooks } from './training/hooks.js';
+export type { StepInfo, TrainHooks } from './training/hooks.js';
+export type { EpochMetrics } from './training/metrics-lines.js';
+export type { StepContext } from './training/step-context.js';
 export type { TrainControl } from './training/train-control.js';
 export type { TrainOptions } from './training/train-options.js';
 export type { TrainResult } from './training/train-result.js';
@@ -86,14 +97,22 @@ export {
   type LeftOutForm,
   exportHubFolder,
 } from './export/hub-folder/write-folder.js';
+export type { MeasuredAccuracy } from './export/accuracy.js';
 export { VerificationError } from './export/verify.js';
+export { benchModel } from './bench/bench-model.js';
 export {
   type BenchCandidate,
+  type BenchModel,
   type BenchOptions,
   type BenchResult,
   benchmarkModels,
 } from './bench/bench.js';
-export { type PredictOptions, type Prediction, predictImages } from './inference/predict.js';
+export {
+  type ClassProbability,
+  type PredictOptions,
+  type Prediction,
+  predictImages,
+} from './inference/predict.js';
 
 export {
   type EvaluateModelOptions,
@@ -103,6 +122,7 @@ export {
 } from './inference/evaluate-model.js';
 export { type CalibrationOptions, calibrationOf } from './workflows/prune/calibration.js';
 export { type PruneRun, pruneRun } from './workflows/prune/run.js';
-export type { PruneSettings } from './workflows/prune/settings.js';
-export type { RunControl, TrainSettings } from './workflows/settings.js';
+export type { PruneHooks } from './workflows/prune/hooks.js';
+export type { PruneRequest, PruneSettings } from './workflows/prune/settings.js';
+export type { RunControl, TrainRequest, TrainSettings } from './workflows/settings.js';
 export { type TrainRun, trainRun } from './workflows/train-run.js';

@@ -117,7 +117,7 @@ describe('options inside options', () => {
       'CutOptions: rates: got the number 0.2, expected an object',
     );
     await expect(pruneOneShot(model, { ...cut, rates: { ssm: '0.2' as never } })).rejects.toThrow(
-      'rate: got 0.2',
+      "rate: got '0.2' for ssm",
     );
     await expect(
       pruneOneShot(model, { ...cut, rates: { ssm: 0.2 }, roundTo: '8' as never }),

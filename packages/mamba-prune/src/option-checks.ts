@@ -30,8 +30,13 @@ export function requireOptions<K extends string>(
   needed: readonly NoInfer<K>[] = [],
   fail: Failure = usageError,
 ): void {
-  // null is described as what it is.
-  checkOptions(where, options === undefined ? null : options, known, fail);
+  if (options === undefined) {
+    const [first = ''] = needed.length > 0 ? needed : Object.keys(known);
+    throw fail(
+      `${where}: got undefined in place of the options, expected an object such as { ${first}: ... }.`,
+    );
+  }
+  checkOptions(where, options, known, fail);
   const given = options as Readonly<Record<string, unknown>>;
   const missing = needed.filter((name) => given[name] === undefined);
   if (missing.length === 0) return;

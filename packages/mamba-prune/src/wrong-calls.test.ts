@@ -174,14 +174,19 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   ],
   'trainRun with nothing': [
     () => trainRun(wrong({}), { out: '/nonexistent' }),
-    'trainRun: got options without `arch`, `model`, `dataset`, `recipe`, expected them to be given',
+    'trainRun: got options without `arch`, `dataset`, `recipe`, expected them to be given',
   ],
-  'trainRun without sizes': [
+  'trainRun without a data set': [
+    () => trainRun(wrong({ arch: 'mamba_nano', recipe }), { out: '/nonexistent' }),
+    'trainRun: got options without `dataset`, expected it to be given',
+  ],
+  'trainRun on a device that there is not': [
     () =>
-      trainRun(wrong({ arch: 'mamba_nano', dataset: 'fashion-mnist', recipe }), {
-        out: '/nonexistent',
-      }),
-    'trainRun: got options without `model`, expected it to be given',
+      trainRun(
+        { arch: 'mamba_nano', dataset: 'fashion-mnist', recipe },
+        { out: '/nonexistent', device: 'gpu' },
+      ),
+    "trainRun: device: got 'gpu', expected cpu, cuda or cuda:N",
   ],
   'trainRun without a folder': [
     () =>
@@ -189,7 +194,7 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
         { arch: 'mamba_nano', model: {}, dataset: 'fashion-mnist', recipe },
         wrong(undefined),
       ),
-    'trainRun: control: got null in place of the options',
+    'trainRun: control: got undefined in place of the options',
   ],
   'pruneRun with nothing': [
     () => pruneRun(wrong({}), { out: '/nonexistent' }),
@@ -231,7 +236,10 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
     () => fetchFromHub(wrong({})),
     'fetchFromHub: got options without `repo`, `revision`',
   ],
-  'fetchFromHub with nothing': [() => fetchFromHub(wrong(undefined)), 'fetchFromHub: got null'],
+  'fetchFromHub with nothing': [
+    () => fetchFromHub(wrong(undefined)),
+    'fetchFromHub: got undefined',
+  ],
   'fetchFromHub with a misspelt option': [
     () => fetchFromHub('hf:lab/vim', wrong({ cachedir: 'x' })),
     'fetchFromHub: got the option `cachedir`',

@@ -4,6 +4,14 @@
  * @module @mamba-prune/report
  */
 export type {
+  ComparisonPicture,
+  ReportHooks,
+  ReportOptions,
+  ReportResult,
+  Studio,
+  StudioOptions,
+} from 'mamba-prune/internal';
+export type {
   ComparedMethod,
   ComparedRun,
   ComparedTest,
@@ -40,6 +48,7 @@ export type {
   RepeatCommand,
   RunData,
   RunMethod,
+  DatasetData,
   RunState,
   TrainingData,
 } from './page-data/run.js';
@@ -48,6 +57,6 @@ export type { TryOutModel, TryOutSample } from './page-data/try-out.js';
 export { collect } from './data/collect.js';
 export { type FoundRuns, findRuns } from './data/find-runs.js';
 export { drawComparison } from './comparison-picture.js';
-export { reportHtml } from './report-html.js';
+export { type EmbeddedModel, reportHtml } from './report-html.js';
 export { writeReport } from './write-report.js';
 export { startStudio } from './studio/start-studio.js';

@@ -5,7 +5,7 @@
  * @module @mamba-prune/libtorch/files
  */
 export { PickledArray, readArrayPickle } from '../torch-save/array-pickle.js';
-export type { PickleValue } from '../torch-save/values.js';
+export type { PickleValue, PythonGlobal, PythonObject } from '../torch-save/values.js';
 export { TorchCheckpoint } from '../torch-save/checkpoint.js';
 export type { PickledModule } from '../torch-save/module.js';
 export type { PlainValue } from '../torch-save/plain.js';
@@ -13,7 +13,7 @@ export type { StoredStateDict, UnreadableTensor } from '../torch-save/state-dict
 export type { TorchTensor } from '../torch-save/torch-tensor.js';
 export type { TorchSaveOptions } from '../torch-save/environment.js';
 export { rankOf as stateDictRank } from '../torch-save/choose.js';
-export { safetensorsDTypes } from '../safetensors/dtype.js';
+export { type SafetensorsDType, safetensorsDTypes } from '../safetensors/dtype.js';
 export { SafetensorsFile, type SafetensorsInfo } from '../safetensors/read.js';
 export {
   fromFile as dtypeFromFile,

@@ -294,6 +294,11 @@ export abstract class Module {
     for (const tensor of this.#tensors()) tensor.dispose();
     this.#releaseDerived();
   }
+
+  /** For `using`: `dispose`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
 }
 
 /** A module from one tensor to one tensor. */

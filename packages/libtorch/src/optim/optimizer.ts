@@ -267,4 +267,9 @@ export abstract class Optimizer {
     }
     this.#isCapturable = false;
   }
+
+  /** For `using`: `dispose`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
 }

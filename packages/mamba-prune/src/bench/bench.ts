@@ -14,7 +14,8 @@ import {
   prepareInference,
 } from '../models/inference-precision.js';
 import { imageType, weightCopies } from '../models/precision.js';
-import { checksOf } from '../checks.js';
+import { checksOf, shown } from '../checks.js';
+import { requireDevice } from '../device-check.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { InferencePrecision } from '../precision.js';
 import { type Spread, median, quantile, sortedNumbers, spreadOf } from '../statistics.js';
@@ -44,7 +45,7 @@ export interface BenchModel {
 }
 
 /** What models have. */
-interface Switchable extends Pick<Partial<ImageModel>, 'packWeights' | 'multiplyIn'> {
+export interface Switchable extends Pick<Partial<ImageModel>, 'packWeights' | 'multiplyIn'> {
   readonly training: boolean;
   train(on?: boolean): unknown;
   /** Those that 16-bit copies are kept of in bf16. */
@@ -60,8 +61,8 @@ function hasParameters<T extends Switchable>(
 export interface BenchOptions {
   /** Batch sizes. By default 1 and 64. */
   readonly batches?: readonly number[];
-  /** Shape of one input: [channels, height, width]. */
-  readonly inputShape: readonly number[];
+  /** Shape of one input, [channels, height, width], of models that do not say it themselves, as those of `benchModel` do. */
+  readonly inputShape?: readonly number[] | undefined;
   /** Calls of each model before the first round, on a GPU at least one. Default `3`. */
   readonly warmup?: number;
   /** Rounds; each model runs once per round. Default `15`. */
@@ -129,6 +130,38 @@ const defaults = {
 };
 type Settings = typeof defaults & Omit<BenchOptions, keyof typeof defaults>;
 
+/** @throws UsageError for none, and for what cannot be timed or named in the results */
+function checkCandidates(models: unknown, inputShape: unknown): void {
+  if (!Array.isArray(models)) {
+    throw new UsageError(`bench: got ${shown(models)}, expected an array of models.`);
+  }
+  if (models.length === 0) throw new UsageError('bench: got no model, expected at least one.');
+  models.forEach((model: unknown, at) => {
+    const {
+      name,
+      forward,
+      prepare,
+      inputShape: own,
+    } = (model ?? {}) as Partial<BenchModel & ForeignModel>;
+    if (model instanceof nn.Module || typeof name !== 'string') {
+      throw new UsageError(
+        `bench: got ${model instanceof nn.Module ? 'a model' : shown(model)} without a name at ${at}, expected what benchModel(name, model) gives.`,
+      );
+    }
+    if (typeof prepare === 'function') return;
+    if (typeof forward !== 'function') {
+      throw new UsageError(
+        `bench: ${name}: got ${shown(forward)} in place of the function \`forward\`, expected one. benchModel(name, model) has it.`,
+      );
+    }
+    if (own === undefined && inputShape === undefined) {
+      throw new UsageError(
+        `bench: ${name}: got no shape of an input, expected \`inputShape\`, [channels, height, width], of the model or in the options.`,
+      );
+    }
+  });
+}
+
 /**
  * Times the models against each other, without gradients and in evaluation mode. The device is
  * synchronised before and after each call, so a latency is that of the whole call; those of other
@@ -143,9 +176,10 @@ export async function benchmarkModels(
   options: BenchOptions,
 ): Promise<BenchResult[]> {
   requireOptions('bench', options, benchKinds);
-  const settings = { ...defaults, ...defined(options), inputShape: options.inputShape };
+  const settings = { ...defaults, ...defined(options) };
   const { batches, rounds, warmup, onProgress } = settings;
-  if (models.length === 0) throw new UsageError('bench: got no model, expected at least one.');
+  requireDevice('bench', options.device);
+  checkCandidates(models, options.inputShape);
   const { integer, number } = checksOf('bench');
   for (const batch of batches) integer('batch', batch, { min: 1 });
   integer('rounds', rounds, { min: 1 });
@@ -260,7 +294,7 @@ async function measure(
   async function callOf(model: BenchCandidate, { images, run }: ModelCompute): Promise<Timed> {
     if (!('forward' in model)) return new ForeignCall(await model.prepare(batch, seed));
     const input = explainingMemory(memory, () =>
-      inputOf(model.inputShape ?? settings.inputShape, images),
+      inputOf(model.inputShape ?? settings.inputShape ?? [], images),
     );
     inputs.push(input);
     return new TimedCall(() => run(() => model.forward(input)), device, settings.graphBackend);

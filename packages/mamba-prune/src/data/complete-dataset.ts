@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { defined } from '../defined.js';
 import { type Preprocessing, defaultPreprocessing } from '../preparation/preprocessing.js';
+import { checkedSplit } from './checked-split.js';
 import type { DatasetDefinition } from './definition.js';
 import { DataError } from './errors.js';
 import type {
@@ -10,7 +11,6 @@ import type {
   ImageSplit,
   OpenDatasetOptions,
   OpenedDataset,
-  RandomCrop,
 } from './types.js';
 
 /**
@@ -111,56 +111,4 @@ function checkInfo(where: string, given: OpenedDataset['info'], info: DatasetInf
     const sign = name === 'std' ? 'positive number' : 'number';
     fail(name, values, `a ${sign} for each of ${channels} channels`);
   }
-}
-
-type Shape = Pick<DatasetInfo, 'channels' | 'height' | 'width' | 'classes'>;
-
-/** A split whose labels and pixels are what its data set says. */
-function checkedSplit(where: string, split: ImageSplit, info: Shape): ImageSplit {
-  const bytes = info.channels * info.height * info.width;
-  const check = (indices: ArrayLike<number>, pixels: unknown): Uint8Array =>
-    ownPixels(where, pixels, [indices.length, info.channels, info.height, info.width], bytes);
-  const checkAll = (
-    indices: ArrayLike<number>,
-    pixels: Uint8Array | Promise<Uint8Array>,
-  ): Uint8Array | Promise<Uint8Array> =>
-    pixels instanceof Promise
-      ? pixels.then((read) => check(indices, read))
-      : check(indices, pixels);
-  return {
-    length: split.length,
-    label: (index) => {
-      const label = split.label(index);
-      if (Number.isInteger(label) && label >= 0 && label < info.classes.length) return label;
-      throw new DataError(
-        `${where}: got label ${label} of image ${index}, expected an integer from 0 to ${info.classes.length - 1}.`,
-      );
-    },
-    read: (indices) => checkAll(indices, split.read(indices)),
-    ...(split.readCropped && {
-      readCropped: async (indices: ArrayLike<number>, crop: RandomCrop) =>
-        check(indices, await split.readCropped?.(indices, crop)),
-    }),
-  };
-}
-
-/** Pixels in memory that is theirs alone: a view of what a split keeps would be changed, and moved away, with the batch. */
-function ownPixels(
-  where: string,
-  pixels: unknown,
-  shape: readonly number[],
-  imageBytes: number,
-): Uint8Array {
-  const expected = (shape[0] ?? 0) * imageBytes;
-  if (!(pixels instanceof Uint8Array) || pixels.length !== expected) {
-    const got =
-      pixels instanceof Uint8Array ? `${pixels.length} bytes` : `no Uint8Array (${typeof pixels})`;
-    throw new DataError(
-      `${where}: got ${got} of pixels, expected ${expected} bytes, [${shape.join(', ')}]. ` +
-        'Give them in a new array at every read.',
-    );
-  }
-  const { buffer } = pixels;
-  const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === expected;
-  return isWhole ? pixels : new Uint8Array(pixels);
 }

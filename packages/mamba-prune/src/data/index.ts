@@ -3,7 +3,8 @@
  *
  * @module mamba-prune/data
  */
-export type { AugmentOptions, AugmentPreset } from './augment/options.js';
+export type { Sampling } from './augment/geometry.js';
+export type { AugmentOptions, AugmentPreset, ResolvedAugment } from './augment/options.js';
 export { augmentPreset, augmentPresetNames } from './augment/options.js';
 export type { LastAugment } from './augment/epoch-augments.js';
 export type { Batch } from './batch.js';
@@ -31,6 +32,7 @@ export { BatchLoader } from './loader.js';
 export { MemorySplit } from './memory-split.js';
 export { readImage } from './read-image.js';
 export type {
+  CropResize,
   Dataset,
   DatasetInfo,
   ImageSplit,

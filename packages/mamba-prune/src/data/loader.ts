@@ -4,6 +4,7 @@ import { checksOf } from '../checks.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { requireSplit } from './require-dataset.js';
 import { type Batch, type BatchJob, BatchMaker, type BatchRecipe } from './batch.js';
+import { checkedSplit, ofDataset } from './checked-split.js';
 import { PlainBatches } from './plain-batches.js';
 import { BatchThreads } from './batch-threads.js';
 import { type EpochOptions, checkStart, epochKinds } from './epoch-options.js';
@@ -59,7 +60,7 @@ export class BatchLoader {
   /** @throws DataError for options out of range or an empty split */
   constructor(split: ImageSplit, info: DatasetInfo, options: BatchLoaderOptions) {
     requireSplit('BatchLoader', split, info);
-    this.#split = split;
+    this.#split = checkedSplit(ofDataset(info), split, info);
     requireOptions('BatchLoader', options, loaderKinds, ['batchSize'], dataError);
     const { batchSize, shuffle = false, seed = 0, prefetch = 2, threads = 0 } = options;
     const { integer } = checksOf('BatchLoader', dataError);
@@ -152,6 +153,11 @@ export class BatchLoader {
   /** Ends the threads, if there are any. */
   async close(): Promise<void> {
     await this.#threads?.close();
+  }
+
+  /** For `await using`: `close`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
   #start(epoch: number, index: number, order: Uint32Array | undefined): Batch | Promise<Batch> {

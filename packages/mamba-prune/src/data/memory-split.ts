@@ -1,4 +1,6 @@
 // Images in memory, and what is counted over them.
+import { shown } from '../checks.js';
+import { isLabel } from './checked-split.js';
 import { DataError } from './errors.js';
 import type { ImageSplit } from './types.js';
 
@@ -16,6 +18,19 @@ export class MemorySplit implements ImageSplit {
    * @param imageBytes - channels * height * width
    */
   constructor(images: Uint8Array, labels: ArrayLike<number>, imageBytes: number) {
+    const given: unknown = images;
+    if (!(given instanceof Uint8Array || given instanceof Uint8ClampedArray)) {
+      const got = ArrayBuffer.isView(given) ? `a ${given.constructor.name}` : shown(given);
+      throw new DataError(
+        `MemorySplit: got ${got} of pixels, expected a Uint8Array of values from 0 to 255.`,
+      );
+    }
+    const wrong = Array.from(labels).findIndex((label) => !isLabel(label));
+    if (wrong >= 0) {
+      throw new DataError(
+        `MemorySplit: got label ${shown(labels[wrong])} of image ${wrong}, expected the number of its class, an integer from 0.`,
+      );
+    }
     this.#images = images;
     this.#labels = labels;
     this.#imageBytes = imageBytes;

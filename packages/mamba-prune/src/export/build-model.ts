@@ -1,5 +1,6 @@
 // A trained model as an ONNX model: from pixels to probabilities.
 import { nn, scope } from '@mamba-prune/libtorch';
+import { checksOf } from '../checks.js';
 import { UsageError } from '../errors.js';
 import { familyNamed } from '../models/families.js';
 import { checkInfo } from '../models/file-checks.js';
@@ -12,7 +13,11 @@ import {
   type InputType,
   type Quantization,
   type ScanOp,
+  floatTypes,
+  inputTypes,
+  quantizations,
   scanOpFor,
+  scanOps,
 } from '../onnx/choices.js';
 import { GraphBuilder, type Value } from '../onnx/graph-builder.js';
 import { Layers } from '../onnx/layers.js';
@@ -71,6 +76,7 @@ export function buildOnnxModel(
   }
   checkInfo('ONNX export', model.config, info);
   const { input = 'uint8', scanOp = scanOpFor.cpu, dtype = 'float32', quantize } = options;
+  checkChoices({ input, scanOp, dtype, quantize });
   checkQuantization(model, quantize);
   checkNorms(model);
   const { arch, imageSize } = model.config;
@@ -92,6 +98,15 @@ export function buildOnnxModel(
       },
     });
   });
+}
+
+/** @throws UsageError for a choice that there is not, which would else be written as another one */
+function checkChoices({ input, scanOp, dtype, quantize }: BuildOptions): void {
+  const { oneOf } = checksOf('ONNX export');
+  oneOf('input', input, inputTypes);
+  oneOf('scanOp', scanOp, scanOps);
+  oneOf('dtype', dtype, floatTypes);
+  if (quantize !== undefined) oneOf('quantize', quantize, quantizations);
 }
 
 function checkQuantization({ config }: ImageModel, quantize: Quantization | undefined): void {

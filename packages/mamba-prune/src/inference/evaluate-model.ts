@@ -1,5 +1,7 @@
 /** Accuracy and loss of a model on a data set. */
 import { checksOf } from '../checks.js';
+import { requireDevice } from '../device-check.js';
+import { checkedSplit } from '../data/checked-split.js';
 import { DataError } from '../data/errors.js';
 import { requireDataset } from '../data/require-dataset.js';
 import { BatchLoader } from '../data/loader.js';
@@ -110,16 +112,27 @@ export function chooseImages(where: string, dataset: Dataset, part: EvaluatedPar
         'add images.',
     );
   }
-  return limitSplit(dataset[split], images ?? null, seed);
+  const checked = checkedSplit(`${where}: ${split}`, dataset[split], dataset.info);
+  return limitSplit(checked, images ?? null, seed);
 }
 
 /**
  * Accuracy and loss of a model on a data set, without augmentation. Its images are taken as they were opened: `openDatasetFor`
  * opens them as the model's file says.
- * @returns undefined if the signal stopped it
+ * @returns undefined if the signal stopped it, which happens only where there is one
  * @throws UsageError for options out of range; DataError if there are no images; NotFiniteError if the loss is
  *   no number; TooLargeError if the machine has not enough memory for a batch
  */
+export async function evaluateModel(
+  model: ImageModel,
+  dataset: Dataset,
+  options?: EvaluateModelOptions & { readonly signal?: undefined },
+): Promise<ModelEvaluation>;
+export async function evaluateModel(
+  model: ImageModel,
+  dataset: Dataset,
+  options?: EvaluateModelOptions,
+): Promise<ModelEvaluation | undefined>;
 export async function evaluateModel(
   model: ImageModel,
   dataset: Dataset,
@@ -128,6 +141,7 @@ export async function evaluateModel(
   requireModel('evaluateModel', model);
   requireDataset('evaluateModel', dataset);
   checkOptions('evaluateModel', options, evaluateModelKinds);
+  requireDevice('evaluateModel', options.device);
   const { split = 'test', batchSize = 256, images, seed = 0, perClass = false } = options;
   const { device = deviceOf(model), signal, onProgress, asInTraining = false } = options;
   const precision = inferencePrecisionOn(device, options.precision ?? 'fp32');

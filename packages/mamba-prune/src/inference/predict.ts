@@ -16,6 +16,7 @@ import {
   prepareInference,
 } from '../models/inference-precision.js';
 import { checksOf, shown } from '../checks.js';
+import { requireDevice } from '../device-check.js';
 import { UsageError } from '../errors.js';
 import { whyMissing } from '../files/missing.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
@@ -91,6 +92,7 @@ export async function predictImages(
 ): Promise<Prediction[]> {
   checkOptions('predict', options, predictKinds);
   checkPaths(paths);
+  requireDevice('predict', options.device);
   const { device = 'cpu' } = options;
   const { channels, imageSize: side, numClasses } = model.config;
   const precision = inferencePrecisionOn(device, options.precision ?? 'fp32');

@@ -145,9 +145,14 @@ export function checkImages(
   images: Tensor,
   { channels, imageSize }: { readonly channels: number; readonly imageSize: number },
 ): void {
+  if (!Array.isArray((images as Partial<Tensor> | undefined)?.shape)) {
+    throw new UsageError(
+      `${model}: got ${shown(images)} for images, expected a tensor [batch, ${channels}, ${imageSize}, ${imageSize}].`,
+    );
+  }
   const [, c, h, w] = images.shape;
   if (images.ndim === 4 && c === channels && h === imageSize && w === imageSize) return;
-  throw new Error(
+  throw new UsageError(
     `${model}: got images of shape [${images.shape.join(', ')}], expected [batch, ${channels}, ${imageSize}, ${imageSize}]. ` +
       'Resize the images, or make the model with `imageSize` and `channels`.',
   );

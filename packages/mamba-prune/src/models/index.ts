@@ -20,13 +20,19 @@ export type { ScanMode } from './mamba/scan-order.js';
 export { VisionMamba } from './mamba/model.js';
 export type { VitArchitecture, VitConfig, VitOptions, VitPooling } from './vit/config.js';
 export { VisionTransformer } from './vit/model.js';
-export type { ResNetArchitecture, ResNetConfig, ResNetOptions } from './resnet/config.js';
+export type {
+  ResNetArchitecture,
+  ResNetConfig,
+  ResNetOptions,
+  ResNetStem,
+} from './resnet/config.js';
 export { ResNet } from './resnet/model.js';
 export type { VMambaArchitecture, VMambaConfig, VMambaOptions } from './vmamba/config.js';
 export { VMamba } from './vmamba/model.js';
 export type { VimArchitecture, VimConfig, VimOptions } from './vim/config.js';
 export { Vim } from './vim/model.js';
 export {
+  type AnyConfig,
   createModel,
   createModelFromConfig,
   isMambaModel,
@@ -59,13 +65,26 @@ export { families, groupKinds, modelNames, modelOptionNames, registerFamily } fr
 export { checkPatches, checkWidths, configFields, parseConfig } from './config-checks.js';
 export * as commonOptions from './common-options.js';
 export { Mlp } from './layers/mlp.js';
+export { Branch } from './layers/residual.js';
+export type { KeptProducts } from './layers/low-products.js';
 export { UnitNorm } from './layers/unit-norm.js';
 export type { ClassifierNames } from './import/classifier-layers.js';
-export type { Layout, LayoutOptions, LayoutResult, Reading, Shapes } from './import/layout.js';
+export type { CardEntries, FamilyCard } from './import/card.js';
+export type { SaidInfo } from './import/info.js';
+export type {
+  Layout,
+  LayoutOptions,
+  LayoutResult,
+  ModelModules,
+  Reading,
+  ScriptArguments,
+  Shapes,
+} from './import/layout.js';
 export type { ModuleProblem } from './import/module-layers.js';
 export type { PlacedModule } from './import/module-place.js';
 export {
   type LoadModelOptions,
+  type ModelDescription,
   type ModelInfo,
   type SaveModelOptions,
   loadModel,

@@ -15,7 +15,7 @@ import type { VitOptions } from './vit/config.js';
 import { VisionTransformer } from './vit/model.js';
 
 /** As a file or a caller describes a model; its family checks the rest. */
-type AnyConfig = { readonly family: string };
+export type AnyConfig = { readonly family: string };
 
 /**
  * A new, randomly initialised model; `manualSeed` decides the values.

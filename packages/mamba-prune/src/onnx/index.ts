@@ -6,7 +6,9 @@
  */
 export { type BuildOptions, buildOnnxModel } from '../export/build-model.js';
 export { type OnnxExport, type OnnxExportOptions, exportOnnx } from '../export/export-onnx.js';
-export { OnnxModel, type OnnxResult } from '../export/onnx-model.js';
+export { OnnxModel, type OnnxPrecision, type OnnxResult } from '../export/onnx-model.js';
+export type { Provider, SessionOptions } from '../export/runtime.js';
+export type { NumberArray } from './elements.js';
 export { type Verification, VerificationError, verifyOnnx } from '../export/verify.js';
 export type { FloatType, InputType, Quantization, ScanOp } from './choices.js';
 export {
@@ -22,6 +24,10 @@ export { Layers, type Weight, type WeightFormat } from './layers.js';
 export { Layout } from './layout.js';
 export { type GraphDescription, modelOf } from './model.js';
 export {
+  type Binary,
+  type ConvSettings,
+  type Named,
+  type Unary,
   add,
   binary,
   cast,

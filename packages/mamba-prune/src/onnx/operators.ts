@@ -10,8 +10,8 @@ export type Named = Pick<NodeOptions, 'name'>;
 export const opsetVersion = 20;
 
 /** Names of `Add`, `Mul` ...: two tensors, broadcast as NumPy does. */
-type Binary = 'Add' | 'Mul';
-type Unary = 'Exp' | 'Relu' | 'Sigmoid';
+export type Binary = 'Add' | 'Mul';
+export type Unary = 'Exp' | 'Relu' | 'Sigmoid';
 
 export function binary(g: GraphBuilder, op: Binary, a: Value, b: Value, named: Named = {}): Value {
   return g.node(op, [a, b], { type: a.type, shape: broadcast(op, a, b) }, named);

@@ -1,5 +1,6 @@
 // Passes over real images that leave no trace in the model: for scores that need more than weights.
-import { type Tensor, getRngState, noGrad, scope, setRngState } from '@mamba-prune/libtorch';
+import { Tensor, getRngState, noGrad, scope, setRngState } from '@mamba-prune/libtorch';
+import { shown } from '../checks.js';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { rememberModes } from '../models/modes.js';
@@ -39,6 +40,7 @@ export async function averageOverBatches(
   let total = 0;
   try {
     for await (const batch of calibration()) {
+      checkBatch(batch);
       try {
         const count = batch.images.size(0);
         scope(() => {
@@ -65,6 +67,24 @@ export async function averageOverBatches(
   } finally {
     restoreRandom();
   }
+}
+
+/** @throws UsageError for what is no batch; the model says what is wrong with the shape of its images */
+function checkBatch(batch: unknown): void {
+  const { images, labels } = (batch ?? {}) as Partial<CalibrationBatch>;
+  const isBatch =
+    images instanceof Tensor &&
+    labels instanceof Tensor &&
+    images.shape.length === 4 &&
+    labels.shape.length === 1 &&
+    labels.shape[0] === images.shape[0];
+  if (isBatch) return;
+  const words = (value: unknown): string =>
+    value instanceof Tensor ? `a tensor [${value.shape.join(', ')}]` : shown(value);
+  throw new UsageError(
+    `calibration: got ${words(images)} for images and ${words(labels)} for labels, expected tensors ` +
+      '[n, channels, height, width] and [n]. calibrationOf makes such batches of a data set.',
+  );
 }
 
 /** Frees what `averageOverBatches` gave. */

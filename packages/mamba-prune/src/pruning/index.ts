@@ -43,6 +43,7 @@ export { type BudgetSolution, type CostBudget, type ReachedTarget } from './budg
 export type { Widths } from '../models/width-costs.js';
 export { type PruningResult, pruneOneShot } from './oneshot.js';
 export {
+  type CountOptions,
   type RefillChoice,
   type RefillCounts,
   type RefillOptions,
@@ -50,10 +51,16 @@ export {
   refillCounts,
   refillUnits,
 } from './refill.js';
-export { refillBudgets, refillScores } from './refill-choices.js';
+export {
+  type RefillBudget,
+  type RefillScore,
+  refillBudgets,
+  refillScores,
+} from './refill-choices.js';
 export { type TensorCut, maskModel, pruneModel, tensorCut } from './surgery.js';
 export {
   type HasWeight,
+  type LayerImportance,
   type PruneHybridOptions,
   type PruneKindOptions,
   type StructuredPruningOptions,

@@ -49,7 +49,7 @@ export interface PruneHybridOptions extends StructuredPruningOptions {
 
 /** Those that a weight and the gradient which it holds are enough for. */
 const importancesOfLayers = ['l1', 'l2', 'taylor'] as const;
-type LayerImportance = (typeof importancesOfLayers)[number];
+export type LayerImportance = (typeof importancesOfLayers)[number];
 
 /**
  * `calculate_channel_importance(linear_layer, method)`: one score per *input* channel of a layer, so

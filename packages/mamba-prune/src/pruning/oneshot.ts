@@ -1,13 +1,17 @@
 import type { ImageModel } from '../models/image-model.js';
 import type { KeptUnits } from '../models/groups.js';
 import type { Calibration } from './calibration.js';
-import { type CutOptions, chooseUnits } from './select-units.js';
+import type { BudgetSolution } from './budget/solve.js';
+import { requirePrunable } from '../models/require-model.js';
+import { type CutOptions, scoreAndSelect } from './select-units.js';
 import { pruneModel } from './surgery.js';
 
 export interface PruningResult {
   /** A new model; the one that was given is left as it is. */
   readonly model: ImageModel;
   readonly kept: KeptUnits;
+  /** Of a cost budget: the rates that it came to, and what the model costs now. */
+  readonly solution?: BudgetSolution | undefined;
 }
 
 /**
@@ -21,6 +25,7 @@ export async function pruneOneShot(
   options: CutOptions,
   calibration?: Calibration,
 ): Promise<PruningResult> {
-  const kept = await chooseUnits(model, options, calibration);
-  return { model: pruneModel(model, kept), kept };
+  requirePrunable('pruneOneShot', model);
+  const { kept, solution } = await scoreAndSelect(model, options, calibration);
+  return { model: pruneModel(model, kept), kept, ...(solution && { solution }) };
 }

@@ -276,17 +276,17 @@ describe('bad options for refill', () => {
       await expect(attempt({ fillback })).rejects.toThrow(/fillback: got .*from 0 .*to 1/);
     }
     await expect(attempt({ refillScore: 'best' })).rejects.toThrow(
-      /`refill\.score`: got 'best', expected one of magnitude, gradient/,
+      /`refillScore`: got 'best', expected one of magnitude, gradient/,
     );
     await expect(attempt({ budget: 'spend' })).rejects.toThrow(
-      /`refill\.budget`: got 'spend', expected one of add, keep/,
+      /`budget`: got 'spend', expected one of add, keep/,
     );
     await expect(attempt({ refillScore: 'gradient' })).rejects.toThrow(
-      /`refill.score` gradient: got no images.*`refill.score` magnitude/,
+      /`refillScore` gradient: got no images.*`refillScore` magnitude/,
     );
     const states = { rates: { ssm: 0.5, state: 0.5 }, refillScore: 'gradient' };
     await expect(attempt(states, true)).rejects.toThrow(
-      /`refill\.score` gradient: got group 'blocks.0.state' of kind state.*leave the kind state out/,
+      /`refillScore` gradient: got group 'blocks.0.state' of kind state.*leave the kind state out/,
     );
     await expect(attempt({ rates: { heads: 0.5 } })).rejects.toThrow(UsageError);
     await expect(attempt({ rates: { ssm: 1 } })).rejects.toThrow(/rate: got 1/);

@@ -1,9 +1,11 @@
 // Refill: cut, then give back the units most worth having given what was kept (after Chen et al.
 // 2022, "Coarsening the Granularity", arXiv 2202.04736, moved from weights to whole units).
+import { shown } from '../checks.js';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { KeptUnits } from '../models/groups.js';
+import { asTargets } from './budget/check-targets.js';
 import type { BudgetSolution } from './budget/solve.js';
 import type { Calibration } from './calibration.js';
 import { todaysCut } from './earlier-names.js';
@@ -58,7 +60,7 @@ export interface RefillChoice {
   readonly solution?: BudgetSolution | undefined;
 }
 
-type CountOptions = Pick<RefillOptions, 'fillback' | 'budget' | 'roundTo'>;
+export type CountOptions = Pick<RefillOptions, 'fillback' | 'budget' | 'roundTo'>;
 
 export interface RefillCounts {
   /** Units that the first cut keeps. */
@@ -123,7 +125,9 @@ export async function refillUnits(
   // What a budget is held against is the model with the units that return.
   const final = (size: number, n: number): number => refillCounts(size, n, counts).final;
   const { costBudget } = cut;
-  const told = costBudget ? { ...cut, costBudget: { ...costBudget, final } } : cut;
+  const told = costBudget
+    ? { ...cut, costBudget: { ...asTargets(model, costBudget), final } }
+    : cut;
   const { groups, scores, kept: target, solution } = await scoreAndSelect(model, told, calibration);
   const plan = groups.map((group) => {
     const n = unitsOf(target, group.name).length;
@@ -166,6 +170,7 @@ export async function pruneWithRefill(
 
 /**
  * Finds what is wrong with the options that refill adds to a cut, without scoring anything.
+ * @param names - what they are called where they were given
  * @throws UsageError
  */
 export function checkRefill(
@@ -177,23 +182,24 @@ export function checkRefill(
     rates,
   }: Pick<RefillOptions, 'fillback' | 'refillScore' | 'budget' | 'rates'>,
   calibration: Calibration | undefined,
+  names = { score: '`refillScore`', budget: '`budget`' },
 ): void {
   if (!(fillback >= 0 && fillback <= 1)) {
     throw new UsageError(
-      `fillback: got ${fillback}, expected the share of the removed units that returns, from 0 (none) to 1 (all)`,
+      `fillback: got ${shown(fillback)}, expected the share of the removed units that returns, from 0 (none) to 1 (all)`,
     );
   }
-  checkChoice('`refill.score`', refillScore, refillScores);
-  checkChoice('`refill.budget`', budget, refillBudgets);
+  checkChoice(names.score, refillScore, refillScores);
+  checkChoice(names.budget, budget, refillBudgets);
   if (refillScore !== 'gradient') return;
   requireProbe(
-    '`refill.score` gradient',
+    `${names.score} gradient`,
     groupsOfKinds(model, Object.keys(rates)),
-    'Use `refill.score` magnitude',
+    `Use ${names.score} magnitude`,
   );
   if (!calibration) {
     throw new UsageError(
-      '`refill.score` gradient: got no images, expected batches of real data. Give a data set, or use `refill.score` magnitude.',
+      `${names.score} gradient: got no images, expected batches of real data. Give a data set, or use ${names.score} magnitude.`,
     );
   }
 }

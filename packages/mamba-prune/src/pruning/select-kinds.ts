@@ -3,6 +3,7 @@ import { UsageError } from '../errors.js';
 import type { KeptUnits, PruningGroup } from '../models/groups.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { type CostBudget, type BudgetSolution, checkReach, solveInPools } from './budget/solve.js';
+import { checkTargets } from './budget/check-targets.js';
 import type { BudgetTarget, WidthCost } from './budget/targets.js';
 import { type RankMeasure, countsIn, poolsOf, rankMeasures } from './ranking.js';
 import {
@@ -42,7 +43,7 @@ export function checkKindSelection(
   options: KindSelectionOptions,
 ): void {
   const { rates, costBudget, rankBy = 'score' } = options;
-  for (const rate of Object.values(rates)) checkSelection({ ...options, rate });
+  for (const [kind, rate] of Object.entries(rates)) checkSelection({ ...options, rate }, kind);
   checkChoice('`rankBy`', rankBy, rankMeasures);
   if (rankBy === 'score-per-cost' && options.ranking === 'layer') {
     throw new UsageError(
@@ -57,6 +58,7 @@ export function checkKindSelection(
       `budget: got the rate ${own[1]} of ${own[0]} too, expected 0: the budget takes the place of rates.`,
     );
   }
+  checkTargets(groups, costBudget);
   checkReach(groups, options, costBudget);
 }
 

@@ -57,7 +57,7 @@ describe('chooseUnits', () => {
       chooseUnits(smallMamba(), { ...options, importance: 'taylor', ...wrong }, untouched);
     for (const [wrong, message] of [
       [{ rates: { heads: 0.5 } }, /pruning target: got 'heads', expected one of ssm, state/],
-      [{ rates: { ssm: 0.5, mlp: 1 } }, /rate: got 1, expected the fraction to remove/],
+      [{ rates: { ssm: 0.5, mlp: 1 } }, /rate: got 1 for mlp, expected the fraction to remove/],
       [{ roundTo: 0 }, /`roundTo`: got 0/],
       [{ maxRate: 2 }, /`maxRate`: got 2/],
       [{ score: 'activation' }, /`score` activation: got `importance` taylor/],

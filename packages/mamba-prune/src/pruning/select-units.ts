@@ -10,7 +10,9 @@ import { todaysCut } from './earlier-names.js';
 import { checkOwnRates } from './group-limits.js';
 import { checkImportance } from './importances.js';
 import { type ScoreOptions, scoreKinds, scoreUnits } from './score-units.js';
-import type { BudgetSolution } from './budget/solve.js';
+import type { BudgetAmounts } from './budget/amounts.js';
+import { asTargets } from './budget/check-targets.js';
+import type { BudgetSolution, CostBudget } from './budget/solve.js';
 import {
   type KindSelectionOptions,
   checkKindSelection,
@@ -18,7 +20,13 @@ import {
   selectKinds,
 } from './select-kinds.js';
 
-export interface CutOptions extends KindSelectionOptions, ScoreOptions {}
+export interface CutOptions extends Omit<KindSelectionOptions, 'costBudget'>, ScoreOptions {
+  /**
+   * In place of rates, which then are 0 and name the kinds: what the model may cost at most, as amounts
+   * (`{ macs: '0.5x', params: 3e6 }`), or as targets of one's own.
+   */
+  readonly costBudget?: BudgetAmounts | CostBudget | undefined;
+}
 
 export const cutKinds: OptionKinds<CutOptions> = { ...scoreKinds, ...kindSelectionKinds };
 
@@ -62,7 +70,11 @@ export async function scoreAndSelect(
   const options = todaysCut(given);
   requireOptions('CutOptions', options, { ...cutKinds, ...refillNames }, ['rates']);
   checkRates('CutOptions', options.rates);
-  const { importance, score, ...selection } = cutOptionsOf(options);
+  const { importance, score, costBudget, ...rest } = cutOptionsOf(options);
+  const selection: KindSelectionOptions = {
+    ...rest,
+    ...(costBudget && { costBudget: asTargets(model, costBudget) }),
+  };
   const { rates } = selection;
   const kinds = Object.keys(rates);
   const groups = groupsOfKinds(model, kinds);

@@ -1,4 +1,5 @@
 // Which units stay, from their scores.
+import { shown } from '../checks.js';
 import { UsageError } from '../errors.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { KeptUnits, PruningGroup } from '../models/groups.js';
@@ -204,19 +205,25 @@ function globalCounts(ranked: readonly RankedGroup[], options: SelectionOptions)
   );
 }
 
-/** @throws UsageError for what `selectUnits` refuses, before any scores are made */
-export function checkSelection({
-  rate,
-  ranking,
-  normalize = 'mean',
-  roundTo = 1,
-  maxRate = 1,
-  rateOf,
-  minWidth,
-}: SelectionOptions): void {
+/**
+ * @param kind - whose rate it is, where each kind has its own
+ * @throws UsageError for what `selectUnits` refuses, before any scores are made
+ */
+export function checkSelection(
+  {
+    rate,
+    ranking,
+    normalize = 'mean',
+    roundTo = 1,
+    maxRate = 1,
+    rateOf,
+    minWidth,
+  }: SelectionOptions,
+  kind?: string,
+): void {
   if (!(typeof rate === 'number' && rate >= 0 && rate < 1)) {
     throw new UsageError(
-      `rate: got ${rate}, expected the fraction to remove, from 0 up to but not including 1 (0.7 removes 70%)`,
+      `rate: got ${shown(rate)}${kind === undefined ? '' : ` for ${kind}`}, expected the fraction to remove, from 0 up to but not including 1 (0.7 removes 70%)`,
     );
   }
   checkChoice('ranking', ranking, rankings);

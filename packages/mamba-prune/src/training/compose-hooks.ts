@@ -1,3 +1,4 @@
+import { checkHooks } from './check-hooks.js';
 import type { HookState, TrainHooks } from './hooks.js';
 
 /**
@@ -7,10 +8,11 @@ import type { HookState, TrainHooks } from './hooks.js';
  */
 export function composeHooks(...parts: readonly (TrainHooks | undefined)[]): TrainHooks {
   const given = parts.filter((part) => part !== undefined);
+  given.forEach(checkHooks);
   const onEpoch = given.flatMap((part) => part.onEpoch ?? []);
   const epochMetrics = given.flatMap((part) => part.epochMetrics ?? []);
   return {
-    onStep: inTurn(given.map((part) => part.onStep)),
+    onStep: inTurnAwaited(given.flatMap((part) => part.onStep ?? [])),
     onEpoch: async (metrics) => {
       for (const hook of onEpoch) await hook(metrics);
     },
@@ -41,6 +43,19 @@ function inTurn<A extends unknown[]>(
   return (...args) => {
     for (const hook of given) hook(...args);
   };
+}
+
+/** As `inTurn`, where a hook may give a promise: the next is called when it has come true. */
+function inTurnAwaited<A extends unknown[]>(
+  hooks: readonly ((...args: A) => unknown)[],
+): ((...args: A) => unknown) | undefined {
+  if (hooks.length === 0) return undefined;
+  return (...args) =>
+    hooks.reduce<unknown>(
+      (before, hook) =>
+        before instanceof Promise ? before.then(() => hook(...args)) : hook(...args),
+      undefined,
+    );
 }
 
 /** The names of all must differ. */

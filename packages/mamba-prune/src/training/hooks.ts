@@ -49,7 +49,8 @@ export interface StepInfo {
 
 /** Where other code gets a say in a training. None of it but `state` is stored: give the same again on resume. */
 export interface TrainHooks {
-  onStep?: ((info: StepInfo) => void) | undefined;
+  /** Where it gives a promise, the next step waits for it; anything else is passed over. */
+  onStep?: ((info: StepInfo) => unknown) | undefined;
   /** After the epoch's line and checkpoint are on the disk. */
   onEpoch?: ((metrics: EpochMetrics) => void | Promise<void>) | undefined;
   /** How far an evaluation is. */

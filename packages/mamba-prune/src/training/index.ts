@@ -5,7 +5,13 @@
  */
 export type { FitOptions, FittedBatch } from './auto-batch.js';
 export { fitBatchSize } from './auto-batch.js';
-export { limitSplit } from './batches.js';
+export {
+  type BatchSource,
+  type BatchTensors,
+  type LaunchedBatch,
+  type StepBatch,
+  limitSplit,
+} from './batches.js';
 export type { CheckpointState } from './checkpoint.js';
 export { readCheckpointInfo } from './checkpoint.js';
 export { composeHooks } from './compose-hooks.js';
@@ -26,6 +32,7 @@ export { presetModelOptions, presetNames, presetRecipe } from './presets.js';
 export type { Reestimation, ReestimateOptions } from './reestimate-bn.js';
 export { reestimateBatchNorm } from './reestimate-bn.js';
 export type { CreateOptions } from './new-run-folder.js';
+export type { Environment } from './environment.js';
 export type { RunConfig, RunDescription } from './run-config.js';
 export { RunFolder } from './run-folder.js';
 export type { StopOnSignals } from './signals.js';
@@ -40,9 +47,9 @@ export type {
   TrainHooks,
 } from './hooks.js';
 export type { EpochMetrics, StepMetrics } from './metrics-lines.js';
-export type { StepContext } from './step-context.js';
+export type { StepContext, StepNumbers } from './step-context.js';
 export type { Continuation, TrainControl } from './train-control.js';
-export type { ResolvedTrainOptions, TrainOptions } from './train-options.js';
+export type { OptimizerName, ResolvedTrainOptions, TrainOptions } from './train-options.js';
 export type { BestEpoch, TrainResult } from './train-result.js';
 export type { Trainable } from './trainable.js';
 export { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';

@@ -1,5 +1,6 @@
 /** What a step minimises, and what is summed of it over an epoch. */
 import type { Tensor } from '@mamba-prune/libtorch';
+import { requireLoss } from './check-hooks.js';
 import type { TrainHooks } from './hooks.js';
 import { classificationLoss, distilledLoss } from './losses.js';
 import type { StepContext } from './step-context.js';
@@ -29,12 +30,14 @@ export function stepLoss(
   hooks: TrainHooks,
   options: ResolvedTrainOptions,
 ): StepLoss {
-  let task = hooks.taskLoss?.(context) ?? classificationLoss(context, options.labelSmoothing);
+  let task = hooks.taskLoss
+    ? requireLoss('hooks: taskLoss', hooks.taskLoss(context))
+    : classificationLoss(context, options.labelSmoothing);
   if (hooks.distillation) task = distilledLoss(task, context, hooks.distillation);
   let loss = task;
   const terms = (hooks.extraLosses ?? []).map((term) => {
     const value = term.compute(context);
-    if (value) loss = loss.add(value);
+    if (value) loss = loss.add(requireLoss(`hooks: extraLosses: ${term.name}`, value));
     return value?.detach() ?? 0;
   });
   return { loss, terms: terms.length > 0 ? [task.detach(), ...terms] : [] };

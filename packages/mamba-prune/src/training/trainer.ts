@@ -5,7 +5,7 @@
  * (seed, epoch, sample).
  */
 import type { optim } from '@mamba-prune/libtorch';
-import { checksOf } from '../checks.js';
+import { checksOf, shown } from '../checks.js';
 import type { Dataset } from '../data/index.js';
 import { UsageError } from '../errors.js';
 import { explainingMemory, type MemoryUse } from '../memory.js';
@@ -16,12 +16,13 @@ import { makeSources, type Sources } from './data-source.js';
 import { withCropsAsBegun } from './earlier-crops.js';
 import { evaluate, type Evaluation } from './evaluate.js';
 import { hearSignals } from './hear-signals.js';
+import { checkHooks } from './check-hooks.js';
 import type { TrainHooks } from './hooks.js';
 import { learningRateSchedule } from './lr-schedule.js';
 import type { EpochMetrics } from './metrics-lines.js';
 import { resolveTrainOptions } from './options.js';
 import { isPlainEpoch } from './plain-epochs.js';
-import type { RunFolder } from './run-folder.js';
+import { RunFolder } from './run-folder.js';
 import { RateMeter } from './running.js';
 import { saveCheckpoint, saveModelFile } from './saving.js';
 import { Session } from './session.js';
@@ -53,6 +54,12 @@ export async function train(
   hooks: TrainHooks = {},
   control: TrainControl = {},
 ): Promise<TrainResult> {
+  checkHooks(hooks);
+  if (!((run as unknown) instanceof RunFolder)) {
+    throw new UsageError(
+      `train: got ${shown(run)} in place of the run's folder, expected what RunFolder.create or RunFolder.open gives.`,
+    );
+  }
   const { group, signal } = control;
   const parallel = group && group.workers > 1 ? new DataParallel(group, signal) : undefined;
   if (parallel?.leads !== false) run.requireLock();
@@ -179,7 +186,17 @@ class Trainer {
 
       const imagesPerSecond = meter.add(batch.globalSize ?? batch.size);
       const { epochs, logEverySteps } = options;
-      hooks.onStep?.({ epoch, epochs, step, stepsPerEpoch, loss, lr, imagesPerSecond });
+      const said = hooks.onStep?.({
+        epoch,
+        epochs,
+        step,
+        stepsPerEpoch,
+        loss,
+        lr,
+        imagesPerSecond,
+      });
+      // A turn of the event loop for each step only where somebody waits.
+      if (said instanceof Promise) await said;
       if (logEverySteps !== null && steps % logEverySteps === 0) {
         session.log?.append({ type: 'step', phase, epoch, step: steps, loss, lr }, false);
       }

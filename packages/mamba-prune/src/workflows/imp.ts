@@ -3,7 +3,6 @@
 import { existsSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { manualSeed } from '@mamba-prune/libtorch';
-import { modelFileOf } from '../boxed-models.js';
 import { UsageError } from '../errors.js';
 import { whyMissing } from '../files/missing.js';
 import { makeFolder, removeEmptyFolders } from '../files/folder.js';
@@ -15,6 +14,7 @@ import type { TrainHooks } from '../training/hooks.js';
 import { RunFolder } from '../training/run-folder.js';
 import type { TrainResult } from '../training/train-result.js';
 import { checkFits, isAnySize, modelInfoOf, openData } from './fit.js';
+import { fileOfRun } from './open-model.js';
 import { type OpenedModelFile, openModelFile } from './open-model-file.js';
 import { densePath } from './prune/files.js';
 import type { PruneHooks } from './prune/hooks.js';
@@ -84,7 +84,7 @@ export async function impRun(
   // Before hours of dense training.
   resolvePruneSettings(plan.prune);
   const { dense } = plan;
-  const prune = { ...plan.prune, model: modelFileOf(plan.prune.model) };
+  const prune = { ...plan.prune, model: await fileOfRun(plan.prune.model) };
   checkResume(control.out, control.resume);
   let result: TrainResult | undefined;
   if (dense && !isPruning(dense, control.out)) {

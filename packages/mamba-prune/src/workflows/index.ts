@@ -4,23 +4,27 @@
  *
  * @module mamba-prune/workflows
  */
-export type { RecipeSettings, RunControl, TrainSettings } from './settings.js';
+export type { RecipeSettings, RunControl, TrainRequest, TrainSettings } from './settings.js';
 export { recipeOfRun } from './recipe-of-run.js';
 export type { TeacherSettings } from './teacher.js';
 export type { TeacherFacts } from './opened-teacher.js';
-export { type TrainRun, trainRun } from './train-run.js';
+export { type OnBegin, type TrainRun, trainRun } from './train-run.js';
 export type { DataHooks, DataSettings, PreparationSettings } from './fit.js';
 
-export type { PruneHooks, PrunePhase } from './prune/hooks.js';
+export type { PhaseHooks, PruneHooks, PrunePhase } from './prune/hooks.js';
 export { type PruneRun, pruneRun } from './prune/run.js';
 export type {
   DistillSettings,
   PruneMethod,
+  PruneRequest,
   PruneSettings,
   RefillSettings,
   RsstSettings,
 } from './prune/settings.js';
 export type { ImportanceReason } from './prune/importance-choice.js';
+export type { CostBudgetSettings, LatencyBudget } from './prune/cost-budget-settings.js';
+export type { HeldBack, RateLimit } from './prune/reached-rates.js';
+export type { OpenedModelFile } from './open-model-file.js';
 export type { CompensateSettings } from './prune/compensate-settings.js';
 export type { Rewind } from './prune/rewind-time.js';
 export type { ThroughSettings } from './prune/through-settings.js';
@@ -47,11 +51,23 @@ export type { CompareResults } from './compare/results.js';
 export type { ShortOfRate } from './compare/held-back.js';
 export type { MethodResult, MethodTest, RunResult } from './compare/outcomes.js';
 export type { GroupPatterns, PatternRate } from '../pruning/group-patterns.js';
-export type { CompareMethod } from './compare/methods.js';
+export type { CompareMethod, PrunedMethod } from './compare/methods.js';
 export type { CompareBudget, CompareSizes, RateAmount } from './compare/budget.js';
 export type { RateSeeds } from './compare/seeds.js';
 export type { SizeSeeds, SizesAsked } from './compare/sizes.js';
-export type { CompareSettings } from './compare/settings.js';
+export type { CompareCut } from './compare/cut.js';
+export type { CompareRefill, RateFillback, RefillRequest } from './compare/fillback.js';
+export type { RunOrder } from './compare/perform.js';
+export type { RunListeners, RunningRun, StartRun } from './compare/processes.js';
+export type { Division } from './compare/resources.js';
+export type {
+  BaseRun,
+  CompareRun,
+  CompareSettings,
+  MethodRun,
+  RunBase,
+  ScratchRun,
+} from './compare/settings.js';
 export { type PairedTest, holm, pairedTest } from './compare/statistics.js';
 export {
   type CollectControl,
@@ -65,6 +81,7 @@ export type { TunedRun, TuningResults } from './compare/tuning-file.js';
 export {
   type QuickstartControl,
   type QuickstartHooks,
+  type QuickstartModel,
   type QuickstartPreset,
   type QuickstartReport,
   quickstart,
@@ -91,6 +108,7 @@ export {
   type BenchOptions,
   type BenchResult,
   type ForeignModel,
+  type Switchable,
   benchmarkModels,
 } from '../bench/bench.js';
 export { benchModel } from '../bench/bench-model.js';
@@ -104,6 +122,7 @@ export {
 } from '../bench/profile-model.js';
 export { type OnnxCandidate, benchOnnx } from '../bench/bench-onnx.js';
 export type { Spread } from '../statistics.js';
+export type { ResolvedInferencePrecision } from '../precision.js';
 export {
   type SensitivityControl,
   type SensitivityHooks,

@@ -1,9 +1,10 @@
 // A model from wherever it is and whoever wrote it, as every command opens its MODEL.
+import { statSync } from 'node:fs';
 import { isBoxedName, modelFileOf } from '../boxed-models.js';
 import { isPublishedName } from '../hub-names.js';
 import { isHubSpec } from '../hub/spec.js';
-import type { ImportOptions } from '../models/import/model.js';
-import { requirePath } from '../option-checks.js';
+import { type ImportOptions, importKinds } from '../models/import/model.js';
+import { checkOptions, requirePath } from '../option-checks.js';
 import { checkedFile, modelPath } from './model-path.js';
 import { type OpenedModelFile, openModelFile } from './open-model-file.js';
 
@@ -26,18 +27,40 @@ export interface OpenedModel extends OpenedModelFile {
  */
 export async function openModel(source: string, options: ImportOptions = {}): Promise<OpenedModel> {
   requirePath('openModel', source, 'a model');
+  checkOptions('openModel', options, importKinds());
   const notes: string[] = [];
   const onNote = (note: string): void => {
     notes.push(note);
   };
-  const path = isBoxedName(source)
-    ? modelFileOf(source)
-    : isHubSpec(source) || isPublishedName(source)
-      ? await fetched(source, onNote)
-      : modelPath(source, { onNote });
+  const path =
+    (await fileElsewhere(source, onNote)) ??
+    (isBoxedName(source) ? modelFileOf(source) : modelPath(source, { onNote }));
   const opened = await openModelFile(path, options);
   return { ...opened, path, notes: [...notes, ...opened.notes] };
 }
+
+/**
+ * The file of a model that a run is given: what is no folder and no name stays as it is, for a run that is resumed may have no
+ * need of it any more.
+ * @throws UsageError and HubError as `openModel`
+ */
+export async function fileOfRun(
+  source: string,
+  onNote: (note: string) => void = () => undefined,
+): Promise<string> {
+  const elsewhere = await fileElsewhere(source, onNote);
+  if (elsewhere !== undefined) return elsewhere;
+  if (isBoxedName(source)) return modelFileOf(source);
+  const isFolder = statSync(source, { throwIfNoEntry: false })?.isDirectory() === true;
+  return isFolder ? modelPath(source, { onNote }) : source;
+}
+
+/** The file of a name that is downloaded; undefined for any other. */
+const fileElsewhere = async (
+  source: string,
+  onNote: (note: string) => void,
+): Promise<string | undefined> =>
+  isHubSpec(source) || isPublishedName(source) ? fetched(source, onNote) : undefined;
 
 async function fetched(name: string, onNote: (note: string) => void): Promise<string> {
   const { fetchFromHub } = await import('../hub/fetch.js');

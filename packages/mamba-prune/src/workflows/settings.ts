@@ -44,7 +44,7 @@ export interface TrainSettings extends DataSettings, PreparationSettings {
   readonly recipe: RecipeSettings;
   /** Epochs after which the weights are kept, to rewind to; those of the start always are. */
   readonly keepEpochs?: readonly number[] | undefined;
-  /** File whose weights it begins with, in place of random ones: anything that `importModel` reads. */
+  /** Model whose weights it begins with, in place of random ones: anything that `openModel` takes. */
   readonly init?: string | undefined;
   /** What that file does not tell of its model, if another program wrote it. */
   readonly import?: ImportOptions | undefined;
@@ -53,6 +53,12 @@ export interface TrainSettings extends DataSettings, PreparationSettings {
   /** Name of the preset that the recipe came from. */
   readonly preset?: string | undefined;
 }
+
+/** Settings as a run is told them. */
+export type TrainRequest = Omit<TrainSettings, 'model'> & {
+  /** By default nothing differs from the architecture. */
+  readonly model?: ModelOptions | undefined;
+};
 
 /** Where a run goes and how it is carried out; nothing here changes its result. */
 export interface RunControl {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type distributed, manualSeed } from '@mamba-prune/libtorch';
-import { modelFileOf } from '../boxed-models.js';
+import { requireDevice } from '../device-check.js';
 import { datasetRecord } from '../data/datasets.js';
 import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
@@ -25,10 +25,12 @@ import type { TrainResult } from '../training/train-result.js';
 import { train } from '../training/trainer.js';
 import { checkBatch, checkNewModel } from './check-need.js';
 import { modelInfoOf, noteUnusedCopies, openData } from './fit.js';
+import { fileOfRun } from './open-model.js';
 import { OpenedTeacher, type TeacherFacts } from './opened-teacher.js';
 import { keptWeightsPath } from './prune/rewound-weights.js';
 import {
   type RunControl,
+  type TrainRequest,
   type TrainSettings,
   checkAutoBatch,
   checkSame,
@@ -67,14 +69,21 @@ export type OnBegin = (model: ImageModel, dataset: Dataset) => void;
  *   StoppedAtStartError if the signal came before the first step of a run in place of another one, which is there again
  */
 export async function trainRun(
-  given: TrainSettings,
+  told: TrainRequest,
   control: RunControl,
   onBegin?: OnBegin,
 ): Promise<TrainRun> {
-  requireOptions('trainRun', given, trainSettingsKinds, ['arch', 'model', 'dataset', 'recipe']);
+  requireOptions('trainRun', told, trainSettingsKinds, ['arch', 'dataset', 'recipe']);
   requireOptions('trainRun: control', control, controlKinds, ['out']);
   checkAutoBatch('train', control);
-  const { init } = given;
+  requireDevice('trainRun', control.device);
+  const init =
+    told.init === undefined ? undefined : await fileOfRun(told.init, control.hooks?.onNote);
+  const given: TrainSettings = {
+    ...told,
+    model: told.model ?? {},
+    ...(init !== undefined && { init }),
+  };
   checkNewModel(given, control.device);
   const distill = teacherOf(given, control);
   return releasing(async (keep) => {
@@ -83,7 +92,6 @@ export async function trainRun(
     const teacher = distill && keep(await OpenedTeacher.open(distill));
     const settings: TrainSettings = {
       ...given,
-      ...(init !== undefined && { init: modelFileOf(init) }),
       ...(distill && teacher && { distill: withOptions(distill, teacher) }),
     };
     const dataset = await openData(settings, control.data);

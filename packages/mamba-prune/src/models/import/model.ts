@@ -45,7 +45,7 @@ const ownKinds: Readonly<Record<string, OptionKind>> = {
 };
 
 /** Widths are read off the file: who says `expand` hears it there. */
-function importKinds(): Record<string, OptionKind> {
+export function importKinds(): Record<string, OptionKind> {
   const families = [...modelOptions(), ...readingOptions()].map(
     ({ name, values }) => [name, values.type === 'switch' ? 'boolean' : 'any'] as const,
   );

@@ -167,7 +167,7 @@ describe('rates from curves', () => {
         'was measured or allowed. Measure higher rates, or cut less.',
     );
     expect(() => ratesFromSensitivity(sensitivity, { metric: 'macs', most: 900 })).toThrow(
-      'got metric macs without costOf',
+      'got metric macs without `costOf`, expected both. A target of budgetTargets has such a function',
     );
     const [part] = sensitivity.parts;
     const missing = { ...sensitivity, parts: part ? [{ ...part, points: [] }] : [] };

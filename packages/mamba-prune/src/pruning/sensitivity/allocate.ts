@@ -94,7 +94,9 @@ export function ratesFromSensitivity(
   oneOf('metric', metric, costMetrics);
   number('most', most, { above: 0 });
   if (metric !== 'units' && options.costOf === undefined) {
-    throw new UsageError(`${where}: got metric ${metric} without costOf, expected both.`);
+    throw new UsageError(
+      `${where}: got metric ${metric} without \`costOf\`, expected both. A target of budgetTargets has such a function, its \`cost\`.`,
+    );
   }
   if (!isComplete(sensitivity)) {
     throw new UsageError(

@@ -2,7 +2,7 @@
 // same, and over two thousand images take about as long: a gate spares the copy, which costs what some tens of images do, and
 // a copy spares what is cut. Copies are right for all groups, those that no gate is shown (states, ranks) among them, run
 // through the same kernels as the model that will be cut, and leave room for what is done to a cut model before it is measured.
-import { checksOf } from '../../checks.js';
+import { checksOf, shown } from '../../checks.js';
 import { UsageError } from '../../errors.js';
 import type { KeptUnits } from '../../models/groups.js';
 import type { ImageModel } from '../../models/image-model.js';
@@ -196,7 +196,14 @@ export async function measured(
 ): Promise<MeasuredModel> {
   const [first] = like.parameters();
   if (first && model !== like) model.to(first.device);
-  const { loss, accuracy } = await evaluate(model);
+  const answer: unknown = await evaluate(model);
+  const { loss, accuracy } = (answer ?? {}) as Partial<Measured>;
+  if (typeof loss !== 'number' || typeof accuracy !== 'number') {
+    throw new UsageError(
+      `measureSensitivity: \`evaluate\` gave ${shown(answer)}${answer === undefined ? ' (evaluateModel gives that where its signal has stopped it)' : ''}, expected { loss, accuracy }, two numbers. ` +
+        'Throw an error to end the measurement.',
+    );
+  }
   const { parameters, macs } = inspectModel(model);
   return { loss, accuracy, parameters, macs };
 }

@@ -2,7 +2,7 @@
 import { usualFillback } from '../../pruning/refill-choices.js';
 import type { RefillSettings } from '../prune/settings.js';
 
-interface RateFillback {
+export interface RateFillback {
   readonly rate: number;
   readonly fillback: number;
 }

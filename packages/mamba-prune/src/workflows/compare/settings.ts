@@ -61,7 +61,7 @@ export const todaysComparison = <T extends Pick<CompareSettings, 'cut'>>(setting
   cut: todaysSettings(settings.cut),
 });
 
-interface RunBase {
+export interface RunBase {
   /** Path in the folder of the comparison, which is also the run's name: `seed-0/refill-70`. */
   readonly name: string;
   readonly seed: number;

@@ -2,6 +2,7 @@
 import { scope } from '@mamba-prune/libtorch';
 import { checksOf } from '../../checks.js';
 import { BatchLoader } from '../../data/loader.js';
+import { requireDevice } from '../../device-check.js';
 import { requireDataset } from '../../data/require-dataset.js';
 import type { Dataset } from '../../data/types.js';
 import { type OptionKinds, checkOptions } from '../../option-checks.js';
@@ -44,6 +45,7 @@ const calibrationKinds: OptionKinds<CalibrationOptions> = {
 export function calibrationOf(dataset: Dataset, options: CalibrationOptions = {}): Calibration {
   requireDataset('calibrationOf', dataset);
   checkOptions('calibrationOf', options, calibrationKinds);
+  requireDevice('calibrationOf', options.device);
   const { batches = defaultScoreBatches, seed = 0, device = 'cpu' } = options;
   const { maxImages = null, signal, onProgress } = options;
   const { integer } = checksOf('calibrationOf');

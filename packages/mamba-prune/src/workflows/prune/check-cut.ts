@@ -21,12 +21,13 @@ export function checkCut(
   const { rates, refill, bnBatches, compensate } = settings;
   const options = cutOptions(settings, rates);
   const groups = groupsOfKinds(model, Object.keys(rates));
-  for (const rate of Object.values(rates)) checkSelection({ ...options, rate });
+  for (const [kind, rate] of Object.entries(rates)) checkSelection({ ...options, rate }, kind);
   checkOwnRates(model.pruningGroups(), Object.keys(rates), settings.rateOf);
   if (scoresUnits(settings)) checkScoring(groups, options, calibration);
   if (refill) {
     const { fillback, score: refillScore, budget } = refill;
-    checkRefill(model, { ...options, fillback, refillScore, budget }, calibration);
+    const names = { score: '`refill.score`', budget: '`refill.budget`' };
+    checkRefill(model, { ...options, fillback, refillScore, budget }, calibration, names);
   }
   if (compensate && !groups.some(hasReader)) {
     throw new UsageError(

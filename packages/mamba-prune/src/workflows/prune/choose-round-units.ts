@@ -4,6 +4,7 @@ import type { KeptUnits } from '../../models/groups.js';
 import type { Calibration } from '../../pruning/calibration.js';
 import { refillUnits } from '../../pruning/refill.js';
 import { measureUnitNorms, unitsByNorm, unitsOverNearZero } from '../../pruning/rsst/index.js';
+import type { KindSelectionOptions } from '../../pruning/select-kinds.js';
 import type { CostBudget } from '../../pruning/budget/solve.js';
 import type { WidthCost } from '../../pruning/budget/targets.js';
 import {
@@ -94,7 +95,7 @@ function selectionOf(
   settings: ResolvedPruneSettings,
   rates: Readonly<Record<string, number>>,
   at?: AtRound,
-): Omit<CutOptions, 'importance' | 'score'> {
+): KindSelectionOptions {
   const { ranking, normalize, roundTo, maxRate, rateOf, minWidth, rankBy } = settings;
   return {
     rates,

@@ -39,7 +39,6 @@ export function benchTimer(
       models.map((model, i) => benchModel(String(i), model)),
       {
         batches: [batch],
-        inputShape: [],
         rounds: 11,
         minRoundMs: 20,
         device,

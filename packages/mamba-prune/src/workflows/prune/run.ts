@@ -1,6 +1,6 @@
 // Prunes a model in one or more rounds, into the folder of a run.
 import { rmSync } from 'node:fs';
-import { modelFileOf } from '../../boxed-models.js';
+import { requireDevice } from '../../device-check.js';
 import { datasetRecord } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import { writeEventFile } from '../../logging/tensorboard.js';
@@ -16,6 +16,7 @@ import { bringBackReplaced, discardFailedStart } from '../../training/failed-sta
 import { resolveTrainOptions } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import type { TrainResult } from '../../training/train-result.js';
+import { fileOfRun } from '../open-model.js';
 import { todaysSettings } from './earlier-names.js';
 import type { PrunePhase, PruneHooks } from './hooks.js';
 import { decideThrough } from './lr-through.js';
@@ -30,6 +31,7 @@ import {
 import { goOn } from './resume.js';
 import { type Standing, fileFacts, openSource } from './source.js';
 import {
+  type PruneRequest,
   type PruneSettings,
   type ResolvedPruneSettings,
   pruneSettingsKinds,
@@ -72,7 +74,7 @@ export interface PruneRun {
  *   of another one, which is there again
  */
 export async function pruneRun(
-  told: PruneSettings,
+  told: PruneRequest,
   control: RunControl,
   hooks: PruneHooks = {},
 ): Promise<PruneRun> {
@@ -84,7 +86,10 @@ export async function pruneRun(
       `pruneRun: got a group of ${workers} workers, expected none: a pruning is one process. Leave the group out.`,
     );
   }
-  const given = todaysSettings(told);
+  requireOptions('prune', told, pruneSettingsKinds, ['model', 'rates', 'recipe']);
+  requireDevice('pruneRun', control.device);
+  const model = await fileOfRun(told.model, control.hooks?.onNote);
+  const given = todaysSettings({ ...told, model });
   const resuming = control.resume !== undefined && control.resume !== false;
   const earlier = resuming ? RunFolder.open(control.out) : undefined;
   const asked = withDefaults(given, earlier);
@@ -185,11 +190,15 @@ async function carryOut(
 }
 
 /** Decided before anything is stored: a run that is gone on with keeps what it began with. */
-function withDefaults(told: PruneSettings, earlier: RunFolder | undefined): PruneSettings {
-  requireOptions('prune', told, pruneSettingsKinds, ['model', 'rates', 'recipe']);
-  const given = { ...told, model: modelFileOf(told.model) };
+function withDefaults(told: PruneRequest, earlier: RunFolder | undefined): PruneSettings {
   const begun = todaysSettings(earlier?.config['settings']);
   const known = isSettings(begun) ? begun : undefined;
+  const given: PruneSettings = {
+    ...told,
+    normalize: told.normalize ?? known?.normalize ?? 'mean',
+    roundTo: told.roundTo ?? known?.roundTo ?? 1,
+    maxRate: told.maxRate ?? known?.maxRate ?? 1,
+  };
   const bnBatches = given.bnBatches ?? known?.bnBatches;
   const settings = {
     ...decideImportance(known ? keepImportance(given, known) : given),

@@ -78,7 +78,7 @@ export interface DistillSettings {
 export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
   /** None: only cut, and measure nothing. */
   readonly dataset?: string | undefined;
-  /** The model's file: one of ours, or anything that `importModel` reads. */
+  /** The model: anything that `openModel` takes. */
   readonly model: string;
   /** What a file of another program does not tell of its model. */
   readonly import?: ImportOptions | undefined;
@@ -133,6 +133,16 @@ export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
   readonly preset?: string | undefined;
   /** Training after each cut; `epochs: 0` only cuts. */
   readonly recipe: RecipeSettings;
+}
+
+/** Settings as a run is told them. */
+export interface PruneRequest extends Omit<PruneSettings, 'normalize' | 'roundTo' | 'maxRate'> {
+  /** Default `mean`. */
+  readonly normalize?: PruneSettings['normalize'] | undefined;
+  /** Default `1`. */
+  readonly roundTo?: number | undefined;
+  /** Default `1`. */
+  readonly maxRate?: number | undefined;
 }
 
 export const pruneSettingsKinds: OptionKinds<PruneSettings> = {
