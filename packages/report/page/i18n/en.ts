@@ -182,7 +182,7 @@ export const en = {
     'scratch: a fresh model of the same size, trained from random weights for the epochs before the cut and after it.',
   methodsUnfinished: '{done} of {planned} runs of the methods are done.',
   seedsHelp:
-    'Small dots: one seed each; large sign: their mean; bar: one standard deviation to each side. Methods of one size stand side by side.',
+    'Small dots: one seed each; large sign: their mean; bar: one standard deviation to each side. Methods of one size stand side by side, and so do rates that come to about the same MACs.',
   meanDeviation: 'mean ± standard deviation over n seeds',
   beforeCut: 'Before the cut',
   afterCut: 'After the cut',

@@ -175,7 +175,7 @@ export const zh: Readonly<Record<TextKey, string>> = {
   scratchHelp: '从头训练：同样大小的新模型，从随机权重开始，训练剪枝前后轮数之和。',
   methodsUnfinished: '各方法的 {planned} 个运行中已完成 {done} 个。',
   seedsHelp:
-    '小圆点：每个种子；大标记：均值；竖线：均值两侧各一个标准差。同一规模的各方法并排显示。',
+    '小圆点：每个种子；大标记：均值；竖线：均值两侧各一个标准差。同一规模的各方法并排显示；MACs 几乎相同的几个剪枝率也并排显示。',
   meanDeviation: 'n 个种子的均值 ± 标准差',
   beforeCut: '剪枝前',
   afterCut: '剪枝后',
