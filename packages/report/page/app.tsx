@@ -157,7 +157,7 @@ export function App({ data, live, models }: AppProps) {
         ))}
         <footer>
           {t('created', {
-            date: data.created.slice(0, 16).replace('T', ' '),
+            date: `${data.created.slice(0, 16).replace('T', ' ')} UTC`,
             version: data.version,
           })}
         </footer>
@@ -172,13 +172,13 @@ function Empty() {
     <section>
       <h2>{t('noRuns')}</h2>
       <p class="help">{t('noRunsHelp')}</p>
-      <pre tabIndex={0}>
+      <pre>
         <code>
           npx mamba-prune train --arch mamba_nano --dataset fashion-mnist --out runs/dense
         </code>
       </pre>
       <p class="help">{t('noRunsModels')}</p>
-      <pre tabIndex={0}>
+      <pre>
         <code>npm install @mamba-prune/models</code>
       </pre>
     </section>

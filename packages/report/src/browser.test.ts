@@ -284,6 +284,72 @@ browserSuite(`a report${because}`, () => {
       (element) => [element.getAttribute('aria-label'), element.childElementCount ? '' : element.textContent])`);
     const wrong = texts.filter((text) => /\p{Script=Han} ?[:;,.] /u.test(text));
     expect(wrong).toEqual([]);
+    // Nor a space after the full stop.
+    expect(texts.filter((text) => /[。；：，] /u.test(text))).toEqual([]);
+  });
+
+  it('prints whole: light, with its marks, all rows and nothing to press', async () => {
+    const { page } = await openPage(browser, url, { viewport: { width: 720, height: 740 } });
+    await settled(page);
+    await page.evaluate("document.documentElement.dataset.theme = 'dark'");
+    await page.emulateMedia({ media: 'print' });
+    const seen = await page.evaluate<Record<string, unknown>>(`(() => {
+      const styleOf = (selector) => getComputedStyle(document.querySelector(selector));
+      const isShown = (element) => element.getClientRects().length > 0;
+      const table = document.querySelector('.scroll.tall');
+      return {
+        scheme: styleOf('html').colorScheme,
+        marks: styleOf('table.runs .dot').printColorAdjust,
+        hidden: table.scrollHeight - table.clientHeight,
+        toPress: [...document.querySelectorAll('select, input, .more button, .command button')].filter(isShown).length,
+        wider: [...document.querySelectorAll('canvas, pre')].filter(
+          (element) => isShown(element) && element.scrollWidth > element.parentElement.clientWidth).length,
+        split: [...new Set([...document.querySelectorAll('.tile, figure.chart:not(:has(.units))')].map(
+          (element) => getComputedStyle(element).breakInside))],
+      };
+    })()`);
+    expect(seen).toEqual({
+      scheme: 'light',
+      marks: 'exact',
+      hidden: 0,
+      toPress: 0,
+      wider: 0,
+      split: ['avoid'],
+    });
+  });
+
+  it('keeps the names of rows in sight, and the list of runs closed, on a phone', async () => {
+    const { page } = await openPage(browser, url, { viewport: { width: 390, height: 740 } });
+    await settled(page);
+    const [before, after, cell] = await page.evaluate<[number, number, number]>(`(() => {
+      const table = document.querySelector('.scroll.tall');
+      const left = (selector) => table.querySelector(selector).getBoundingClientRect().left;
+      const before = left('tbody th');
+      table.scrollLeft = 100;
+      return [before, left('tbody th'), left('tbody td')];
+    })()`);
+    expect(after).toBe(before);
+    expect(cell).toBeLessThan(before + 200);
+    expect(await page.locator('.filter fieldset').isVisible()).toBe(false);
+  });
+
+  it('shows a long command whole, with the button beside it', async () => {
+    const { page } = await openPage(browser, url, { viewport: { width: 1280, height: 740 } });
+    await settled(page);
+    const [hidden, apart, free] = await page.evaluate<[number, number, number]>(`(() => {
+      const code = document.querySelector('#methods code');
+      const pre = code.parentElement;
+      code.append(...Array.from({ length: 9 }, () => [...code.children].map((word) => word.cloneNode(true))).flat());
+      const button = document.querySelector('#methods .command button');
+      const section = document.querySelector('#methods').getBoundingClientRect();
+      const [left, right] = [pre, button].map((element) => element.getBoundingClientRect());
+      return [pre.scrollWidth - pre.clientWidth, right.left - left.right, section.right - right.right];
+    })()`);
+    expect(hidden).toBe(0);
+    expect(apart).toBeGreaterThan(0);
+    // The command has all the room that the button leaves.
+    expect(apart).toBeLessThan(20);
+    expect(free).toBe(0);
   });
 
   it('fits a phone: nothing is wider than the screen', async () => {

@@ -5,6 +5,7 @@ export const en = {
   /** A name and what it has; the parts of a list; a title and what follows it. */
   labelled: '{name}: {value}',
   separator: '; ',
+  betweenSentences: ' ',
   comma: ', ',
   titled: '{title}. {text}',
   skip: 'Skip to the content',

@@ -5,6 +5,7 @@ export const zh: Readonly<Record<TextKey, string>> = {
   studio: '工作室',
   labelled: '{name}：{value}',
   separator: '；',
+  betweenSentences: '',
   comma: '，',
   titled: '{title}。{text}',
   skip: '跳到正文',

@@ -8,7 +8,7 @@ import { plotStyle, tipStyle } from '../charts/plot-style.js';
 import { textWidth } from '../charts/text-width.js';
 import { usePage } from '../context.js';
 import { Section, Segments, Select } from '../controls.js';
-import { digits, grouped, percent } from '../format.js';
+import { digits, grouped, percent, withMinus } from '../format.js';
 import { sensitivitiesOf } from '../sensitivities.js';
 import { kindName, shortNames } from '../words.js';
 
@@ -60,7 +60,7 @@ export function Sensitivity() {
           accuracy: percent(shown.accuracy, 1),
           loss: digits(shown.loss),
         })}
-        {!finished && ` ${t('sensitivityUnfinished')}`}
+        {!finished && `${t('betweenSentences')}${t('sensitivityUnfinished')}`}
       </p>
       {kinds.map((kind) => (
         <Strip key={kind} of={shown} kind={kind} measure={measure} />
@@ -92,7 +92,8 @@ function Strip({
   const names = shortNames(parts);
   const lost = (point: { readonly loss: number; readonly accuracy: number }): number =>
     measure === 'loss' ? point.loss - of.loss : 100 * (of.accuracy - point.accuracy);
-  const text = (value: number): string => (measure === 'loss' ? digits(value) : value.toFixed(1));
+  const text = (value: number): string =>
+    withMinus(measure === 'loss' ? digits(value) : value.toFixed(1).replace(/^-(?=0\.0$)/, ''));
   // One scale for all kinds, so that they can be held against each other.
   const most = Math.max(1e-9, ...of.parts.flatMap(({ points }) => points.map(lost)));
   const cells = parts.flatMap((part, i) =>
