@@ -456,6 +456,29 @@ browserSuite(`the studio${because}`, () => {
     expect(foreign).toEqual([]);
   });
 
+  it('runs a single model, and says that the studio was ended', async () => {
+    const own = join(small.folder, 'one-run');
+    cpSync(join(small.runs, 'dense'), join(own, 'dense'), { recursive: true });
+    const ended = await startStudio({ folder: own, port: 0 });
+    const { page } = await openPage(browser, ended.url);
+    await page.locator('#try-out .samples button').first().click();
+    await page.locator('#try-out .pair:not(.busy)').waitFor();
+    expect(await page.locator('#try-out .model-answer').count()).toBe(1);
+    expect(await page.title()).toBe('dense · Studio · mamba-prune');
+    expect(await page.locator('#try-out :is(.speedup, select)').count()).toBe(0);
+    const dot = () =>
+      page.evaluate<string>(
+        "getComputedStyle(document.querySelector('.side .live'), '::before').content",
+      );
+    expect(await dot()).not.toBe('none');
+    await ended.close();
+    await page.getByText('The studio does not answer').waitFor();
+    expect(await page.locator('.side .live').innerText()).toBe('not connected');
+    expect(await dot()).toBe('none');
+    expect(await page.locator('table.runs tbody tr').count()).toBe(1);
+    expect(await seriousBarriers(page)).toEqual([]);
+  });
+
   it('lets a model and what was pruned from it compete, on an image of the user too', async () => {
     cpSync(join(small.runs, 'dense'), join(runs, 'dense'), { recursive: true });
     cpSync(join(small.runs, 'oneshot'), join(runs, 'oneshot'), { recursive: true });
