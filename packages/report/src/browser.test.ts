@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { loadModel, predictImages } from 'mamba-prune';
-import { readPruningRecord } from 'mamba-prune/workflows';
+import { readPruningRecord, sensitivityRun } from 'mamba-prune/workflows';
 import type { Studio } from 'mamba-prune/internal';
 import type { Browser, Page } from 'playwright-core';
 import sharp from 'sharp';
@@ -331,6 +331,37 @@ browserSuite(`a report${because}`, () => {
     expect(after).toBe(before);
     expect(cell).toBeLessThan(before + 200);
     expect(await page.locator('.filter fieldset').isVisible()).toBe(false);
+  });
+
+  it('writes numbers on coloured squares in black or white, which its theme chooses', async () => {
+    const out = join(small.folder, 'sensitivity.json');
+    await sensitivityRun(
+      {
+        model: join(small.runs, 'dense', 'model.safetensors'),
+        dataset: 'folder',
+        data: small.images,
+        images: 8,
+        rates: [0.5, 0.8],
+      },
+      { out },
+    );
+    const { path } = await writeReport({
+      paths: [small.runs, out],
+      out: join(small.folder, 'squares.html'),
+      images: 16,
+      device: 'cpu',
+    });
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const { page } = await openPage(browser, pathToFileURL(path).href, { colorScheme });
+      await settled(page);
+      const inks = await page.evaluate<string[][]>(`['#sensitivity', '#images'].map((section) =>
+        [...new Set([...document.querySelectorAll(section + ' [aria-label="text"] text')].map(
+          (text) => getComputedStyle(text).fill))])`);
+      for (const found of inks) {
+        expect(found.length).toBeGreaterThan(0);
+        expect(['rgb(0, 0, 0)', 'rgb(255, 255, 255)']).toEqual(expect.arrayContaining(found));
+      }
+    }
   });
 
   it('shows a long command whole, with the button beside it', async () => {

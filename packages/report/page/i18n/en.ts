@@ -112,7 +112,7 @@ export const en = {
 
   sensitivity: 'Sensitivity',
   sensitivityHelp:
-    'What the model loses when one part alone is cut, without any training. Dark parts matter most.',
+    'What the model loses when one part alone is cut, without any training. The stronger the colour, the more the part matters.',
   sensitivityOf:
     '{name}, on {images} {split} images of {dataset}: accuracy {accuracy}, loss {loss}.',
   sensitivityUnfinished: 'It is not finished.',

@@ -5,6 +5,7 @@ import type { SensitivityData, SensitivityPartData } from '../../src/page-data/s
 import { Chart } from '../charts/chart.js';
 import { thinned } from '../charts/place-labels.js';
 import { plotStyle, tipStyle } from '../charts/plot-style.js';
+import { textOn } from '../charts/text-on.js';
 import { textWidth } from '../charts/text-width.js';
 import { usePage } from '../context.js';
 import { Section, Segments, Select } from '../controls.js';
@@ -96,6 +97,7 @@ function Strip({
     withMinus(measure === 'loss' ? digits(value) : value.toFixed(1).replace(/^-(?=0\.0$)/, ''));
   // One scale for all kinds, so that they can be held against each other.
   const most = Math.max(1e-9, ...of.parts.flatMap(({ points }) => points.map(lost)));
+  const opacityOf = (value: number): number => 0.07 + 0.93 * Math.min(1, Math.max(0, value / most));
   const cells = parts.flatMap((part, i) =>
     part.points.map((point): Cell => ({
       part,
@@ -121,7 +123,8 @@ function Strip({
       marginLeft: 64,
       x: { type: 'band', domain: names, padding: 0.06, label: t('group') },
       y: { type: 'band', domain: rates, padding: 0.06, label: t('shareRemoved') },
-      opacity: { type: 'linear', domain: [0, most], range: [0.07, 1], clamp: true },
+      color: { type: 'identity' },
+      opacity: { type: 'identity' },
       marks: [
         Plot.axisX({
           label: t('group'),
@@ -135,14 +138,19 @@ function Strip({
           ],
         }),
         Plot.axisY({ label: t('shareRemoved'), tickSize: 0 }),
-        Plot.cell(cells, { x: 'block', y: 'rate', fill: 'var(--accent)', fillOpacity: 'lost' }),
+        Plot.cell(cells, {
+          x: 'block',
+          y: 'rate',
+          fill: 'var(--accent)',
+          fillOpacity: ({ lost: value }: Cell) => opacityOf(value),
+        }),
         room < widest + 4
           ? null
           : Plot.text(cells, {
               x: 'block',
               y: 'rate',
               text: 'said',
-              fill: ({ lost: value }: Cell) => (value > most / 2 ? 'var(--on-fill)' : 'var(--ink)'),
+              fill: ({ lost: value }: Cell) => textOn('--accent', opacityOf(value)),
             }),
         Plot.tip(
           cells,
