@@ -242,6 +242,7 @@ describe.skipIf(noBrowser !== undefined)(`the example of a web page${because}`, 
     await page.reload();
     await status(page, isReady).waitFor();
     expect(await page.getByLabel('GPU (WebGPU)').isDisabled()).toBe(true);
+    await page.getByText('GPU (WebGPU), which this browser does not have').waitFor();
   });
 
   it('says in a sentence that there is no model, and how to write one', async () => {

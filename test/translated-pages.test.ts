@@ -132,6 +132,16 @@ describe.each(translations)('%s', (chinese) => {
     expect(open.map(([text]) => text)).toEqual([]);
   });
 
+  // Browsers show a break between two lines as a space, which Chinese does not have there.
+  it('breaks no line beside a Chinese mark, or between two Chinese words', () => {
+    const breaks = [
+      ...read(chinese).matchAll(
+        /^(?![ |#>-]*$)[^|#\n]*?.{0,8}(?:[，。；：、）]\n *(?=[^\s|#>*\-!\d$`])|\p{Script=Han}\n *(?=[\p{Script=Han}（])).{0,8}/gmu,
+      ),
+    ];
+    expect(breaks.map(([text]) => text)).toEqual([]);
+  });
+
   it('has the same links, formulas, code, tables and figures under each heading', () => {
     expect(differences(english, chinese)).toEqual([]);
   });

@@ -83,3 +83,4 @@ find('fieldset', HTMLFieldSetElement).addEventListener('change', ask);
 ask();
 const { gpu: api } = navigator as Partial<Pick<Navigator, 'gpu'>>;
 gpu.disabled = !(await api?.requestAdapter().catch(() => null));
+if (gpu.disabled) gpu.parentElement?.append(', which this browser does not have');

@@ -7,6 +7,7 @@ import { useHighlight } from './charts/highlight.js';
 import { runColours } from './colours.js';
 import { PageContext, type PageState, type Theme, usePage } from './context.js';
 import { type Language, type TextKey, preferredLanguage, translator } from './i18n/index.js';
+import { grouped } from './format.js';
 import { Prose } from './prose.js';
 import { Curves } from './sections/curves.js';
 import { Images } from './sections/images.js';
@@ -25,7 +26,7 @@ import { useStored } from './stored.js';
 import type { Models } from './try-out/models.js';
 
 /** Of the studio's connection; a report in a file has none. */
-export type LiveState = 'connecting' | 'live';
+export type LiveState = 'live' | 'lost';
 
 interface SectionEntry {
   readonly id: string;
@@ -92,7 +93,7 @@ const sections: readonly SectionEntry[] = [
     id: 'try-out',
     title: 'tryOut',
     Body: TryOut,
-    hasContent: ({ runs }, models) => triableRuns(runs, models).length > 1,
+    hasContent: ({ runs }, models) => triableRuns(runs, models).length > 0,
   },
   { id: 'repeat', title: 'repeat', Body: Repeat, hasContent: ({ runs }) => runs.length > 0 },
 ];
@@ -115,8 +116,13 @@ export function App({ data, live, models }: AppProps) {
   useEffect(() => {
     document.documentElement.lang = language === 'zh' ? 'zh-CN' : 'en';
     document.documentElement.dataset['theme'] = theme;
-    document.title = `${t(live ? 'studio' : 'title')} · mamba-prune`;
-  }, [language, theme, t, live]);
+  }, [language, theme]);
+  const only = [...data.runs, ...data.comparisons].map(({ id }) => id);
+  useEffect(() => {
+    // Among many tabs.
+    const what = only.length === 1 ? only[0] : t('runsCount', { runs: grouped(data.runs.length) });
+    document.title = `${what ?? ''} · ${t(live ? 'studio' : 'title')} · mamba-prune`;
+  }, [t, live, only.join()]);
   const focus = data.runs.find(({ id }) => id === focusId) ?? mostTelling(data.runs);
   const colourOf = useMemo(() => runColours(data.runs), [data.runs]);
   const state: PageState = {
@@ -146,6 +152,11 @@ export function App({ data, live, models }: AppProps) {
         setTheme={setTheme}
       />
       <main id="content" tabIndex={-1}>
+        {live === 'lost' && (
+          <p class="note" role="status">
+            {t('lostHelp')}
+          </p>
+        )}
         {data.notes.map((note) => (
           <p key={note} class="note">
             <Prose text={note} />
@@ -157,7 +168,7 @@ export function App({ data, live, models }: AppProps) {
         ))}
         <footer>
           {t('created', {
-            date: data.created.slice(0, 16).replace('T', ' '),
+            date: `${data.created.slice(0, 16).replace('T', ' ')} UTC`,
             version: data.version,
           })}
         </footer>
@@ -172,13 +183,13 @@ function Empty() {
     <section>
       <h2>{t('noRuns')}</h2>
       <p class="help">{t('noRunsHelp')}</p>
-      <pre tabIndex={0}>
+      <pre>
         <code>
           npx mamba-prune train --arch mamba_nano --dataset fashion-mnist --out runs/dense
         </code>
       </pre>
       <p class="help">{t('noRunsModels')}</p>
-      <pre tabIndex={0}>
+      <pre>
         <code>npm install @mamba-prune/models</code>
       </pre>
     </section>

@@ -56,7 +56,7 @@ export const statistic = (value: number): string =>
   withMinus(value.toFixed(2).replace(/^-(?=0\.00$)/, ''));
 
 /** The sign of a font in place of a hyphen. */
-const withMinus = (text: string): string => text.replace('-', '−');
+export const withMinus = (text: string): string => text.replace('-', '−');
 
 /** 1.2e-5 where 0.000012 is hard to read. */
 export const scientific = (value: number): string =>

@@ -10,7 +10,7 @@ import { studioModels } from './try-out/studio-models.js';
 function Studio() {
   const { data, isConnected } = useLive();
   if (!data) return null;
-  return <App data={data} live={isConnected ? 'live' : 'connecting'} models={studioModels} />;
+  return <App data={data} live={isConnected ? 'live' : 'lost'} models={studioModels} />;
 }
 
 const text = document.getElementById('data')?.textContent;

@@ -63,6 +63,9 @@ export function Sidebar({ live, sections, setLanguage, setTheme }: SidebarProps)
   );
 }
 
+/** The list would stand between the title and the first section, as in `layout.css`. */
+const isNarrow = matchMedia('(max-width: 900px)').matches;
+
 function RunFilter() {
   const { data, hidden, setHidden, query, setQuery, t, colourOf } = usePage();
   const runs = useMatchingRuns();
@@ -99,7 +102,7 @@ function RunFilter() {
           ? ''
           : t('filterCount', { shown: grouped(runs.length), total: grouped(data.runs.length) })}
       </p>
-      <details open={data.runs.length <= 12}>
+      <details open={data.runs.length <= 12 && !isNarrow}>
         <summary>{t('runsShown')}</summary>
         <fieldset>
           <legend class="hidden">{t('runsShown')}</legend>

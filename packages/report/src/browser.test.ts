@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { loadModel, predictImages } from 'mamba-prune';
-import { readPruningRecord } from 'mamba-prune/workflows';
+import { readPruningRecord, sensitivityRun } from 'mamba-prune/workflows';
 import type { Studio } from 'mamba-prune/internal';
 import type { Browser, Page } from 'playwright-core';
 import sharp from 'sharp';
@@ -284,6 +284,103 @@ browserSuite(`a report${because}`, () => {
       (element) => [element.getAttribute('aria-label'), element.childElementCount ? '' : element.textContent])`);
     const wrong = texts.filter((text) => /\p{Script=Han} ?[:;,.] /u.test(text));
     expect(wrong).toEqual([]);
+    // Nor a space after the full stop.
+    expect(texts.filter((text) => /[。；：，] /u.test(text))).toEqual([]);
+  });
+
+  it('prints whole: light, with its marks, all rows and nothing to press', async () => {
+    const { page } = await openPage(browser, url, { viewport: { width: 720, height: 740 } });
+    await settled(page);
+    await page.evaluate("document.documentElement.dataset.theme = 'dark'");
+    await page.emulateMedia({ media: 'print' });
+    const seen = await page.evaluate<Record<string, unknown>>(`(() => {
+      const styleOf = (selector) => getComputedStyle(document.querySelector(selector));
+      const isShown = (element) => element.getClientRects().length > 0;
+      const table = document.querySelector('.scroll.tall');
+      return {
+        scheme: styleOf('html').colorScheme,
+        marks: styleOf('table.runs .dot').printColorAdjust,
+        hidden: table.scrollHeight - table.clientHeight,
+        toPress: [...document.querySelectorAll('select, input, .more button, .command button')].filter(isShown).length,
+        wider: [...document.querySelectorAll('canvas, pre')].filter(
+          (element) => isShown(element) && element.scrollWidth > element.parentElement.clientWidth).length,
+        split: [...new Set([...document.querySelectorAll('.tile, figure.chart:not(:has(.units))')].map(
+          (element) => getComputedStyle(element).breakInside))],
+      };
+    })()`);
+    expect(seen).toEqual({
+      scheme: 'light',
+      marks: 'exact',
+      hidden: 0,
+      toPress: 0,
+      wider: 0,
+      split: ['avoid'],
+    });
+  });
+
+  it('keeps the names of rows in sight, and the list of runs closed, on a phone', async () => {
+    const { page } = await openPage(browser, url, { viewport: { width: 390, height: 740 } });
+    await settled(page);
+    const [before, after, cell] = await page.evaluate<[number, number, number]>(`(() => {
+      const table = document.querySelector('.scroll.tall');
+      const left = (selector) => table.querySelector(selector).getBoundingClientRect().left;
+      const before = left('tbody th');
+      table.scrollLeft = 100;
+      return [before, left('tbody th'), left('tbody td')];
+    })()`);
+    expect(after).toBe(before);
+    expect(cell).toBeLessThan(before + 200);
+    expect(await page.locator('.filter fieldset').isVisible()).toBe(false);
+  });
+
+  it('writes numbers on coloured squares in black or white, which its theme chooses', async () => {
+    const out = join(small.folder, 'sensitivity.json');
+    await sensitivityRun(
+      {
+        model: join(small.runs, 'dense', 'model.safetensors'),
+        dataset: 'folder',
+        data: small.images,
+        images: 8,
+        rates: [0.5, 0.8],
+      },
+      { out },
+    );
+    const { path } = await writeReport({
+      paths: [small.runs, out],
+      out: join(small.folder, 'squares.html'),
+      images: 16,
+      device: 'cpu',
+    });
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const { page } = await openPage(browser, pathToFileURL(path).href, { colorScheme });
+      await settled(page);
+      const inks = await page.evaluate<string[][]>(`['#sensitivity', '#images'].map((section) =>
+        [...new Set([...document.querySelectorAll(section + ' [aria-label="text"] text')].map(
+          (text) => getComputedStyle(text).fill))])`);
+      for (const found of inks) {
+        expect(found.length).toBeGreaterThan(0);
+        expect(['rgb(0, 0, 0)', 'rgb(255, 255, 255)']).toEqual(expect.arrayContaining(found));
+      }
+    }
+  });
+
+  it('shows a long command whole, with the button beside it', async () => {
+    const { page } = await openPage(browser, url, { viewport: { width: 1280, height: 740 } });
+    await settled(page);
+    const [hidden, apart, free] = await page.evaluate<[number, number, number]>(`(() => {
+      const code = document.querySelector('#methods code');
+      const pre = code.parentElement;
+      code.append(...Array.from({ length: 9 }, () => [...code.children].map((word) => word.cloneNode(true))).flat());
+      const button = document.querySelector('#methods .command button');
+      const section = document.querySelector('#methods').getBoundingClientRect();
+      const [left, right] = [pre, button].map((element) => element.getBoundingClientRect());
+      return [pre.scrollWidth - pre.clientWidth, right.left - left.right, section.right - right.right];
+    })()`);
+    expect(hidden).toBe(0);
+    expect(apart).toBeGreaterThan(0);
+    // The command has all the room that the button leaves.
+    expect(apart).toBeLessThan(20);
+    expect(free).toBe(0);
   });
 
   it('fits a phone: nothing is wider than the screen', async () => {
@@ -388,6 +485,29 @@ browserSuite(`the studio${because}`, () => {
     await row.getByText('finished').waitFor();
     expect(errors).toEqual([]);
     expect(foreign).toEqual([]);
+  });
+
+  it('runs a single model, and says that the studio was ended', async () => {
+    const own = join(small.folder, 'one-run');
+    cpSync(join(small.runs, 'dense'), join(own, 'dense'), { recursive: true });
+    const ended = await startStudio({ folder: own, port: 0 });
+    const { page } = await openPage(browser, ended.url);
+    await page.locator('#try-out .samples button').first().click();
+    await page.locator('#try-out .pair:not(.busy)').waitFor();
+    expect(await page.locator('#try-out .model-answer').count()).toBe(1);
+    expect(await page.title()).toBe('dense · Studio · mamba-prune');
+    expect(await page.locator('#try-out :is(.speedup, select)').count()).toBe(0);
+    const dot = () =>
+      page.evaluate<string>(
+        "getComputedStyle(document.querySelector('.side .live'), '::before').content",
+      );
+    expect(await dot()).not.toBe('none');
+    await ended.close();
+    await page.getByText('The studio does not answer').waitFor();
+    expect(await page.locator('.side .live').innerText()).toBe('not connected');
+    expect(await dot()).toBe('none');
+    expect(await page.locator('table.runs tbody tr').count()).toBe(1);
+    expect(await seriousBarriers(page)).toEqual([]);
   });
 
   it('lets a model and what was pruned from it compete, on an image of the user too', async () => {

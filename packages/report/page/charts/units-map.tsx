@@ -82,11 +82,11 @@ function Row({ group, run, round, cell }: RowProps) {
       drawUnits(element, units, { cell, columns });
     };
     paint();
-    // The system may turn dark while the page is open.
-    const dark = matchMedia('(prefers-color-scheme: dark)');
-    dark.addEventListener('change', paint);
+    // The system may turn dark while the page is open, and paper is light.
+    const media = ['(prefers-color-scheme: dark)', 'print'].map((query) => matchMedia(query));
+    for (const each of media) each.addEventListener('change', paint);
     return () => {
-      dark.removeEventListener('change', paint);
+      for (const each of media) each.removeEventListener('change', paint);
     };
   }, [width, round, run, theme]);
 

@@ -231,6 +231,29 @@ describe('the layout of a comparison', () => {
     expect(first).toBeGreaterThan(0);
   });
 
+  it.each([
+    ['two rates of equal MACs', [0.7, 0.8], [2.4e6, 2.4e6]],
+    ['three, two of which nearly', [0.5, 0.7, 0.8], [4e6, 2.42e6, 2.4e6]],
+    ['four, all beside the axis', [0.9, 0.95, 0.97, 0.99], [2e5, 2e5, 1e5, 1e5]],
+    ['one of the size of the dense model', [0.1, 0.7], [7.95e6, 2.4e6]],
+  ] as const)('gives each rate a band of its own, for %s', (_what, rates, macs) => {
+    for (const width of [300, 700]) {
+      const cut = rates.flatMap((rate, i): Result[] =>
+        ['oneshot', 'refill'].map((method) => [method, rate, macs[i] ?? NaN, [0.88, 0.89]]),
+      );
+      const { sizes, columns } = layOut(compared([dense, ...cut]), width);
+      sizes.slice(1).forEach(({ left }, i) => {
+        expect(left).toBeGreaterThan(sizes[i]?.right ?? Infinity);
+      });
+      expect(sizes[0]?.left).toBeGreaterThanOrEqual(0);
+      expect(sizes.at(-1)?.right).toBeLessThanOrEqual(width);
+      for (const { rate, x } of columns) {
+        const own = sizes.filter(({ left, right }) => left < x && x < right);
+        expect(own.map((size) => size.rate)).toEqual([rate]);
+      }
+    }
+  });
+
   it('has the kind of axis that the sizes ask for, whatever the width', () => {
     const kinds = (rates: readonly number[]): string[] =>
       [300, 500, 700, 1200].map(

@@ -1,6 +1,7 @@
 // Where the parts of the picture of a comparison stand, in pixels. Computes alone: no page is needed.
 import type { PicturedComparison } from '../../src/page-data/comparison.js';
 import { type MacsAxis, linearAxis, logAxis } from './macs-axis.js';
+import { placeBands } from './place-bands.js';
 
 /** Of a text, in pixels. */
 export type Measure = (text: string, size: number, weight?: number) => number;
@@ -52,6 +53,9 @@ export interface Layout {
 /** Methods of one size stand so far apart, or their bars would hide each other. */
 const widest = 46;
 const narrowest = 8;
+/** Bands that were moved stand wide enough for their names, where that takes no more than this share of the width. */
+const named = 14;
+const namedShare = 0.6;
 /** Half the width of a band with a single method. */
 const single = 30;
 /** Between two bands, and between a band and the edge. */
@@ -65,9 +69,9 @@ const usualWidth = 700;
 export function layOut({ methods, runs }: PicturedComparison, width: number): Layout {
   const groups = sizesOf(methods);
   const axis = axisOf(groups, width);
-  const at = axis.toPixels;
-  const spread = spreadOf(groups, at);
-  const columns = groups.flatMap(({ members }) =>
+  const spread = spreadOf(groups, axis.toPixels, width);
+  const middles = middlesOf(groups, axis.toPixels, spread, width);
+  const columns = groups.flatMap(({ members }, group) =>
     members.map(({ method, rate, macs, accuracy, deviation }, i): Column => {
       const seeds = runs.filter((run) => run.method === method && run.rate === rate);
       const bar =
@@ -80,13 +84,13 @@ export function layOut({ methods, runs }: PicturedComparison, width: number): La
         bar,
         seeds,
         top: Math.max(accuracy, bar?.[1] ?? accuracy, ...seeds.map((run) => run.accuracy)),
-        x: at(macs) + spread * (i - (members.length - 1) / 2),
+        x: (middles[group] ?? 0) + spread * (i - (members.length - 1) / 2),
       };
     }),
   );
-  const sizes = groups.map(({ rate, macs, members }): Size => {
-    const half = members.length === 1 ? single : (spread * members.length) / 2 + gap;
-    const middle = at(macs);
+  const sizes = groups.map(({ rate, macs, members }, i): Size => {
+    const half = bandWidth(members.length, spread) / 2;
+    const middle = middles[i] ?? 0;
     return {
       rate,
       macs,
@@ -129,7 +133,7 @@ function sizesOf(methods: PicturedComparison['methods']): SizeGroup[] {
       const macs = members.reduce((sum, result) => sum + result.macs, 0) / members.length;
       return { rate, macs, members };
     })
-    .sort((a, b) => a.macs - b.macs);
+    .sort((a, b) => a.macs - b.macs || b.rate - a.rate);
 }
 
 /** Linear, unless small sizes would crowd at its beginning and a logarithmic one gives them more room. */
@@ -141,19 +145,52 @@ function axisOf(groups: readonly SizeGroup[], width: number): MacsAxis {
   if (smallest === largest) return linear(width);
   const log = (of: number): MacsAxis => logAxis(smallest, largest, of, room(of));
   const [apart, apartInLog] = [linear, log].map((axis) =>
-    spreadOf(groups, axis(usualWidth).toPixels),
+    spreadOf(groups, axis(usualWidth).toPixels, usualWidth),
   ) as [number, number];
   return apart < roomy && apartInLog > apart ? log(width) : linear(width);
 }
 
-/** As much as keeps neighbouring bands apart, and the first one off the axis. */
-function spreadOf(groups: readonly SizeGroup[], at: (macs: number) => number): number {
-  const rooms = groups.map(({ macs, members }, i) => {
-    const before = groups[i - 1];
-    if (!before) return (2 * (at(macs) - gap)) / members.length;
-    return (at(macs) - at(before.macs) - 3 * gap) / ((members.length + before.members.length) / 2);
+const bandWidth = (members: number, spread: number): number =>
+  members === 1 ? 2 * single : spread * members + 2 * gap;
+
+type ToPixels = MacsAxis['toPixels'];
+
+const placed = (groups: readonly SizeGroup[], at: ToPixels, spread: number, width: number) =>
+  placeBands(
+    groups.map(({ macs, members }) => ({
+      middle: at(macs),
+      width: bandWidth(members.length, spread),
+    })),
+    gap,
+    width,
+  );
+
+/** Of the bands: at their MACs, and side by side where two rates come to about the same MACs. */
+const middlesOf = (groups: readonly SizeGroup[], at: ToPixels, spread: number, width: number) =>
+  placed(groups, at, spread, width).flatMap(({ middles }) => middles);
+
+/** As much as keeps bands apart that stand at different MACs, and the first one off the axis. */
+function spreadOf(groups: readonly SizeGroup[], at: ToPixels, width: number): number {
+  let begin = 0;
+  const stands = placed(groups, at, narrowest, width).map(({ middle, middles }) => {
+    const members = groups.slice(begin, (begin += middles.length)).map((group) => group.members);
+    // The room that bands side by side take beside their columns.
+    return { middle, columns: members.flat().length, gaps: 3 * gap * (middles.length - 1) };
   });
-  return Math.max(narrowest, Math.min(widest, ...rooms));
+  const rooms = stands.map(({ middle, columns, gaps }, i) => {
+    const before = stands[i - 1];
+    if (!before) return (2 * (middle - gap) - gaps) / columns;
+    const apart = middle - before.middle - 3 * gap - (gaps + before.gaps) / 2;
+    return apart / ((columns + before.columns) / 2);
+  });
+  return Math.max(leastSpread(groups, stands.length, width), Math.min(widest, ...rooms));
+}
+
+function leastSpread(groups: readonly SizeGroup[], stands: number, width: number): number {
+  if (stands === groups.length) return narrowest;
+  const columns = groups.reduce((sum, { members }) => sum + members.length, 0);
+  const room = namedShare * width - 3 * gap * groups.length;
+  return Math.max(narrowest, Math.min(named, room / columns));
 }
 
 export interface NamedSize extends Size {

@@ -5,6 +5,7 @@ export const en = {
   /** A name and what it has; the parts of a list; a title and what follows it. */
   labelled: '{name}: {value}',
   separator: '; ',
+  betweenSentences: ' ',
   comma: ', ',
   titled: '{title}. {text}',
   skip: 'Skip to the content',
@@ -20,11 +21,14 @@ export const en = {
   showAll: 'Show all',
   filterRuns: 'Filter',
   filterHint: 'name, method, rate ...',
+  runsCount: '{runs} runs',
   filterCount: '{shown} of {total} runs',
   noMatch: 'No run matches the filter.',
   legend: 'Legend: press an entry to hide or show it',
   live: 'live',
-  connecting: 'connecting',
+  lost: 'not connected',
+  lostHelp:
+    'The studio does not answer: it was ended, or cannot be reached. The page shows what it was told last, and goes on when the studio answers again.',
   noRuns: 'No runs yet',
   noRunsHelp: 'Start one, and it appears here by itself:',
   noRunsModels: 'Or try trained models: install them, and start the studio again.',
@@ -41,7 +45,7 @@ export const en = {
     'This is no comparison at equal training: {run} was trained for {more} more. The numbers are those of the model before that.',
   comparedOther:
     'This is no comparison at equal training: {run} went back to earlier weights and was trained for {more} in all.',
-  comparedRecorded: 'the model that it was pruned from, which is not in this report',
+  comparedRecorded: 'the model that it was pruned from, which is not on this page',
   comparedUnfinished: '{run} has not finished.',
   comparedAdvice: 'mamba-prune compare trains the dense model as long and alike.',
   comparedSeeds: 'Accuracy over {seeds} seeds: {mean} points on average, from {least} to {most}.',
@@ -108,7 +112,7 @@ export const en = {
 
   sensitivity: 'Sensitivity',
   sensitivityHelp:
-    'What the model loses when one part alone is cut, without any training. Dark parts matter most.',
+    'What the model loses when one part alone is cut, without any training. The stronger the colour, the more the part matters.',
   sensitivityOf:
     '{name}, on {images} {split} images of {dataset}: accuracy {accuracy}, loss {loss}.',
   sensitivityUnfinished: 'It is not finished.',
@@ -182,7 +186,7 @@ export const en = {
     'scratch: a fresh model of the same size, trained from random weights for the epochs before the cut and after it.',
   methodsUnfinished: '{done} of {planned} runs of the methods are done.',
   seedsHelp:
-    'Small dots: one seed each; large sign: their mean; bar: one standard deviation to each side. Methods of one size stand side by side.',
+    'Small dots: one seed each; large sign: their mean; bar: one standard deviation to each side. Methods of one size stand side by side, and so do rates that come to about the same MACs.',
   meanDeviation: 'mean ± standard deviation over n seeds',
   beforeCut: 'Before the cut',
   afterCut: 'After the cut',
@@ -225,6 +229,8 @@ export const en = {
   tryOut: 'Try the models',
   tryOutHelp:
     'Both models run here in your browser, through onnxruntime-web. Nothing leaves this machine.',
+  tryOutHelpOne:
+    'The model runs here in your browser, through onnxruntime-web. Nothing leaves this machine.',
   tryOutSamples: 'Test images',
   tryOutIdle: 'Choose a test image, or drop one of your own.',
   tryOutIdleNoSamples: 'Drop an image of your own, or choose its file.',
@@ -246,7 +252,7 @@ export const en = {
 
   repeat: 'Repeat a run',
   repeatHelp:
-    'The command that made the run. In the same folder, with the same versions and threads, it makes the same weights.',
+    'The command that made the run. On a CPU, in the same folder and with the same versions and threads, it makes the same weights.',
   copy: 'Copy',
   copied: 'Copied',
   inFolder: 'in {cwd}',

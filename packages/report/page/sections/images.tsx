@@ -8,6 +8,7 @@ import type {
 } from '../../src/page-data/evaluation.js';
 import { Chart } from '../charts/chart.js';
 import { plotStyle, tipStyle } from '../charts/plot-style.js';
+import { textOn } from '../charts/text-on.js';
 import { shortened, textWidth } from '../charts/text-width.js';
 import { usePage } from '../context.js';
 import { RunSelect, Section, Segments, ShowAll } from '../controls.js';
@@ -109,6 +110,9 @@ interface ConfusionProps {
   readonly run: EvaluationData['runs'][number];
 }
 
+/** Of a square. Mistakes are rare: a root makes them visible. */
+const opacityOf = (share: number): number => 0.06 + 0.94 * Math.sqrt(share);
+
 interface Cell {
   readonly label: string;
   readonly predicted: string;
@@ -183,8 +187,7 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
           x: 'predicted',
           y: 'label',
           fill: ({ isRight }: Cell) => (isRight ? 'var(--kept)' : 'var(--rsst)'),
-          // Mistakes are rare: a root makes them visible.
-          fillOpacity: ({ share }: Cell) => (share > 0 ? 0.06 + 0.94 * Math.sqrt(share) : 0),
+          fillOpacity: ({ share }: Cell) => (share > 0 ? opacityOf(share) : 0),
           inset: few ? 1 : 0,
           rx: few ? 3 : 0,
         }),
@@ -195,7 +198,8 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
                 x: 'predicted',
                 y: 'label',
                 text: ({ share }: Cell) => (100 * share).toFixed(share < 0.095 ? 1 : 0),
-                fill: ({ share }: Cell) => (share > 0.3 ? 'var(--on-fill)' : 'var(--ink)'),
+                fill: ({ share, isRight }: Cell) =>
+                  textOn(isRight ? '--kept' : '--rsst', opacityOf(share)),
                 fontSize: Math.min(12, cell / 3),
               },
             )

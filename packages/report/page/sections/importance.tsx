@@ -46,7 +46,9 @@ export function Importance() {
     <Section
       id="importance"
       title={t('importance')}
-      help={`${t('importanceHelp', { measure: scores.measure })} ${t(explained)}`}
+      help={[t('importanceHelp', { measure: scores.measure }), t(explained)].join(
+        t('betweenSentences'),
+      )}
       controls={
         <>
           <RunSelect value={run.id} runs={runs.map(({ id }) => id)} />

@@ -33,8 +33,15 @@ export function Command({ command: { line, cwd } }: { readonly command: RepeatCo
   const text = `npx ${line}`;
   return (
     <div class="command">
-      <pre tabIndex={0}>
-        <code>{text}</code>
+      <pre>
+        <code>
+          {text.split(/( )/).map((word, i) => (
+            // A line may end between words and not at the hyphens of a flag; paths are broken where they must be.
+            <span key={i} class={word.startsWith('-') ? 'flag' : ''}>
+              {word}
+            </span>
+          ))}
+        </code>
       </pre>
       <button
         type="button"

@@ -5,10 +5,11 @@ import type { SensitivityData, SensitivityPartData } from '../../src/page-data/s
 import { Chart } from '../charts/chart.js';
 import { thinned } from '../charts/place-labels.js';
 import { plotStyle, tipStyle } from '../charts/plot-style.js';
+import { textOn } from '../charts/text-on.js';
 import { textWidth } from '../charts/text-width.js';
 import { usePage } from '../context.js';
 import { Section, Segments, Select } from '../controls.js';
-import { digits, grouped, percent } from '../format.js';
+import { digits, grouped, percent, withMinus } from '../format.js';
 import { sensitivitiesOf } from '../sensitivities.js';
 import { kindName, shortNames } from '../words.js';
 
@@ -60,7 +61,7 @@ export function Sensitivity() {
           accuracy: percent(shown.accuracy, 1),
           loss: digits(shown.loss),
         })}
-        {!finished && ` ${t('sensitivityUnfinished')}`}
+        {!finished && `${t('betweenSentences')}${t('sensitivityUnfinished')}`}
       </p>
       {kinds.map((kind) => (
         <Strip key={kind} of={shown} kind={kind} measure={measure} />
@@ -92,9 +93,11 @@ function Strip({
   const names = shortNames(parts);
   const lost = (point: { readonly loss: number; readonly accuracy: number }): number =>
     measure === 'loss' ? point.loss - of.loss : 100 * (of.accuracy - point.accuracy);
-  const text = (value: number): string => (measure === 'loss' ? digits(value) : value.toFixed(1));
+  const text = (value: number): string =>
+    withMinus(measure === 'loss' ? digits(value) : value.toFixed(1).replace(/^-(?=0\.0$)/, ''));
   // One scale for all kinds, so that they can be held against each other.
   const most = Math.max(1e-9, ...of.parts.flatMap(({ points }) => points.map(lost)));
+  const opacityOf = (value: number): number => 0.07 + 0.93 * Math.min(1, Math.max(0, value / most));
   const cells = parts.flatMap((part, i) =>
     part.points.map((point): Cell => ({
       part,
@@ -120,7 +123,8 @@ function Strip({
       marginLeft: 64,
       x: { type: 'band', domain: names, padding: 0.06, label: t('group') },
       y: { type: 'band', domain: rates, padding: 0.06, label: t('shareRemoved') },
-      opacity: { type: 'linear', domain: [0, most], range: [0.07, 1], clamp: true },
+      color: { type: 'identity' },
+      opacity: { type: 'identity' },
       marks: [
         Plot.axisX({
           label: t('group'),
@@ -134,14 +138,19 @@ function Strip({
           ],
         }),
         Plot.axisY({ label: t('shareRemoved'), tickSize: 0 }),
-        Plot.cell(cells, { x: 'block', y: 'rate', fill: 'var(--accent)', fillOpacity: 'lost' }),
+        Plot.cell(cells, {
+          x: 'block',
+          y: 'rate',
+          fill: 'var(--accent)',
+          fillOpacity: ({ lost: value }: Cell) => opacityOf(value),
+        }),
         room < widest + 4
           ? null
           : Plot.text(cells, {
               x: 'block',
               y: 'rate',
               text: 'said',
-              fill: ({ lost: value }: Cell) => (value > most / 2 ? 'var(--on-fill)' : 'var(--ink)'),
+              fill: ({ lost: value }: Cell) => textOn('--accent', opacityOf(value)),
             }),
         Plot.tip(
           cells,

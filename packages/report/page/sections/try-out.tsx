@@ -11,6 +11,7 @@ import { Engine } from '../try-out/engine.js';
 import type { Models } from '../try-out/models.js';
 import { imageInput } from '../try-out/pixels.js';
 import type { Backend, RunResult } from '../try-out/protocol.js';
+import { RunMark } from '../run-mark.js';
 import { Command } from './repeat.js';
 
 /** Runs whose models can be tried, here or in the studio. */
@@ -65,34 +66,39 @@ function Bench({ models }: { readonly models: Models }) {
   // Models of other data answer with other classes.
   const first = runs.find((run) => right && dataName(run) === dataName(right)) ?? runs[0];
   const left = byId(runs, leftChosen) ?? byId(runs, dense) ?? byId(runs, right?.source) ?? first;
-  const pair = [left, right].flatMap((run) => (run ? [run.id] : []));
+  // One alone where both are the same.
+  const pair = [...new Set([left, right].flatMap((run) => (run ? [run.id] : [])))];
   const described = useDescribed(models, pair);
   const outcome = useOutcome(models, { pair, described, backend, picture });
   useEffect(() => {
     void models.backends().then(setBackends);
   }, [models]);
   const choices = runs.map(({ id }) => ({ value: id, label: id }));
-  const samples = described?.[1]?.samples ?? [];
-  const names = described?.[1]?.classes ?? [];
+  const samples = described?.at(-1)?.samples ?? [];
+  const names = described?.at(-1)?.classes ?? [];
   return (
     <Section
       id="try-out"
       title={t('tryOut')}
-      help={t('tryOutHelp')}
+      help={t(pair.length === 1 ? 'tryOutHelpOne' : 'tryOutHelp')}
       controls={
         <>
-          <Select
-            label={t('model', { n: 1 })}
-            value={left?.id ?? ''}
-            choices={choices}
-            onChange={chooseLeft}
-          />
-          <Select
-            label={t('model', { n: 2 })}
-            value={right?.id ?? ''}
-            choices={choices}
-            onChange={chooseRight}
-          />
+          {runs.length > 1 && (
+            <>
+              <Select
+                label={t('model', { n: 1 })}
+                value={left?.id ?? ''}
+                choices={choices}
+                onChange={chooseLeft}
+              />
+              <Select
+                label={t('model', { n: 2 })}
+                value={right?.id ?? ''}
+                choices={choices}
+                onChange={chooseRight}
+              />
+            </>
+          )}
           {backends.length > 1 && (
             <Segments
               label={t('backend')}
@@ -309,7 +315,7 @@ function Answers({ outcome, pair, label, hasSamples }: AnswersProps) {
         <p class="help">{t(hasSamples ? 'tryOutIdle' : 'tryOutIdleNoSamples')}</p>
       )}
       {outcome.state === 'busy' && !done && <p class="help">{t('tryOutLoading')}</p>}
-      {done && first && second && (
+      {done && first && (
         <>
           <div class={outcome.state === 'busy' ? 'pair busy' : 'pair'}>
             {done.results.map((result, i) => (
@@ -320,18 +326,18 @@ function Answers({ outcome, pair, label, hasSamples }: AnswersProps) {
                 result={result}
                 classes={done.models[i]?.classes ?? []}
                 label={label}
-                slowest={Math.max(first.medianMs, second.medianMs)}
+                slowest={Math.max(...done.results.map(({ medianMs }) => medianMs))}
               />
             ))}
           </div>
           {outcome.state === 'busy' ? (
             <p class="help">{t('tryOutBusy')}</p>
-          ) : (
+          ) : second ? (
             <p class={first.medianMs >= second.medianMs ? 'speedup' : 'speedup slower'}>
               <b>{t('asFast', { value: digits(first.medianMs / second.medianMs) })}</b>{' '}
               {t('asFastWhere', { first: pair[0] ?? '', second: pair[1] ?? '' })}
             </p>
-          )}
+          ) : null}
         </>
       )}
     </div>
@@ -357,7 +363,7 @@ function ModelAnswer({ name, run, result, classes, label, slowest }: ModelAnswer
   return (
     <div class="model-answer" style={{ '--colour': colour }}>
       <h3>
-        <i class="dot" />
+        {run ? <RunMark method={run.method} colour={colour} /> : <i class="dot" />}
         {name}
       </h3>
       <p class="help">

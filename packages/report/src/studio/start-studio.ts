@@ -42,6 +42,11 @@ export async function startStudio(options: StudioOptions = {}): Promise<Studio> 
   if (folder !== undefined) requirePath('startStudio: folder', folder, 'a folder with runs');
   checksOf('startStudio').integer('port', port, { min: 0, max: lastPort });
   const path = resolve(folder ?? usualFolder);
+  if (folder?.startsWith('models:') === true && !isFolder(path)) {
+    throw new UsageError(
+      `${folder} is a trained model, expected a folder with runs. The trained models are shown while there are no runs: name a folder without any, or none.`,
+    );
+  }
   if (folder !== undefined && !isFolder(path)) {
     throw new UsageError(
       `${folder} is no folder, expected one that holds runs, or will: make it first.`,

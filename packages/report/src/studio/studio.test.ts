@@ -49,6 +49,9 @@ describe('the studio', () => {
     await expect(startStudio({ folder: join(small.runs, 'no'), port: 0 })).rejects.toThrow(
       /is no folder, expected one that holds runs/,
     );
+    await expect(startStudio({ folder: 'models:cifar10/mamba_small-90', port: 0 })).rejects.toThrow(
+      /is a trained model, expected a folder with runs\. .* while there are no runs/,
+    );
   });
 
   it('gives nothing to another name that points to it', async () => {

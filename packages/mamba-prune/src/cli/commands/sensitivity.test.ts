@@ -116,6 +116,14 @@ describe('sensitivity', () => {
     expect(told).toContain(`--plugin${plugin}`);
   });
 
+  it('names the model in the command as the other lines do, without the folders above', async () => {
+    const few = ['--images', '8', '--rates', '0.8', '--by', 'kind', '--overwrite'];
+    const here = vi.spyOn(process, 'cwd').mockReturnValue(folder);
+    const { stdout } = await sensitivity(at('dense'), ...few, '--out', at('short.json'));
+    here.mockRestore();
+    expect(flat(stdout)).toContain('prune dense/model.safetensors --rates-from');
+  });
+
   it('tells how to cut by it as it was measured', async () => {
     const told = async (...argv: string[]): Promise<string> => {
       const few = ['--images', '8', '--rates', '0.8', '--by', 'kind', '--overwrite'];

@@ -108,7 +108,7 @@ export function addSensitivityCommand(program: Command, cli: Cli): void {
       const line = shellCommand([
         ...programWords(),
         'prune',
-        file.model.path,
+        relativePath(file.model.path),
         '--rates-from',
         out,
         ...rateWithin(file),
