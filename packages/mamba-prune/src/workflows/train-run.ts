@@ -28,6 +28,7 @@ import { modelInfoOf, noteUnusedCopies, openData } from './fit.js';
 import { fileOfRun } from './open-model.js';
 import { OpenedTeacher, type TeacherFacts } from './opened-teacher.js';
 import { keptWeightsPath } from './prune/rewound-weights.js';
+import { fileFacts } from './prune/source.js';
 import {
   type RunControl,
   type TrainRequest,
@@ -241,6 +242,7 @@ async function trainOn(
       dataset: datasetRecord(info),
       model: made.config,
       module: moduleOf(made.config.family),
+      ...(settings.init !== undefined && { source: fileFacts(settings.init) }),
       train: resolved,
       settings,
     };

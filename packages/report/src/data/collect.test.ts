@@ -1,4 +1,12 @@
-import { mkdirSync, mkdtempSync, cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  cpSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pruneRun, trainRun } from 'mamba-prune';
@@ -355,6 +363,20 @@ describe('runs that were moved', () => {
       ...['oneshot', 'refill', 'rsst'].map((id) => [id, 'dense']),
     ]);
     expect(studio.line).toBe(`mamba-prune studio '${moved}'`);
+  });
+
+  it('are known by the content of the model that they trained on', async () => {
+    const [first, moved] = ['goes-on', 'went-on'].map((name) => join(small.folder, name)) as [
+      string,
+      string,
+    ];
+    cpSync(join(small.runs, 'dense'), join(first, 'dense'), { recursive: true });
+    const init = join(first, 'dense', 'model.safetensors');
+    const settings = { ...tinyTraining(small.images), init, model: {} };
+    (await trainRun(settings, { out: join(first, 'further') })).model.dispose();
+    renameSync(first, moved);
+    const { runs } = collect(findRuns([moved]));
+    expect(runs.find(({ id }) => id === 'further')?.began?.run).toBe('dense');
   });
 
   it('tell how large the file was that they pruned, without it', () => {

@@ -137,14 +137,20 @@ function datasetOf({ dataset }: RunConfig): RunData['dataset'] {
 }
 
 function sourceOf(config: RunConfig, record: PruningRecord): Source {
+  return { ...factsOfSource(config), path: resolve(config.cwd, record.source) };
+}
+
+/** By which the model is known wherever it lies; runs of earlier versions that were not cut do not have it. */
+function factsOfSource(config: RunConfig): Pick<Source, 'sha256' | 'bytes'> {
   const { sha256, bytes } = (config['source'] ?? {}) as Partial<Source>;
-  return { path: resolve(config.cwd, record.source), sha256, bytes };
+  return { sha256, bytes };
 }
 
 /** Of a training that went on with the weights of a file. */
 function initOf(config: RunConfig): Source | undefined {
   const { init } = (config['settings'] ?? {}) as { init?: unknown };
-  return typeof init === 'string' ? { path: resolve(config.cwd, init) } : undefined;
+  if (typeof init !== 'string') return undefined;
+  return { ...factsOfSource(config), path: resolve(config.cwd, init) };
 }
 
 /** Of the finished model where that was measured, else of the last epoch that was. */
