@@ -213,7 +213,8 @@ export async function startingWeights(
   const kept = Object.entries(options).filter(([name]) => !notOfWeights.has(name));
   return {
     arch: model.config.arch,
-    import: defined({ ...Object.fromEntries(kept), ...sizes }),
+    // What was typed of its classes tells which rows of the classifier are which; what files say is read again.
+    import: defined({ ...Object.fromEntries(kept), ...sizes, classes: said.classes }),
     notes: withData(notes),
   };
 }

@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { clock, count, percent, plural } from '../../format.js';
 import { trainLimits } from '../../limits.js';
 import { relativePath, resumeCommand } from '../../shell.js';
@@ -14,9 +14,10 @@ import {
   addPreparationOptions,
   describeDataset,
 } from '../options/data.js';
-import { classifierOption, weightsOption } from '../options/import.js';
+import { weightsOptions } from '../options/import.js';
+import { leaveOut } from '../options/left-out.js';
 import { addModelOptions } from '../options/model.js';
-import { integersOption } from '../options/parse.js';
+import { addOptions, integersOption } from '../options/parse.js';
 import { addRecipeOptions } from '../options/recipe.js';
 import { addRunOptions, outOf } from '../options/run.js';
 import {
@@ -53,14 +54,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
     '--widths-from <model>',
     'begin with random weights in the architecture, sizes and widths of this model, such as a pruned one, named as for --from',
   );
-  command.addOption(weightsOption());
-  command.addOption(classifierOption());
-  command.addOption(
-    new Option(
-      '--resample-positions',
-      'resample the positions of the weights for the size of the images',
-    ),
-  );
+  addOptions(command, weightsOptions());
   addDataOptions(command);
   addPreparationOptions(command, '--from');
   addCacheOption(command);
@@ -79,6 +73,9 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   );
   addWorkerOptions(command);
   addCommonOptions(command);
+  const ofTheData =
+    'a training shows the model images that are normalised as the data set says, with --from too. Leave it out.';
+  leaveOut(command, { '--mean': ofTheData, '--std': ofTheData });
   addExamples(command, [
     [
       'A small model on Fashion-MNIST',
