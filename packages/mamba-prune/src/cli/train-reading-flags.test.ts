@@ -88,6 +88,17 @@ describe('train --from', () => {
     expect(status, stderr).toBe(0);
   });
 
+  it('takes the size of the images of the data where the positions of a Vim may be for two', async () => {
+    const vim = { dModel: 16, depth: 1, dState: 2, imageSize: side, patchSize: 4, stride: 2 };
+    write('vim.safetensors', createModel('vim_tiny', { ...vim, numClasses: 2 }));
+    const said = words('--arch vim_tiny --d-model 16 --depth 1 --d-state 2');
+    const { status, stderr } = await train('vim.safetensors', 'vim', said);
+    expect(status, stderr).toBe(0);
+    const { model } = loadModel(at('vim', 'model.safetensors'));
+    expect(model.config).toMatchObject({ imageSize: side, stride: 2 });
+    model.dispose();
+  });
+
   it('takes the names of the classes, and puts the rows of the classifier into the order of the data', async () => {
     const heads = ['--heads', '3'];
     for (const [names, moved] of [

@@ -151,6 +151,7 @@ export async function trainSettingsOf(
   const found = await startingWeights(
     init,
     defined({ arch, ...sizes, ...(await weightsOptionsOf(given)) }),
+    imageSize,
   );
   // Weights to begin with bring their own sizes.
   const settings = { ...rest, init, arch: found.arch, import: found.import, model };
