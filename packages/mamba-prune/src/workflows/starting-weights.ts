@@ -10,6 +10,7 @@ import { ownSizes } from '../models/import/read.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { createModelFromConfig } from '../models/registry.js';
 import { type Preprocessing, preprocessingOf } from '../preparation/preprocessing.js';
+import { shownFile } from '../shown-file.js';
 import { orderClassifier } from './class-order.js';
 import { checkSplit } from './fit.js';
 import { type OpenedModelFile, openModelFile } from './open-model-file.js';
@@ -88,6 +89,7 @@ export async function modelFromWeights(
   );
   const { model: given, info: givenInfo } = opened;
   const notes = withData(opened.notes);
+  const file = shownFile(path);
   const ofTheWeights = opened.assumed.filter((text) => !ofTheData.test(text));
   let model: ImageModel | undefined;
   try {
@@ -115,8 +117,8 @@ export async function modelFromWeights(
         step['step'] === 'import' ? { ...step, assumed: ofTheWeights } : step,
       ),
       notes: [
-        ...notes.map((note) => `${path}: ${note}`),
-        ...ofTheWeights.map((text) => `${path} does not tell everything. Assumed: ${named(text)}.`),
+        ...notes.map((note) => `${file}: ${note}`),
+        ...ofTheWeights.map((text) => `${file} does not tell everything. Assumed: ${named(text)}.`),
         ...(anew.length === 0 ? [] : [newHeadNote(anew, config, info)]),
         ...(order === undefined ? [] : [order]),
       ],

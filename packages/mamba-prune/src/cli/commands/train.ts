@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { clock, count, percent, plural } from '../../format.js';
 import { trainLimits } from '../../limits.js';
 import { relativePath, resumeCommand } from '../../shell.js';
+import { shownFile } from '../../shown-file.js';
 import type { TeacherSettings } from '../../workflows/teacher.js';
 import type { TrainRun } from '../../workflows/train-run.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
@@ -195,7 +196,7 @@ async function sayingWhere(error: unknown): Promise<never> {
 }
 
 const describeTeacher = ({ teacher, weight = 0.5, temperature = 1 }: TeacherSettings): string =>
-  `taught by ${relativePath(teacher)}, with a weight of ${weight} in the loss and a temperature of ${temperature}`;
+  `taught by ${shownFile(teacher)}, with a weight of ${weight} in the loss and a temperature of ${temperature}`;
 
 /** Of the weights that the run began with, if it did with any. */
 async function factsOf(
