@@ -77,6 +77,8 @@ export function addImpCommand(program: Command, cli: Cli): void {
     for (const note of plan.notes) context.note(note);
     const { run, device, facts } = await work(context, plan);
     const { finished, dense, pruned } = run;
+    // Its configuration is all that is still looked at.
+    pruned?.model.dispose();
     const again = shellCommand([...programWords(), ...withResume(context.argv)]);
     if (!pruned) {
       const where = relativePath(join(plan.out, 'dense'));

@@ -104,6 +104,8 @@ export function addPruneCommand(program: Command, cli: Cli): void {
         pruningHooks(context),
       ),
     );
+    // Its configuration is all that is still looked at.
+    run.model.dispose();
     if (!run.finished) throw interrupted(run, resumeCommand('prune', out, context.given));
     const { assumedIn } = await import('../../workflows/same-info.js');
     const stored = storedSettings(run.path, 'prune');

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { clock, count, percent, plural } from '../../format.js';
 import { trainLimits } from '../../limits.js';
+import { releasing } from '../../releasing.js';
 import { relativePath, resumeCommand } from '../../shell.js';
 import { shownFile } from '../../shown-file.js';
 import type { TeacherSettings } from '../../workflows/teacher.js';
@@ -171,22 +172,25 @@ async function trainCommand(
       },
     ),
   ).catch(sayingWhere);
-  if (!run.result.finished) throw interrupted(run, resumeCommand('train', out, context.given));
-  const inOurFlags = (texts: readonly string[]): string[] =>
-    texts.map((text) => inFlags(text, context.flags));
-  context.json({
-    run: run.path,
-    model: run.result.path,
-    settings: run.settings,
-    from: await factsOf(run, inOurFlags(notes)),
-    teacher: run.teacher ? { ...run.teacher, notes: inOurFlags(run.teacher.notes) } : null,
-    device,
-    precision,
-    ...(workers && { workers: workers.group.workers }),
-    parameters: run.model.numParameters(),
-    ...run.result,
+  await releasing(async (keep) => {
+    keep(run.model);
+    if (!run.result.finished) throw interrupted(run, resumeCommand('train', out, context.given));
+    const inOurFlags = (texts: readonly string[]): string[] =>
+      texts.map((text) => inFlags(text, context.flags));
+    context.json({
+      run: run.path,
+      model: run.result.path,
+      settings: run.settings,
+      from: await factsOf(run, inOurFlags(notes)),
+      teacher: run.teacher ? { ...run.teacher, notes: inOurFlags(run.teacher.notes) } : null,
+      device,
+      precision,
+      ...(workers && { workers: workers.group.workers }),
+      parameters: run.model.numParameters(),
+      ...run.result,
+    });
+    printTrained(context, run);
   });
-  printTrained(context, run);
 }
 
 /** @throws the error; of a teacher's file that leaves something open with where it can be said */

@@ -8,6 +8,7 @@ import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { rateOfGroups } from '../../pruning/group-patterns.js';
 import { needForImages } from '../../pruning/importances.js';
+import { releasing } from '../../releasing.js';
 import type { PruneSettings } from '../../workflows/prune/settings.js';
 import type { Context } from '../context.js';
 import { findModel } from '../model-argument.js';
@@ -125,12 +126,16 @@ async function newSettings(
   const file = await findModel(context, argument);
   const measured = await readRatesFrom(context, file);
   const opened = await openFile(context, file, { said: await saidOfMeasured(context, measured) });
-  const pruned = opened.model.pruningGroups();
-  const kinds = modelKinds(pruned);
-  const groups = pruned.map(({ name, kind }) => ({ name, kind }));
   const { config } = opened.model;
-  const own = measured && (await typedRatesFrom(context, opened, kinds, measured));
-  opened.model.dispose();
+  const { kinds, groups, own } = await releasing(async (keep) => {
+    const pruned = keep(opened.model).pruningGroups();
+    const kinds = modelKinds(pruned);
+    return {
+      kinds,
+      groups: pruned.map(({ name, kind }) => ({ name, kind })),
+      own: measured && (await typedRatesFrom(context, opened, kinds, measured)),
+    };
+  });
   const { path, facts, info, options: said } = opened;
   const pruning = pruningOf(given);
   const { cachedSize, preset } = given;
