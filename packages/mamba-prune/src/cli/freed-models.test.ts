@@ -1,10 +1,13 @@
-// Commands that run in one process after another: every model that one opens is freed, whether it ends well or by an error.
+// Commands that run in one process after another: every model that one opens is freed, whether it ends well or by an error. A
+// large one takes seconds to open.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { SafetensorsFile } from '@mamba-prune/libtorch/files';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { mambaFamily } from '../models/mamba/family.js';
 import { VisionMamba } from '../models/mamba/model.js';
+import { openModelFile } from '../workflows/open-model-file.js';
 import { writeTinyImages } from '../workflows/testing/tiny.js';
 import { smallFlags, writeModelFiles } from './testing/model-files.js';
 import { runCli } from './testing/run-cli.js';
@@ -44,6 +47,23 @@ async function left(
 
 const training = words('--epochs 1 --batch-size 16 --image-size 8');
 const image = (): string => at('images', 'test', 'left', '0.png');
+
+describe('prune', () => {
+  it('opens the model of a new run once', async () => {
+    const read = vi.spyOn(SafetensorsFile, 'open');
+    try {
+      const reads = (): number => read.mock.calls.filter(([path]) => path === ours()).length;
+      (await openModelFile(ours())).model.dispose();
+      const once = reads();
+      expect(once).toBeGreaterThan(0);
+      const { status } = await runCli(['prune', ours(), '--rate', '0.5', '--out', at('once')]);
+      expect(status).toBe(0);
+      expect(reads()).toBe(2 * once);
+    } finally {
+      read.mockRestore();
+    }
+  });
+});
 
 describe('a command', () => {
   it.each<[name: string, argv: () => string[]]>([
