@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { releasing } from './releasing.js';
+import { readingOff, releasing } from './releasing.js';
 
 const freed: string[] = [];
 const model = (name: string) => ({ name, dispose: () => void freed.push(name) });
@@ -9,6 +9,19 @@ const session = (name: string, error?: Error) => ({
     freed.push(name);
     return error ? Promise.reject(error) : Promise.resolve();
   },
+});
+
+describe('readingOff', () => {
+  it('frees the model when it is read, also where that fails', () => {
+    freed.length = 0;
+    expect(readingOff(model('a'), ({ name }) => `${name}${freed.length}`)).toBe('a0');
+    const failing = () =>
+      readingOff(model('b'), () => {
+        throw new Error('unread');
+      });
+    expect(failing).toThrow('unread');
+    expect(freed).toEqual(['a', 'b']);
+  });
 });
 
 describe('releasing', () => {

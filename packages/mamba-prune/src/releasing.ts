@@ -29,6 +29,15 @@ export async function releasing<R>(body: (keep: Keep) => Promise<R>): Promise<R>
   return result;
 }
 
+/** Frees a model when all that is wanted of it is read, also where that fails. */
+export function readingOff<M extends { dispose(): void }, R>(model: M, read: (model: M) => R): R {
+  try {
+    return read(model);
+  } finally {
+    model.dispose();
+  }
+}
+
 async function freeAll(held: Held[]): Promise<void> {
   const last = held.pop();
   if (!last) return;

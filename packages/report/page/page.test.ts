@@ -21,6 +21,7 @@ import {
   rateText,
   removedText,
   shortNames,
+  testsTitle,
   verdictText,
 } from './words.js';
 
@@ -42,6 +43,18 @@ describe('the Pareto front', () => {
     const hard = { cost: 1, accuracy: 0.7, data: 'hard' };
     const harder = { cost: 2, accuracy: 0.6, data: 'hard' };
     expect(paretoFronts([hard, easy, harder])).toEqual([[hard], [easy]]);
+  });
+});
+
+describe('the title of the tests', () => {
+  it('names a test only where one was made', () => {
+    const title = (...p: (number | null)[]): string =>
+      testsTitle(
+        p.map((each) => ({ p: each })),
+        translator('en'),
+      );
+    expect(title(null, null)).toBe('Differences in accuracy between methods over the same seeds');
+    expect(title(0.1, null)).toBe("Student's paired t-test over the seeds, two-sided");
   });
 });
 

@@ -113,6 +113,10 @@ export function cutKinds({ pruning }: Pick<RunData, 'pruning'>): string[] {
 export const groupsOf = ({ pruning }: Pick<RunData, 'pruning'>, kind: string): GroupData[] =>
   pruning?.groups.filter((group) => group.kind === kind) ?? [];
 
+/** Above the table of the tests: what was tested how; with one seed nothing was. */
+export const testsTitle = (tests: readonly Pick<ComparedTest, 'p'>[], t: Translate): string =>
+  t(tests.every(({ p }) => p === null) ? 'untested' : 'tests');
+
 /** Whether Holm's correction changed a p: one pair of methods was tested more than once. */
 export function hasCorrection(tests: readonly Pick<ComparedTest, 'methods' | 'pHolm'>[]): boolean {
   const tested = tests.filter(({ pHolm }) => pHolm !== null).map(({ methods }) => String(methods));

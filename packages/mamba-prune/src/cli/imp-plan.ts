@@ -28,6 +28,7 @@ import {
   scriptFamilies,
 } from './options/imp-script.js';
 import { type ImpFlags, otherSizes } from './options/imp.js';
+import { typedOfWeights, weightsOptionsOf } from './options/import.js';
 import { typed } from './options/model.js';
 
 export interface PlannedImp extends ImpPlan {
@@ -41,7 +42,7 @@ export interface PlannedImp extends ImpPlan {
  * @param given - what was typed
  * @throws UsageError for a flag that is not offered, or goes with another model or method
  */
-export function planImp(given: ImpFlags, seed: number): PlannedImp {
+export async function planImp(given: ImpFlags, seed: number): Promise<PlannedImp> {
   checkRefused(given);
   const flags: FilledImpFlags = { ...scriptDefaults, ...given };
   const arch = scriptArchitectures[flags.arch] ?? flags.arch;
@@ -64,11 +65,7 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
     ...typed(given, otherSizes()),
   };
   const pretrained = pretrainedOf(given);
-  const reading = defined({
-    key: given.weights,
-    classifier: given.classifier,
-    resamplePositions: given.resample_positions,
-  });
+  const reading = await weightsOptionsOf(given, '_');
   const dense: TrainSettings | undefined =
     pretrained === undefined
       ? {
@@ -147,15 +144,11 @@ function refuseWithoutFile(given: ImpFlags, pretrained: string | undefined): voi
     );
   }
   if (pretrained !== undefined || given.init !== undefined) return;
-  if (given.resample_positions !== undefined) {
-    throw new UsageError(
-      'got --resample_positions without --pretrained or --init, the file that it is about. Leave it out.',
-    );
-  }
-  const about = (['weights', 'classifier'] as const).find((name) => given[name] !== undefined);
+  const about = typedOfWeights(given, '_');
   if (about === undefined) return;
+  const { flag, value } = about;
   throw new UsageError(
-    `got --${about} '${given[about]}' without --pretrained or --init, the file that it is about. Leave it out.`,
+    `got ${flag}${value === undefined ? '' : ` '${value}'`} without --pretrained or --init, the file that it is about. Leave it out.`,
   );
 }
 

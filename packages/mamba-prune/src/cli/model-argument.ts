@@ -82,10 +82,6 @@ interface FindOptions extends ModelPathOptions {
   readonly flag?: string;
 }
 
-/** Whether a file was downloaded or is of the package of trained models, so that its path tells less than its label. */
-export const isNamed = (path: string): boolean =>
-  originOf(path) !== undefined || boxedNameOf(path) !== undefined;
-
 /** What tables call a model: the run's name, the file's, that of the hub's repository, or `cifar10/mamba_small-90`. */
 export function modelLabel(path: string): string {
   const origin = originOf(path);

@@ -5,11 +5,10 @@ import type { ImportOptions } from '../models/import/model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import type { Context } from './context.js';
 import { inFlags } from './flag-spelling.js';
-import { findModel, isNamed, modelLabel } from './model-argument.js';
+import { findModel } from './model-argument.js';
 import type { CommonOptions } from './options/common.js';
 import { type ImportFlags, importOptionsOf } from './options/import.js';
-import { printableLine } from './terminal/printable.js';
-import { relativePath } from '../shell.js';
+import { shownFile } from '../shown-file.js';
 
 export interface OpenedModel {
   readonly path: string;
@@ -78,7 +77,7 @@ export function sayAssumptions(
   { model, assumed, notes }: ModelFacts,
   isOurs = false,
 ): void {
-  const name = printableLine(isNamed(model) ? modelLabel(model) : relativePath(model));
+  const name = shownFile(model);
   for (const note of notes) context.note(`${name}: ${note}`);
   if (assumed.length === 0) return;
   const list = assumed.map((entry) => asFlag(entry, context.flags)).join(', ');

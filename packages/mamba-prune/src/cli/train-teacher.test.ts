@@ -255,6 +255,26 @@ describe('train --teacher', () => {
     expect(stderr.split('Taken as usual')).toHaveLength(2);
   });
 
+  it.each(['--teacher', '--from'])(
+    'calls the file of %s by its path from here, as all commands do',
+    async (flag) => {
+      const resnet = createModel('resnet20', { numClasses: 2, imageSize: 32 });
+      writeStateDict(at('near.pth'), resnet);
+      resnet.dispose();
+      const cwd = vi.spyOn(process, 'cwd').mockReturnValue(folder);
+      try {
+        const own = flag === '--from' ? [] : small;
+        const argv = ['train', ...own, ...data(), flag, at('near.pth'), '--out', at(`near${flag}`)];
+        const { status, stderr } = await runCli(argv);
+        expect(status, stderr).toBe(0);
+        expect(stderr).toMatch(/^ {2}near\.pth: Taken as usual/m);
+        expect(stderr).not.toContain(at('near.pth'));
+      } finally {
+        cwd.mockRestore();
+      }
+    },
+  );
+
   it.each(['--teacher', '--widths-from'])(
     'says where more is said of a file with two classifiers than %s takes',
     async (flag) => {

@@ -47,7 +47,7 @@ export const mlpRatio: ModelOption = { values: count(modelLimits.mlpRatio), labe
 export const resamplePositions: ModelOption = {
   values: { type: 'switch' },
   flag: '--resample-positions',
-  help: 'resample the positions for --image-size, where the file has them for another size',
+  help: 'resample the positions, where the file has them for images of another size',
 };
 
 /** Sizes of an SSM before pruning. */

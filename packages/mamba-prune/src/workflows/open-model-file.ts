@@ -7,7 +7,7 @@ import { obstaclesBeside, squeezedBeside } from '../hub/model-card-config.js';
 import { exactOrigin, originOf } from '../hub/origin.js';
 import type { ImageModel } from '../models/image-model.js';
 import { importDescribed } from '../models/import/described.js';
-import { type ImportOptions, ownClassifier } from '../models/import/model.js';
+import { type ImportOptions, checkImportOptions, ownClassifier } from '../models/import/model.js';
 import { type ModelInfo, isModelFile, loadModel } from '../models/model-file.js';
 import { printableLine } from '../printable.js';
 import { describedCard, checkKnown } from './known-weights.js';
@@ -40,6 +40,7 @@ export async function openModelFile(
   path: string,
   said: ImportOptions = {},
 ): Promise<OpenedModelFile> {
+  checkImportOptions('import', said);
   const file = modelFileOf(path);
   try {
     return describesItself(file) ? openOurs(file, said) : await openImported(file, said);

@@ -91,6 +91,19 @@ describe('openModel', () => {
     }
   });
 
+  it.each(['whole', 'run'])(
+    'names all that it takes where it is given what it does not, for the model in %s',
+    async (model) => {
+      const wrong = { unknownOption: 1 } as object;
+      await expect(openModel(at(model), wrong)).rejects.toThrow(
+        /^openModel: got the option `unknownOption`, expected some of .*`key`, `classifier`.*`dModel`.*`headDim`, `pooling`/,
+      );
+      await expect(openModel(at(model), { mean: 3 } as object)).rejects.toThrow(
+        'openModel: mean: got the number 3, expected an array.',
+      );
+    },
+  );
+
   it('takes a model of the package of trained ones', async () => {
     const { model, info } = loadModel(at('run', 'model.safetensors'));
     writeBoxedModels(at('box'), [{ name: 'lab/small', model, info }]);

@@ -3,8 +3,8 @@ import { statSync } from 'node:fs';
 import { isBoxedName, modelFileOf } from '../boxed-models.js';
 import { isPublishedName } from '../hub-names.js';
 import { isHubSpec } from '../hub/spec.js';
-import { type ImportOptions, importKinds } from '../models/import/model.js';
-import { checkOptions, requirePath } from '../option-checks.js';
+import { type ImportOptions, checkImportOptions } from '../models/import/model.js';
+import { requirePath } from '../option-checks.js';
 import { checkedFile, modelPath } from './model-path.js';
 import { type OpenedModelFile, openModelFile } from './open-model-file.js';
 
@@ -27,7 +27,7 @@ export interface OpenedModel extends OpenedModelFile {
  */
 export async function openModel(source: string, options: ImportOptions = {}): Promise<OpenedModel> {
   requirePath('openModel', source, 'a model');
-  checkOptions('openModel', options, importKinds());
+  checkImportOptions('openModel', options);
   const notes: string[] = [];
   const onNote = (note: string): void => {
     notes.push(note);

@@ -6,6 +6,7 @@ import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import type { ImportOptions } from '../models/import/model.js';
 import { createModelFromConfig } from '../models/registry.js';
 import type { Distillation } from '../training/hooks.js';
+import { shownFile } from '../shown-file.js';
 import { checkClassNames } from './class-names.js';
 import { checkFits } from './fit.js';
 import { type OpenedModelFile, openModelFile } from './open-model-file.js';
@@ -71,9 +72,9 @@ export class OpenedTeacher {
 
   /** What a user should know of how it was read; whole sentences. */
   get notes(): readonly string[] {
-    const { teacher: path } = this.#told;
-    const notes = this.#file.notes.map((note) => `${path}: ${note}`);
-    return [...notes, ...assumedNotes(path, this.#assumed)];
+    const name = shownFile(this.#told.teacher);
+    const notes = this.#file.notes.map((note) => `${name}: ${note}`);
+    return [...notes, ...assumedNotes(name, this.#assumed)];
   }
 
   /**
@@ -125,12 +126,12 @@ const ofPixels = /^(?:mean|std) /;
 /** The images are prepared for the student. */
 const ofPreparation = /^(?:interpolation|cropShare) /;
 
-function assumedNotes(path: string, assumed: readonly string[]): string[] {
+function assumedNotes(name: string, assumed: readonly string[]): string[] {
   const rest = assumed.filter((text) => !ofPixels.test(text) && !ofPreparation.test(text));
   return [
-    rest.length > 0 && `The teacher ${path}: nothing tells ${rest.join(', ')}, which was assumed.`,
+    rest.length > 0 && `The teacher ${name}: nothing tells ${rest.join(', ')}, which was assumed.`,
     assumed.some((text) => ofPixels.test(text)) &&
-      `The teacher ${path}: nothing tells how its pixels were normalised, so it is shown them as the images of the training are.`,
+      `The teacher ${name}: nothing tells how its pixels were normalised, so it is shown them as the images of the training are.`,
   ].filter((note) => note !== false);
 }
 

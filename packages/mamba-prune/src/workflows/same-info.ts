@@ -74,7 +74,7 @@ export function sameInfo<
 }
 
 /** Of a ViT, whose description has their width in place of their number. */
-function headsOf(config: object): { readonly heads?: number } {
+export function headsOf(config: object): { readonly heads?: number } {
   const { dModel, headDim } = config as { readonly dModel?: number; readonly headDim?: number };
   return dModel === undefined || headDim === undefined ? {} : { heads: dModel / headDim };
 }

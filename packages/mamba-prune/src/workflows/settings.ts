@@ -10,6 +10,7 @@ import { UsageError } from '../errors.js';
 import { familyNamed } from '../models/families.js';
 import type { ImportOptions } from '../models/import/model.js';
 import type { ModelOptions } from '../models/model-options.js';
+import type { OpenedModelFile } from './open-model-file.js';
 import type { OptionKinds } from '../option-checks.js';
 import { RunFolderError } from '../training/errors.js';
 import type { TrainHooks } from '../training/hooks.js';
@@ -91,6 +92,11 @@ export interface RunControl {
   readonly tensorboard?: boolean | undefined;
   readonly hooks?: Omit<TrainHooks, 'saveModel'> | undefined;
   readonly data?: DataHooks | undefined;
+  /**
+   * @internal The model of a new pruning, where whoever asks for it has opened it already: a large one takes seconds. From here
+   * on it is the run's.
+   */
+  readonly opened?: Pick<OpenedModelFile, 'model' | 'info'> | undefined;
   /** @internal Times models in place of the clock: for tests. */
   readonly latencyTimer?: LatencyTimer | undefined;
 }
@@ -142,6 +148,7 @@ export const controlKinds: OptionKinds<RunControl> = {
   tensorboard: 'boolean',
   hooks: 'object',
   data: 'object',
+  opened: 'object',
   latencyTimer: 'function',
 };
 

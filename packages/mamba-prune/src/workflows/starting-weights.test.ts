@@ -372,33 +372,6 @@ describe('a training from given weights', () => {
     expect(info.preprocessing).toEqual({ interpolation: 'bilinear', cropShare: 1 });
   });
 
-  it('says where more can be said of a file than train has flags for', async () => {
-    const resnet = createModel('resnet20', { imageSize: 32 });
-    const tensors = [...resnet.stateDict()].filter(([name]) => !name.includes('downsample'));
-    saveSafetensors(at('shortcuts.safetensors'), new Map(tensors), {});
-    resnet.dispose();
-    const data = ['--dataset', 'folder', '--data', at('images'), '--image-size', String(side)];
-    const out = ['--out', at('shortcuts')];
-    const from = (file: string) =>
-      runCli(['train', '--overwrite', '--from', file, ...data, '--epochs', '1', ...out]);
-    const { status, stderr } = await from(at('shortcuts.safetensors'));
-    expect(status).toBe(2);
-    const said = stderr.replaceAll(/\s+/g, ' ');
-    expect(said).toContain('--from takes a file as it is: say this to');
-    expect(said).toContain('and give --from described.safetensors.');
-    const described = at('described.safetensors');
-    const words = ['export', at('shortcuts.safetensors'), '--shortcut-padding', 'both'];
-    expect((await runCli([...words, '--out', described])).status).toBe(0);
-    expect((await from(described)).status).toBe(0);
-    // What train has flags for is said to it.
-    const vit = createModel('vit_tiny', { dModel: 40, depth: 1, heads: 5, imageSize: side });
-    saveSafetensors(at('vit.safetensors'), vit.stateDict(), {});
-    vit.dispose();
-    const heads = (await from(at('vit.safetensors'))).stderr;
-    expect(heads).toContain('--heads');
-    expect(heads).not.toContain('takes a file as it is');
-  });
-
   it('is what train --from does, from a file, a run and the hub', async () => {
     const train = (from: string, out: string) =>
       runCli([

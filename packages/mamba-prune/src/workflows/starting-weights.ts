@@ -2,7 +2,7 @@
 import { scope } from '@mamba-prune/libtorch';
 import type { Dataset } from '../data/types.js';
 import { defined } from '../defined.js';
-import { UsageError } from '../errors.js';
+import { UsageError, isUsageError } from '../errors.js';
 import type { ModelOptions } from '../models/model-options.js';
 import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import type { ImportOptions } from '../models/import/model.js';
@@ -10,6 +10,7 @@ import { ownSizes } from '../models/import/read.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { createModelFromConfig } from '../models/registry.js';
 import { type Preprocessing, preprocessingOf } from '../preparation/preprocessing.js';
+import { shownFile } from '../shown-file.js';
 import { orderClassifier } from './class-order.js';
 import { checkSplit } from './fit.js';
 import { type OpenedModelFile, openModelFile } from './open-model-file.js';
@@ -81,13 +82,14 @@ export async function modelFromWeights(
   // Widths are read off the weights, and what dropout there is belongs to the training.
   const { dropPath } = options;
   const sizes = { ...options, expand: undefined, mlpRatio: undefined, dropPath: undefined };
-  const opened = await openModelFile(path, {
-    ...said,
-    ...(said.resamplePositions === true && { imageSize: info.height }),
-    ...defined({ arch, ...sizes }),
-  });
+  const opened = await openForImages(
+    path,
+    { ...said, ...defined({ arch, ...sizes }) },
+    info.height,
+  );
   const { model: given, info: givenInfo } = opened;
   const notes = withData(opened.notes);
+  const file = shownFile(path);
   const ofTheWeights = opened.assumed.filter((text) => !ofTheData.test(text));
   let model: ImageModel | undefined;
   try {
@@ -115,8 +117,8 @@ export async function modelFromWeights(
         step['step'] === 'import' ? { ...step, assumed: ofTheWeights } : step,
       ),
       notes: [
-        ...notes.map((note) => `${path}: ${note}`),
-        ...ofTheWeights.map((text) => `${path} does not tell everything. Assumed: ${named(text)}.`),
+        ...notes.map((note) => `${file}: ${note}`),
+        ...ofTheWeights.map((text) => `${file} does not tell everything. Assumed: ${named(text)}.`),
         ...(anew.length === 0 ? [] : [newHeadNote(anew, config, info)]),
         ...(order === undefined ? [] : [order]),
       ],
@@ -196,24 +198,47 @@ function copyMatching(path: string, given: ImageModel, model: ImageModel): strin
 const named = (assumed: string): string => assumed.replace(/^\w+/, (name) => `\`${name}\``);
 
 /**
+ * The size of the images is the data's, whatever the weights were made for, but where their positions are to be resampled for
+ * it, or may be for images of two sizes, as those of a Vim with patches that overlap.
+ */
+async function openForImages(
+  path: string,
+  said: ImportOptions,
+  imageSize: number | undefined,
+): Promise<OpenedModelFile> {
+  const sized = { ...said, ...defined({ imageSize }) };
+  if (said.resamplePositions === true) return openModelFile(path, sized);
+  try {
+    return await openModelFile(path, said);
+  } catch (error) {
+    if (!isUsageError(error) || imageSize === undefined) throw error;
+    // The error of the reading that was asked for says more.
+    return await openModelFile(path, sized).catch(() => Promise.reject(error as Error));
+  }
+}
+
+/**
  * The architecture of a file's weights, and what has to be said for it to be read that way again.
+ * @param imageSize - side of the images of the training in pixels, where it is known by now
  * @throws UsageError if they do not tell; FormatError
  */
 export async function startingWeights(
   path: string,
   said: ImportOptions = {},
+  imageSize?: number,
 ): Promise<{
   readonly arch: string;
   readonly import: ImportOptions;
   readonly notes: readonly string[];
 }> {
-  const { model, options, notes, isOurs } = await openModelFile(path, said);
+  const { model, options, notes, isOurs } = await openForImages(path, said, imageSize);
   model.dispose();
   const sizes = isOurs ? {} : ownSizes(model.config);
   const kept = Object.entries(options).filter(([name]) => !notOfWeights.has(name));
   return {
     arch: model.config.arch,
-    import: defined({ ...Object.fromEntries(kept), ...sizes }),
+    // What was typed of its classes tells which rows of the classifier are which; what files say is read again.
+    import: defined({ ...Object.fromEntries(kept), ...sizes, classes: said.classes }),
     notes: withData(notes),
   };
 }

@@ -40,6 +40,7 @@ import {
   trainOptionsOf,
   trainSettingsKinds,
 } from './settings.js';
+import { checkResumedModel } from './resumed-sizes.js';
 import { startingModel } from './starting-model.js';
 import { type ResolvedTeacher, checkSameEverywhere, resolveTeacher } from './teacher.js';
 
@@ -85,6 +86,7 @@ export async function trainRun(
     model: told.model ?? {},
     ...(init !== undefined && { init }),
   };
+  if (goesOn(control)) checkResumedModel(control.out, given);
   checkNewModel(given, control.device);
   const distill = teacherOf(given, control);
   return releasing(async (keep) => {
@@ -282,15 +284,18 @@ function checkPreparedAlike({ name, preprocessing }: Dataset['info'], { config }
   });
 }
 
+/** Whether a run is gone on with whose folder this worker looks into. */
+const goesOn = ({ resume, group }: Pick<RunControl, 'resume' | 'group'>): boolean =>
+  (group?.rank ?? 0) === 0 && resume !== undefined && resume !== false;
+
 /** @throws UsageError if the run that goes on began with another teacher, or without one */
 function teacherOf(
   { distill }: TrainSettings,
   { out, resume, group }: RunControl,
 ): ResolvedTeacher | undefined {
-  const leads = (group?.rank ?? 0) === 0;
-  const goesOn = leads && resume !== undefined && resume !== false;
-  const { distill: began } = goesOn ? storedSettings(out, 'train') : {};
-  if (goesOn && (began === undefined) !== (distill === undefined)) {
+  const isResumed = goesOn({ resume, group });
+  const { distill: began } = isResumed ? storedSettings(out, 'train') : {};
+  if (isResumed && (began === undefined) !== (distill === undefined)) {
     const [got, expected] = began === undefined ? ['a', 'none'] : ['no', 'that of the run'];
     throw new UsageError(
       `resume: got ${got} teacher, expected ${expected}: a run goes on as it began. Give what the run began with, or start a new run.`,

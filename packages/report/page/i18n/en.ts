@@ -190,6 +190,7 @@ export const en = {
   meanDeviation: 'mean ± standard deviation over n seeds',
   beforeCut: 'Before the cut',
   afterCut: 'After the cut',
+  untested: 'Differences in accuracy between methods over the same seeds',
   tests: "Student's paired t-test over the seeds, two-sided",
   holmHelp:
     'p (Holm): corrected for the rates of one pair of methods (Holm 1979); it decides the verdict. Intervals are not corrected.',

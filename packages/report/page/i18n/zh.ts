@@ -183,6 +183,7 @@ export const zh: Readonly<Record<TextKey, string>> = {
   meanDeviation: 'n 个种子的均值 ± 标准差',
   beforeCut: '剪枝前',
   afterCut: '剪枝后',
+  untested: '各方法在相同种子下的精度之差',
   tests: '对各种子的学生配对 t 检验，双侧',
   holmHelp: 'p (Holm)：对同一对方法的各剪枝率作 Holm (1979) 校正，结论由它决定。区间未作校正。',
   difference: '差值',

@@ -10,7 +10,14 @@ import { Section, Select } from '../controls.js';
 import { count, percent, points, statistic } from '../format.js';
 import type { Translate } from '../i18n/index.js';
 import { RunMark } from '../run-mark.js';
-import { epochsText, hasCorrection, methodName, rateName, verdictText } from '../words.js';
+import {
+  epochsText,
+  hasCorrection,
+  methodName,
+  rateName,
+  testsTitle,
+  verdictText,
+} from '../words.js';
 import { Command } from './repeat.js';
 
 export function Methods() {
@@ -215,10 +222,11 @@ function Tests({ comparison }: { readonly comparison: ComparisonData }) {
   const { tests } = comparison;
   const share = `${100 * (tests[0]?.confidence ?? 0.95)}%`;
   const isCorrected = hasCorrection(tests);
+  const title = testsTitle(tests, t);
   return (
-    <div class="scroll card" tabIndex={0} role="region" aria-label={t('tests')}>
+    <div class="scroll card" tabIndex={0} role="region" aria-label={title}>
       <table>
-        <caption>{isCorrected ? `${t('tests')}. ${t('holmHelp')}` : t('tests')}</caption>
+        <caption>{isCorrected ? `${title}. ${t('holmHelp')}` : title}</caption>
         <thead>
           <tr>
             <th scope="col">{t('method')}</th>

@@ -116,21 +116,25 @@ async function evaluateFile(
   const { options } = context;
   const { evaluateModel, namingNotFinite } = await import('../../inference/evaluate-model.js');
   const { model, info, facts } = await openFile(context, path);
-  const dataset = await datasetFor(context, path, model.config, info);
-  model.to(device);
-  const result = await interruptible(
-    context,
-    (signal) =>
-      evaluateModel(model, dataset, {
-        ...measurement(context, 'batches'),
-        perClass: options.perClass === true,
-        device,
-        precision,
-        signal,
-      }),
-    // Which file it is only the command knows.
-  ).catch(namingNotFinite(`eval: ${path}`));
-  return { result, dataset, facts, computedIn: precision };
+  try {
+    const dataset = await datasetFor(context, path, model.config, info);
+    model.to(device);
+    const result = await interruptible(
+      context,
+      (signal) =>
+        evaluateModel(model, dataset, {
+          ...measurement(context, 'batches'),
+          perClass: options.perClass === true,
+          device,
+          precision,
+          signal,
+        }),
+      // Which file it is only the command knows.
+    ).catch(namingNotFinite(`eval: ${path}`));
+    return { result, dataset, facts, computedIn: precision };
+  } finally {
+    model.dispose();
+  }
 }
 
 async function evaluateOnnx(context: EvalContext, path: string): Promise<Evaluated> {

@@ -67,7 +67,7 @@ export function addImpCommand(program: Command, cli: Cli): void {
     if (options.restart === true && options.resume === undefined) {
       throw new UsageError('--restart: belongs to --resume, of a run whose checkpoints are lost.');
     }
-    const plan = await withGroups(context, planImp(await withFiles(context), options.seed));
+    const plan = await withGroups(context, await planImp(await withFiles(context), options.seed));
     if (options.print_plan === true) {
       const { decideImportance } = await import('../../workflows/prune/importance-choice.js');
       const decided = { ...plan, prune: decideImportance(plan.prune, familyOf(plan.arch)) };
@@ -77,6 +77,8 @@ export function addImpCommand(program: Command, cli: Cli): void {
     for (const note of plan.notes) context.note(note);
     const { run, device, facts } = await work(context, plan);
     const { finished, dense, pruned } = run;
+    // Its configuration is all that is still looked at.
+    pruned?.model.dispose();
     const again = shellCommand([...programWords(), ...withResume(context.argv)]);
     if (!pruned) {
       const where = relativePath(join(plan.out, 'dense'));

@@ -3,6 +3,7 @@ import type { GroupSummary, ModelSummary } from '../../models/inspect.js';
 import { modelLabel } from '../../models/model-label.js';
 import type { ModelOptions } from '../../models/model-options.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
+import { readingOff } from '../../releasing.js';
 import { openModel } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type ImportFlags, addImportOptions, modelArgument } from '../options/import.js';
@@ -31,13 +32,15 @@ export function addInspectCommand(program: Command, cli: Cli): void {
     const { weightsBytes } = await import('../../models/import/shards.js');
     const { storedFormats } = await import('../../models/stored-weights.js');
     const opened = await openModel(context, argument, { allowNotFinite: true });
-    const { path, model, info } = opened;
-    const summary = inspectModel(model, info);
-    const label = modelLabel(summary.arch, model.config);
-    const broken = notFinite(model.stateDict());
+    const { path, info } = opened;
+    const { summary, broken, config } = readingOff(opened.model, (model) => ({
+      summary: inspectModel(model, info),
+      broken: notFinite(model.stateDict()),
+      config: model.config,
+    }));
+    const label = modelLabel(summary.arch, config);
     const fileBytes = weightsBytes(path);
     const stored = storedFormats(path);
-    model.dispose();
     const { history, ...facts } = info;
     context.json({
       path,

@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
 import { plural } from '../../format.js';
+import { type Keep, releasing } from '../../releasing.js';
 import { relativePath, resumeCommand } from '../../shell.js';
 import type { TeacherFacts } from '../../workflows/opened-teacher.js';
 import type { PruneRun } from '../../workflows/prune/run.js';
 import type { PruneSettings } from '../../workflows/prune/settings.js';
-import { type Cli, InterruptedError, action, addExamples } from '../context.js';
+import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { addCommonOptions } from '../options/common.js';
 import { addCacheOption, addDataOptions } from '../options/data.js';
 import { addImportOptions, modelArgument } from '../options/import.js';
@@ -79,44 +80,54 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     ['Go on after Ctrl-C', 'mamba-prune prune --resume --out runs/a-refill'],
   ]);
   action<PruneCommandOptions>(cli, command, async (context, argument?: string) => {
-    const { options } = context;
-    const out = outOf(options);
-    const { settings, notes } = await pruneSettingsOf(context, argument);
-    const { prepareDevice } = await import('../device.js');
-    const { storedSettings } = await import('../../workflows/settings.js');
-    const { pruneRun } = await import('../../workflows/prune/run.js');
-    const onNote = (note: string): void => {
-      context.note(note);
-    };
-    const device = prepareDevice(options, onNote);
-    const { resume, restart, overwrite, dataThreads, tensorboard, autoBatch } = options;
-    const run = await interruptible(context, (signal) =>
-      pruneRun(
-        settings,
-        {
-          out,
-          resume,
-          restart,
-          overwrite,
-          dataThreads,
-          tensorboard,
-          autoBatch,
-          device,
-          signal,
-          args: context.argv,
-          data: { onNote },
-        },
-        pruningHooks(context),
-      ),
-    );
-    if (!run.finished) throw interrupted(run, resumeCommand('prune', out, context.given));
-    const { assumedIn } = await import('../../workflows/same-info.js');
-    const stored = storedSettings(run.path, 'prune');
-    const assumed = assumedIn(run.info);
-    const teacher = teacherOf(stored, { assumed, notes });
-    const about = { settings: stored, device, teacher, assumed, notes };
-    await printPruningRun(context, run, about, { data: stored.data });
+    await releasing((keep) => pruneCommand(context, argument, keep));
   });
+}
+
+async function pruneCommand(
+  context: Context<PruneCommandOptions>,
+  argument: string | undefined,
+  keep: Keep,
+): Promise<void> {
+  const { options } = context;
+  const out = outOf(options);
+  const { settings, notes, opened } = await pruneSettingsOf(context, argument, keep);
+  const { prepareDevice } = await import('../device.js');
+  const { storedSettings } = await import('../../workflows/settings.js');
+  const { pruneRun } = await import('../../workflows/prune/run.js');
+  const onNote = (note: string): void => {
+    context.note(note);
+  };
+  const device = prepareDevice(options, onNote);
+  const { resume, restart, overwrite, dataThreads, tensorboard, autoBatch } = options;
+  const run = await interruptible(context, (signal) =>
+    pruneRun(
+      settings,
+      {
+        out,
+        resume,
+        restart,
+        overwrite,
+        dataThreads,
+        tensorboard,
+        autoBatch,
+        device,
+        signal,
+        args: context.argv,
+        opened,
+        data: { onNote },
+      },
+      pruningHooks(context),
+    ),
+  );
+  keep(run.model);
+  if (!run.finished) throw interrupted(run, resumeCommand('prune', out, context.given));
+  const { assumedIn } = await import('../../workflows/same-info.js');
+  const stored = storedSettings(run.path, 'prune');
+  const assumed = assumedIn(run.info);
+  const teacher = teacherOf(stored, { assumed, notes });
+  const about = { settings: stored, device, teacher, assumed, notes };
+  await printPruningRun(context, run, about, { data: stored.data });
 }
 
 /** The model that was pruned, where it teaches; `accuracy.before` is its accuracy. */

@@ -11,6 +11,7 @@ import type { SearchRecord, SensitivityFile } from '../../workflows/sensitivity/
 import type { SensitivitySettings } from '../../workflows/sensitivity/settings.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
+import { readingOff } from '../../releasing.js';
 import { openFile } from '../open-model.js';
 import { type TrainingOptions, addCommonOptions } from '../options/common.js';
 import { compensateOf } from '../options/compensation.js';
@@ -228,9 +229,8 @@ async function settingsOf(
     throw new UsageError("the argument 'MODEL|RUN' is missing, expected what to measure.");
   }
   const opened = await openFile(context, await findModel(context, argument));
-  const { path, info, options: said, model } = opened;
-  const kinds = modelKinds(model.pruningGroups());
-  model.dispose();
+  const { path, info, options: said } = opened;
+  const kinds = readingOff(opened.model, (model) => modelKinds(model.pruningGroups()));
   const { recordedImages, requireOwnDataset, unknownImages } = await import('../own-images.js');
   const { dataFor } = await import('../../workflows/fit.js');
   const recorded = await recordedImages(path, info);
@@ -257,9 +257,8 @@ async function kindsTyped(
 ): Promise<string[] | undefined> {
   const { target } = context.given;
   if (target === undefined) return undefined;
-  const { model } = await openFile(context, path, { said });
-  const kinds = modelKinds(model.pruningGroups());
-  model.dispose();
+  const opened = await openFile(context, path, { said });
+  const kinds = readingOff(opened.model, (model) => modelKinds(model.pruningGroups()));
   return Object.keys(ratesOf({ target }, kinds));
 }
 

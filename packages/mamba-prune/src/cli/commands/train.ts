@@ -1,7 +1,9 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { clock, count, percent, plural } from '../../format.js';
 import { trainLimits } from '../../limits.js';
+import { releasing } from '../../releasing.js';
 import { relativePath, resumeCommand } from '../../shell.js';
+import { shownFile } from '../../shown-file.js';
 import type { TeacherSettings } from '../../workflows/teacher.js';
 import type { TrainRun } from '../../workflows/train-run.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
@@ -14,9 +16,10 @@ import {
   addPreparationOptions,
   describeDataset,
 } from '../options/data.js';
-import { classifierOption, weightsOption } from '../options/import.js';
+import { weightsOptions } from '../options/import.js';
+import { leaveOut } from '../options/left-out.js';
 import { addModelOptions } from '../options/model.js';
-import { integersOption } from '../options/parse.js';
+import { addOptions, integersOption } from '../options/parse.js';
 import { addRecipeOptions, recipeFromOption } from '../options/recipe.js';
 import { addRunOptions, outOf } from '../options/run.js';
 import {
@@ -53,14 +56,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
     '--widths-from <model>',
     'begin with random weights in the architecture, sizes and widths of this model, such as a pruned one, named as for --from',
   );
-  command.addOption(weightsOption());
-  command.addOption(classifierOption());
-  command.addOption(
-    new Option(
-      '--resample-positions',
-      'resample the positions of the weights for the size of the images',
-    ),
-  );
+  addOptions(command, weightsOptions());
   addDataOptions(command);
   addPreparationOptions(command, '--from');
   addCacheOption(command);
@@ -80,6 +76,9 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   );
   addWorkerOptions(command);
   addCommonOptions(command);
+  const ofTheData =
+    'a training shows the model images that are normalised as the data set says, with --from too. Leave it out.';
+  leaveOut(command, { '--mean': ofTheData, '--std': ofTheData });
   addExamples(command, [
     [
       'A small model on Fashion-MNIST',
@@ -174,22 +173,25 @@ async function trainCommand(
       },
     ),
   ).catch(sayingWhere);
-  if (!run.result.finished) throw interrupted(run, resumeCommand('train', out, context.given));
-  const inOurFlags = (texts: readonly string[]): string[] =>
-    texts.map((text) => inFlags(text, context.flags));
-  context.json({
-    run: run.path,
-    model: run.result.path,
-    settings: run.settings,
-    from: await factsOf(run, inOurFlags(notes)),
-    teacher: run.teacher ? { ...run.teacher, notes: inOurFlags(run.teacher.notes) } : null,
-    device,
-    precision,
-    ...(workers && { workers: workers.group.workers }),
-    parameters: run.model.numParameters(),
-    ...run.result,
+  await releasing(async (keep) => {
+    keep(run.model);
+    if (!run.result.finished) throw interrupted(run, resumeCommand('train', out, context.given));
+    const inOurFlags = (texts: readonly string[]): string[] =>
+      texts.map((text) => inFlags(text, context.flags));
+    context.json({
+      run: run.path,
+      model: run.result.path,
+      settings: run.settings,
+      from: await factsOf(run, inOurFlags(notes)),
+      teacher: run.teacher ? { ...run.teacher, notes: inOurFlags(run.teacher.notes) } : null,
+      device,
+      precision,
+      ...(workers && { workers: workers.group.workers }),
+      parameters: run.model.numParameters(),
+      ...run.result,
+    });
+    printTrained(context, run);
   });
-  printTrained(context, run);
 }
 
 /** @throws the error; of a teacher's file that leaves something open with where it can be said */
@@ -199,7 +201,7 @@ async function sayingWhere(error: unknown): Promise<never> {
 }
 
 const describeTeacher = ({ teacher, weight = 0.5, temperature = 1 }: TeacherSettings): string =>
-  `taught by ${relativePath(teacher)}, with a weight of ${weight} in the loss and a temperature of ${temperature}`;
+  `taught by ${shownFile(teacher)}, with a weight of ${weight} in the loss and a temperature of ${temperature}`;
 
 /** Of the weights that the run began with, if it did with any. */
 async function factsOf(

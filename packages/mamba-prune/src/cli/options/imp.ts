@@ -17,7 +17,7 @@ import { cacheOption, datasetOption } from './data.js';
 import type { PatternRate } from '../../pruning/group-patterns.js';
 import { groupOptions } from './groups.js';
 import { criteria, refusedCriteria, refusedFlags, scriptDefaults } from './imp-script.js';
-import { classifierOption, pixelOptions, weightsOption } from './import.js';
+import { type WeightsFlags, pixelOptions, weightsOptions } from './import.js';
 import { rankByOption } from './importance.js';
 import { familyOption } from './model.js';
 import {
@@ -30,7 +30,7 @@ import {
 } from './parse.js';
 
 /** Nothing here has a default of commander's: what was typed tells the method. */
-export interface ImpFlags {
+export interface ImpFlags extends WeightsFlags {
   readonly data?: string;
   readonly dataset?: string;
   readonly arch?: string;
@@ -39,8 +39,6 @@ export interface ImpFlags {
   /** The script downloads weights by name; a model means what --pretrained does, and none the trained one of that name. */
   readonly mamba_pretrained?: string | true;
   readonly vit_pretrained?: string | true;
-  readonly weights?: string;
-  readonly classifier?: string;
   readonly mean?: readonly number[];
   readonly std?: readonly number[];
   readonly heads?: number;
@@ -94,7 +92,6 @@ export interface ImpFlags {
   readonly blocks?: readonly number[];
   readonly image_size?: number;
   readonly cached_size?: number;
-  readonly resample_positions?: true;
   readonly train_images?: number;
   readonly test_images?: number;
   readonly augment?: string;
@@ -332,8 +329,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
       min: 1,
       max: modelLimits.heads,
     }),
-    weightsOption(),
-    classifierOption(),
+    ...weightsOptions('_'),
     ...pixelOptions('as the data'),
     integerOption(
       '--image_size <px>',
@@ -346,10 +342,6 @@ export function addImpOptions(command: Command, architectures: readonly string[]
     cacheOption('_'),
     ...groupOptions('_'),
     rankByOption('_'),
-    new Option(
-      '--resample_positions',
-      'resample the positions of the weights for the size of the images',
-    ),
     ...compensationOptions('_'),
     integerOption('--train_images <n>', 'train on this many images only (default: all)', {
       min: 1,

@@ -15,20 +15,29 @@ import { familyOption, sizeOptions, typed, typedModelOptions } from './model.js'
 import { addOptions, choiceOption, integerOption, numberOption, numbersOption } from './parse.js';
 
 /** Those of the families are beside them, by the names that commander gives them. */
-export interface ImportFlags {
-  readonly arch?: string;
-  readonly imageSize?: number;
+export interface WeightsFlags {
   readonly weights?: string;
   readonly classifier?: string;
   readonly classes?: string;
+}
+
+export interface ImportFlags extends WeightsFlags {
+  readonly arch?: string;
+  readonly imageSize?: number;
   readonly mean?: readonly number[];
   readonly std?: readonly number[];
   readonly interpolation?: Interpolation;
   readonly cropShare?: number;
 }
 
+/** How a command joins the words of a flag: `imp` does it as the original script does. */
+type Mark = '-' | '_';
+
 /** What no shape tells and a new model is never asked, as far as the command line asks for it. */
-const flagged = (): SharedOption[] => readingOptions().filter(({ flag }) => flag !== undefined);
+const flagged = (mark: Mark = '-'): SharedOption[] =>
+  readingOptions().flatMap(({ flag, ...option }) =>
+    flag === undefined ? [] : [{ ...option, flag: flag.replaceAll(/(?<=\w)-/g, mark) }],
+  );
 
 /** What a MODEL may be, for help texts. */
 export const modelArgument =
@@ -38,19 +47,19 @@ export const modelArgument =
 export const modelOrOnnxArgument =
   'model file of this program, of PyTorch (.safetensors, .pt, .pth, .bin ...) or .onnx, folder of a run, hf:owner/name, pretrained:NAME of the published ones, or models:NAME of the trained ones';
 
-export const weightsOption = (): Option =>
+const weightsOption = (): Option =>
   new Option(
     '--weights <key>',
     'key of the weights in the file, such as ema (default: the usual ones)',
   );
 
-export const classifierOption = (): Option =>
+const classifierOption = (): Option =>
   new Option(
     '--classifier <name>',
     'layer that classifies, where the file has several; a,b for layers that run in this order, such as bn,fc',
   );
 
-export const classesOption = (of = 'names of the classes'): Option =>
+export const classesOption = (of = 'names of the classes of the model, in its order'): Option =>
   new Option('--classes <names>', `${of} (a,b,c), or a file with one per line`);
 
 /** @param fallback - what is taken where neither the flags nor the files tell */
@@ -73,6 +82,17 @@ export const pixelOptions = (fallback: string): Option[] => [
   ),
 ];
 
+/**
+ * What every command asks of a file of weights beside its sizes, those that train too: mean, deviation and the preparation of
+ * images are not among it, which in a training are those of the data.
+ */
+export const weightsOptions = (mark: Mark = '-'): Option[] => [
+  weightsOption(),
+  classifierOption(),
+  classesOption(),
+  ...flagged(mark).map((option) => familyOption(option, option.whenRead)),
+];
+
 /** @param heading - of the group in help texts */
 export function addImportOptions(
   command: Command,
@@ -81,9 +101,7 @@ export function addImportOptions(
   command.optionsGroup(heading);
   addOptions(command, [
     choiceOption('--arch <name>', 'architecture', modelNames(), 'as the shapes say'),
-    weightsOption(),
-    classifierOption(),
-    classesOption(),
+    ...weightsOptions(),
     ...pixelOptions("ImageNet's"),
     choiceOption(
       '--interpolation <name>',
@@ -108,7 +126,6 @@ export function addImportOptions(
       },
     ),
     ...sizeOptions('read'),
-    ...flagged().map((option) => familyOption(option, option.whenRead)),
   ]);
 }
 
@@ -117,21 +134,50 @@ export function addImportOptions(
  * @throws UsageError for names of classes that no list can have
  */
 export async function importOptionsOf(flags: ImportFlags): Promise<ImportOptions> {
-  const { arch, weights: key, classifier, classes, mean, std, imageSize } = flags;
-  const { interpolation, cropShare } = flags;
+  const { arch, mean, std, imageSize, interpolation, cropShare } = flags;
   return defined({
     arch,
-    key,
-    classifier,
-    classes: classes === undefined ? undefined : await classNames(classes),
+    ...(await weightsOptionsOf(flags)),
     mean,
     std,
     interpolation,
     cropShare,
     imageSize,
     ...typedModelOptions(flags),
-    ...typed(flags, flagged()),
   });
+}
+
+/**
+ * What was typed for `weightsOptions`, as importing takes it.
+ * @throws UsageError for names of classes that no list can have
+ */
+export async function weightsOptionsOf(
+  { weights: key, classifier, classes, ...flags }: WeightsFlags,
+  mark: Mark = '-',
+): Promise<ImportOptions> {
+  return defined({
+    key,
+    classifier,
+    classes: classes === undefined ? undefined : await classNames(classes),
+    ...typed(flags, flagged(mark)),
+  });
+}
+
+/**
+ * The first of `weightsOptions` that was typed, where there is no file that it could be about.
+ * @returns the flag with its dashes, and its value; undefined for one that has none
+ */
+export function typedOfWeights(
+  flags: WeightsFlags,
+  mark: Mark = '-',
+): { readonly flag: string; readonly value: string | undefined } | undefined {
+  const given = flags as Readonly<Record<string, string | number | true | undefined>>;
+  for (const option of weightsOptions(mark)) {
+    const value = given[option.attributeName()];
+    if (value === undefined) continue;
+    return { flag: option.long ?? '', value: value === true ? undefined : String(value) };
+  }
+  return undefined;
 }
 
 /** What was typed as `--classes`. @throws UsageError for names that no list can have */

@@ -8,10 +8,11 @@ import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { rateOfGroups } from '../../pruning/group-patterns.js';
 import { needForImages } from '../../pruning/importances.js';
+import type { Keep } from '../../releasing.js';
 import type { PruneSettings } from '../../workflows/prune/settings.js';
 import type { Context } from '../context.js';
 import { findModel } from '../model-argument.js';
-import { openFile } from '../open-model.js';
+import { type OpenedModel, openFile } from '../open-model.js';
 import type { ImageSource } from '../own-images.js';
 import {
   type TypedRates,
@@ -55,12 +56,18 @@ interface Told {
   readonly measured?: TypedRates['measured'];
   /** Of the model's file. */
   readonly notes: readonly string[];
+  /** The model of a new run, for the run. */
+  readonly opened?: OpenedModel;
 }
 
-/** What was typed over what the run's config.json says, or over the defaults. */
+/**
+ * What was typed over what the run's config.json says, or over the defaults.
+ * @param keep - frees the model that is opened here
+ */
 export async function pruneSettingsOf(
   context: Context<PruneCommandOptions>,
   argument: string | undefined,
+  keep: Keep,
 ): Promise<Told> {
   const { options, given } = context;
   const { storedSettings } = await import('../../workflows/settings.js');
@@ -68,7 +75,7 @@ export async function pruneSettingsOf(
   if (!stored) await checkNew(options);
   const told = stored
     ? await resumedSettings(context, stored, argument)
-    : await newSettings(context, argument);
+    : await newSettings(context, argument, keep);
   const { decideImportance } = await import('../../workflows/prune/importance-choice.js');
   const decided = decideImportance(told.settings, told.family);
   checkPruningFlags(given, decided);
@@ -119,6 +126,7 @@ async function resumedSettings(
 async function newSettings(
   context: Context<PruneCommandOptions>,
   argument: string | undefined,
+  keep: Keep,
 ): Promise<Told> {
   if (argument === undefined) {
     throw new UsageError("the argument 'MODEL|RUN' is missing, expected what to prune.");
@@ -127,12 +135,11 @@ async function newSettings(
   const file = await findModel(context, argument);
   const measured = await readRatesFrom(context, file);
   const opened = await openFile(context, file, { said: await saidOfMeasured(context, measured) });
-  const pruned = opened.model.pruningGroups();
+  const { config } = opened.model;
+  const pruned = keep(opened.model).pruningGroups();
   const kinds = modelKinds(pruned);
   const groups = pruned.map(({ name, kind }) => ({ name, kind }));
-  const { config } = opened.model;
   const own = measured && (await typedRatesFrom(context, opened, kinds, measured));
-  opened.model.dispose();
   const { path, facts, info, options: said } = opened;
   const pruning = pruningOf(given);
   const { cachedSize, preset, recipeFrom } = given;
@@ -164,6 +171,7 @@ async function newSettings(
     family: familyNamed(config),
     ...(own && { measured: own.measured }),
     notes: facts.notes,
+    opened,
   };
 }
 

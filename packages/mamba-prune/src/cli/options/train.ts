@@ -15,6 +15,7 @@ import { findModel } from '../model-argument.js';
 import type { WorkerOptions } from '../workers.js';
 import type { CommonOptions } from './common.js';
 import type { CacheOptions, DataOptions, PreparationOptions } from './data.js';
+import { type WeightsFlags, typedOfWeights, weightsOptionsOf } from './import.js';
 import { type ModelFlags, newModelOptions, typedModelOptions } from './model.js';
 import { numberOption } from './parse.js';
 import { temperatureOption } from './pruning.js';
@@ -28,12 +29,9 @@ import {
 } from './recipe.js';
 import { type RunOptions, checkNew, outOf } from './run.js';
 
-interface FromFlags {
+interface FromFlags extends WeightsFlags {
   readonly from?: string;
   readonly widthsFrom?: string;
-  readonly weights?: string;
-  readonly classifier?: string;
-  readonly resamplePositions?: true;
 }
 
 interface TeacherFlags {
@@ -86,7 +84,6 @@ export async function trainSettingsOf(
 ): Promise<{ readonly settings: TrainSettings; readonly notes: readonly string[] }> {
   const { options, given } = context;
   const { arch, imageSize, keepEpochs, preset, from, widthsFrom } = given;
-  const { weights, classifier, resamplePositions } = given;
   const { interpolation, cropShare, cachedSize } = given;
   const model = typedModelOptions(given);
   const data = defined({
@@ -155,14 +152,9 @@ export async function trainSettingsOf(
   const sizes = { ...model, dropPath: undefined };
   const found = await startingWeights(
     init,
-    defined({ arch, key: weights, classifier, resamplePositions, ...sizes }),
-  ).catch((error: unknown) => {
-    const names = error instanceof Error ? (error.message.match(/`[a-zA-Z]+`/g) ?? []) : [];
-    const isFlag = (name: string): boolean => inFlags(name, context.flags).startsWith('--');
-    // What the file leaves open is of reading it alone, for which there are no flags here.
-    if (names.length === 0 || names.some(isFlag)) throw error;
-    throw saidElsewhere(error as Error, init, '--from');
-  });
+    defined({ arch, ...sizes, ...(await weightsOptionsOf(given)) }),
+    imageSize,
+  );
   // Weights to begin with bring their own sizes.
   const settings = { ...rest, init, arch: found.arch, import: found.import, model };
   return { settings, notes: found.notes };
@@ -272,11 +264,11 @@ export function saidElsewhere(error: Error, path: string, flag: string): UsageEr
 
 /** @throws UsageError if there is no file that it is about */
 function refuseAboutFile(given: FromFlags, why: string): void {
-  const { resamplePositions } = given;
-  if (resamplePositions !== undefined) {
-    throw new UsageError(`--resample-positions: ${why}, of which it could be. Leave it out.`);
-  }
-  const about = (['weights', 'classifier'] as const).find((name) => given[name] !== undefined);
+  const about = typedOfWeights(given);
   if (about === undefined) return;
-  throw new UsageError(`--${about}: got '${given[about]}', but ${why}. Leave it out.`);
+  const { flag, value } = about;
+  const got = value === undefined ? '' : `got '${value}', but `;
+  throw new UsageError(
+    `${flag}: ${got}${why}${got === '' ? ', of which it could be' : ''}. Leave it out.`,
+  );
 }

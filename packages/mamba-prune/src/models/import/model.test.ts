@@ -301,7 +301,7 @@ describe('importStateDict', () => {
   it('refuses an architecture that the shapes contradict', () => {
     const small = tensorsOf('vit_small', { depth: 2 });
     expect(() => importStateDict(small, { arch: 'vit_tiny' })).toThrow(
-      /not those of vit_tiny as asked for: `dModel` is 384, expected 192; `depth` is 2, expected 12.*such as `dModel` 384 `depth` 2\.$/,
+      /not those of vit_tiny as asked for: `dModel` is 384, expected 192; `depth` is 2, expected 12.*such as `dModel` 384 `depth` 2\. Got attentions of width 384 .*Give `heads`/,
     );
     expect(() => importStateDict(tensorsOf('resnet20'), { arch: 'resnet50' })).toThrow(
       /not those of resnet50 as asked for.*They are those of resnet20: name it, or leave `arch` out\.$/,

@@ -44,8 +44,16 @@ const ownKinds: Readonly<Record<string, OptionKind>> = {
   arch: 'string',
 };
 
+/**
+ * @param where - as the message begins
+ * @throws UsageError for an option that there is not, with those that there are
+ */
+export function checkImportOptions(where: string, options: ImportOptions): void {
+  checkOptions(where, options, importKinds());
+}
+
 /** Widths are read off the file: who says `expand` hears it there. */
-export function importKinds(): Record<string, OptionKind> {
+function importKinds(): Record<string, OptionKind> {
   const families = [...modelOptions(), ...readingOptions()].map(
     ({ name, values }) => [name, values.type === 'switch' ? 'boolean' : 'any'] as const,
   );
@@ -98,7 +106,7 @@ export async function importModel(
   options: ImportOptions = {},
 ): Promise<ImportedModel> {
   requirePath('importModel', path, 'a file with weights');
-  checkOptions('importModel', options, importKinds());
+  checkImportOptions('importModel', options);
   const kind = fileKind(path);
   if (kind.format === 'safetensors' && isModelFile(path)) {
     const { key, classifier, allowNotFinite = false, ...said } = options;
@@ -131,7 +139,7 @@ export function importStateDict(
   if (!((tensors as unknown) instanceof Map)) {
     throw new UsageError('importStateDict: got no Map, expected one of tensors by name.');
   }
-  checkOptions('importStateDict', options, importKinds());
+  checkImportOptions('importStateDict', options);
   if (tensors.size === 0) return alone(fromTensors(tensors, options));
   const dict = { key: '', shapes: shapesOf(tensors) };
   const { key, classifier } = options;

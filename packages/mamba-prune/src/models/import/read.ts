@@ -10,6 +10,7 @@ import type { ClassifierNames } from './classifier-layers.js';
 import type { Telling } from './choice.js';
 import { withPlainClassifier } from './plain-classifier.js';
 import { refuseNamedVariants, refuseOtherModels, refuseOtherNames } from './other-models.js';
+import { UntoldError, joined } from './untold.js';
 import type {
   Layout,
   LayoutOptions,
@@ -53,10 +54,11 @@ export function readModel(
   const problems =
     options.arch === undefined ? [] : differences(family, arch, reading.sizes, options);
   if (problems.length > 0) {
-    throw new UsageError(
+    const wrong =
       `import: the weights are not those of ${arch} as asked for: ${problems.join('; ')}. ` +
-        otherwise(readable, arch, reading.sizes, options),
-    );
+      otherwise(readable, arch, reading.sizes, options);
+    const untold = whatIsUntold(() => reading.config(arch, options));
+    throw new UsageError(joined([wrong, ...untold]));
   }
   const { config, assumed, notes } = reading.config(arch, options);
   const named = options.arch === undefined ? sizeNotes(family, arch, reading.sizes) : [];
@@ -66,6 +68,16 @@ export function readModel(
     notes: [...plain.notes, ...reading.notes, ...named, ...notes],
     tensors: reading.tensors,
   };
+}
+
+/** The messages of what else must be said; what does not fit is left for when the sizes do. */
+function whatIsUntold(read: () => unknown): string[] {
+  try {
+    read();
+    return [];
+  } catch (error) {
+    return error instanceof UntoldError ? [error.message] : [];
+  }
 }
 
 /** The family that weights are of, by telling names. @throws FormatError as `readModel` */

@@ -6,6 +6,7 @@ import type { Layout } from '../import/layout.js';
 import { readPositions } from '../import/positions.js';
 import { ShapeReader, missingClassifier } from '../import/shapes.js';
 import { StateDict } from '../import/state-dict.js';
+import { UntoldError } from '../import/untold.js';
 
 export const mambaLayout: Layout = {
   programs: 'the vision Mamba in PyTorch',
@@ -59,7 +60,7 @@ export const mambaLayout: Layout = {
         }
         const { dropPath = 0, scan = twoWays ? 'bi' : options.oneDirection } = options;
         if (scan === undefined) {
-          throw new UsageError(
+          throw new UntoldError(
             'import: got weights of one direction of scanning, which may be for uni or for cross: no shape tells. Say which with `scan`.',
           );
         }

@@ -269,6 +269,9 @@ describe('shortcuts without parameters', () => {
     expect(() => importStateDict(given, said)).toThrow(
       /option A.*`shortcutPadding`.*'both' or 'end'/,
     );
+    expect(() => importStateDict(given, { arch: 'resnet56' })).toThrow(
+      /not those of resnet56 as asked for.*option A.*`shortcutPadding`: 'both' or 'end'\.$/,
+    );
     const other: ImportOptions = { ...basic, shortcutPadding: 'both' };
     expect(() => importStateDict(made(basic).stateDict(), other)).toThrow(
       /`shortcutPadding`: got 'both' for a model whose shortcuts have parameters/,

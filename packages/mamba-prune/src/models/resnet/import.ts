@@ -8,6 +8,7 @@ import { foldBiases } from './import-biases.js';
 import { resnetClassifiers, resnetNamesOf, resnetRefusals, resnetRenames } from './import-names.js';
 import { ShapeReader, missingClassifier } from '../import/shapes.js';
 import { StateDict } from '../import/state-dict.js';
+import { UntoldError, orUntold } from '../import/untold.js';
 import {
   type ResNetConfig,
   blockName,
@@ -78,13 +79,14 @@ export const resnetLayout: Layout = {
       channels: reader.size('conv1.weight', 1, 4),
       numClasses: reader.size('fc.weight', 0, 2),
     } as const;
-    const assumed = addShortcuts(state, sizes, names === 'kuangliu', options);
+    const shortcuts = orUntold(() => addShortcuts(state, sizes, names === 'kuangliu', options));
     if (!tellsFunctions(modules)) state.note(untold(block, stem));
     return {
       sizes,
       tensors: state.tensors,
       notes: state.notes,
       config(arch, said) {
+        if (shortcuts instanceof UntoldError) throw shortcuts;
         // Convolutions fit images of every size, so no shape tells it.
         const imageSize = said.imageSize ?? (stem === 'cifar' ? 32 : 224);
         const widths = Object.fromEntries(
@@ -97,7 +99,7 @@ export const resnetLayout: Layout = {
         return {
           config: { family: 'resnet', arch, ...sizes, imageSize, dropPath, widths },
           assumed: [
-            ...assumed,
+            ...shortcuts,
             ...(said.imageSize === undefined ? [`imageSize ${imageSize}`] : []),
           ],
           notes: [],
@@ -202,7 +204,7 @@ function addShortcuts(
   }
   const padding = said ?? (isKuangliu ? 'both' : undefined);
   if (!(['both', 'end'] as readonly unknown[]).includes(padding)) {
-    throw new UsageError(
+    throw new UntoldError(
       `import: ${padding === undefined ? 'got' : `\`shortcutPadding\`: got '${padding}' for`} a ResNet whose shortcuts have no parameters (option A): no shape tells where their channels of ` +
         "zeros are, on both sides or at the end. Say which with `shortcutPadding`: 'both' or 'end'.",
     );

@@ -6,6 +6,7 @@ import type { LayoutOptions } from '../import/layout.js';
 import { resampledGrid } from '../import/positions.js';
 import { ShapeReader } from '../import/shapes.js';
 import type { StateDict } from '../import/state-dict.js';
+import { UntoldError } from '../import/untold.js';
 import { gridSide, middleOf } from './config.js';
 import type { TrainedGeometry } from './import-script.js';
 
@@ -30,8 +31,8 @@ export interface VimQuestion {
 
 /**
  * Leaves `pos_embed` with a row for every token, resampled where that was asked for.
- * @throws FormatError if the patches make no square; UsageError if stride and image size are not certain, or not those
- *   that were asked for
+ * @throws FormatError if the patches make no square; UntoldError if stride and image size are not certain; UsageError if they
+ *   are not those that were asked for
  */
 export function readVimPositions(
   state: StateDict,
@@ -141,8 +142,8 @@ const ways = (side: number, patchSize: number, strides: readonly number[]): stri
     .map((each) => `of ${imageSide(side, patchSize, each)} px at a stride of ${each} px`)
     .join(' or ');
 
-const uncertain = (side: number, patchSize: number): UsageError =>
-  new UsageError(
+const uncertain = (side: number, patchSize: number): UntoldError =>
+  new UntoldError(
     `import: got positions of ${described(side, patchSize)}, which may be for images ${ways(side, patchSize, usualStrides(patchSize))}: no shape tells. ` +
       'Say which with `stride` or `imageSize`.',
   );
@@ -171,9 +172,12 @@ function resample(
   const stride = said.stride ?? own?.stride;
   const imageSize = said.imageSize ?? own?.imageSize;
   if (stride === undefined || imageSize === undefined) {
-    throw new UsageError(
-      `import: got positions of ${side}x${side} patches of ${patchSize} px to resample, and neither they nor an option tell the ` +
-        `${stride === undefined ? 'stride' : 'size of the images'}. Say it with \`${stride === undefined ? 'stride' : 'imageSize'}\`.`,
+    const what = [
+      ...(stride === undefined ? ['the stride (`stride`)'] : []),
+      ...(imageSize === undefined ? ['the size of the images (`imageSize`)'] : []),
+    ];
+    throw new UntoldError(
+      `import: got positions of ${side}x${side} patches of ${patchSize} px to resample, and neither they nor an option tell ${what.join(' and ')}. Say ${what.length === 1 ? 'it' : 'both'}.`,
     );
   }
   const to = gridSide({ imageSize, patchSize, stride });

@@ -1,10 +1,10 @@
 // What the script that trained a Vim was called with: it tells what no tensor does, and names models that have Vim's tensors
 // and compute something else.
 import { FormatError } from '@mamba-prune/libtorch';
-import { UsageError } from '../../errors.js';
 import { printableLine } from '../../printable.js';
 import type { ScriptArguments } from '../import/layout.js';
 import { scriptModelName } from '../import/other-models.js';
+import { UntoldError } from '../import/untold.js';
 
 /** Which images the patches are of. */
 export interface TrainedGeometry {
@@ -67,7 +67,7 @@ export function refuseOtherScript(args: ScriptArguments | undefined): void {
  * does not name its model.
  * @param arch - the architecture that has the sizes of the file, or the closest to them
  * @param differing - sizes in which the file differs from it, as options
- * @throws UsageError unless the file names a Vim, after `refuseOtherScript`
+ * @throws UntoldError unless the file names a Vim, after `refuseOtherScript`
  */
 export function requireNamedVim(
   arch: string,
@@ -75,7 +75,7 @@ export function requireNamedVim(
   args: ScriptArguments | undefined,
 ): void {
   if (hasPublishedForm(scriptModelName(args))) return;
-  throw new UsageError(
+  throw new UntoldError(
     `import: got weights with the names and shapes of a Vim, and nothing in the file says whether they are of a Vim: models derived from it ` +
       '(VideoMamba, R-MeeTo, Famba-V and others) have the same tensors, but the class token elsewhere, the sum of both directions in place of ' +
       `their mean, or fewer tokens from layer to layer, and would give other results here than their own. If they are of a Vim, say so with ${[`\`arch\` ${arch}`, ...differing].join(' ')}.`,

@@ -133,6 +133,21 @@ describe('a state dict', () => {
     },
   );
 
+  it('is one error with all that must be said, whatever of it was said before', () => {
+    const read = (said: object) => () => importStateDict(positions(49), said);
+    const { arch, ...own } = sizes;
+    const where = /Say which with `stride` or `imageSize`\.$/;
+    const what = /say so with `arch` vim_tiny `dModel` 16 /;
+    expect(read({})).toThrow(what);
+    expect(read({})).toThrow(where);
+    expect(read({ arch })).toThrow(/as options, such as `dModel` 16 .*Got positions of 7x7/);
+    expect(read({ arch })).toThrow(where);
+    expect(read({ imageSize: 64 })).toThrow(what);
+    expect(read({ imageSize: 64 })).not.toThrow(where);
+    expect(read({ arch, ...own })).not.toThrow(what);
+    expect(read({ arch, ...own })).toThrow(where);
+  });
+
   it('says that the published size was assumed', () => {
     const { assumed } = importStateDict(positions(729), sizes);
     expect(assumed.slice(0, 2)).toEqual(['imageSize 224', 'stride 8']);
@@ -167,6 +182,11 @@ describe('a state dict', () => {
     [49, { imageSize: 64, stride: 16 }, /images of 112 px at a stride of 16 px, asked for 64 px/],
     [49, { resamplePositions: true, imageSize: 64 }, /to resample.*tell the stride/],
     [49, { resamplePositions: true, stride: 8 }, /to resample.*tell the size of the images/],
+    [
+      49,
+      { resamplePositions: true },
+      /tell the stride \(`stride`\) and the size of the images \(`imageSize`\)\. Say both\.$/,
+    ],
     [196, { resamplePositions: true, imageSize: 100 }, /a stride that divides 100 - 16/],
   ])('of %i patches and %j is refused', (count, said, message) => {
     const read = () => geometry(count, said);

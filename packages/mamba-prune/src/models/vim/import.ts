@@ -4,6 +4,7 @@ import { resamplePositions } from '../common-options.js';
 import type { Layout } from '../import/layout.js';
 import { ShapeReader, missingClassifier } from '../import/shapes.js';
 import { type Refusal, StateDict } from '../import/state-dict.js';
+import { UntoldError, orUntold, refuseUntold } from '../import/untold.js';
 import {
   type VimArchitecture,
   dtRankGroup,
@@ -65,11 +66,7 @@ export const vimLayout: Layout = {
     refuseOtherScript(args);
     const states = layers.map((layer) => reader.size(`layers.${layer}.mixer.A_log`, 1, 2));
     const trained = (modules && pickledGeometry(modules)) ?? trainedGeometry(patchSize, args);
-    const { imageSize, stride, assumed } = readVimPositions(
-      state,
-      { patchSize, dModel, trained },
-      said,
-    );
+    const positions = orUntold(() => readVimPositions(state, { patchSize, dModel, trained }, said));
     const sizes = {
       dModel,
       depth,
@@ -77,8 +74,9 @@ export const vimLayout: Layout = {
       dState: states.reduce((most, count) => Math.max(most, count), 0),
       dConv: reader.size('layers.0.mixer.conv1d.weight', 2, 3),
       patchSize,
-      stride,
-      imageSize,
+      ...(positions instanceof UntoldError
+        ? {}
+        : { stride: positions.stride, imageSize: positions.imageSize }),
       channels: reader.size('patch_embed.proj.weight', 1, 4),
       numClasses: reader.size('head.weight', 0, 2),
     };
@@ -95,7 +93,10 @@ export const vimLayout: Layout = {
         const isTold =
           modules !== undefined && (isVim(modules) || vimFunctions(modules) !== undefined);
         const isNamed = confirmed !== undefined || isTold;
-        if (!isNamed) requireNamedVim(arch, differingSizes(arch, sizes), args);
+        const named = orUntold(() => {
+          if (!isNamed) requireNamedVim(arch, differingSizes(arch, sizes), args);
+        });
+        refuseUntold([named, positions]);
         const dtRank = usualDtRank(dModel);
         const widths: Record<string, number> = {};
         for (const layer of layers) {
@@ -107,6 +108,7 @@ export const vimLayout: Layout = {
           if (rank !== dtRank) widths[dtRankGroup(layer)] = rank;
         }
         const config = { family: 'vim', arch, ...sizes, dtRank, dropPath, widths };
+        const assumed = positions instanceof UntoldError ? [] : positions.assumed;
         return { config, assumed, notes: [] };
       },
     };
@@ -114,7 +116,7 @@ export const vimLayout: Layout = {
 };
 
 /** The sizes in which a file differs from an architecture, as options to read it with. */
-function differingSizes(arch: string, sizes: Readonly<Record<string, number>>): string[] {
+function differingSizes(arch: string, sizes: Readonly<Partial<Record<string, number>>>): string[] {
   const own: Readonly<Record<string, number>> = vimArchitectures[arch as VimArchitecture];
   return telling
     .filter((name) => own[name] !== undefined && own[name] !== sizes[name])

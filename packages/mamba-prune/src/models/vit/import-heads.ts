@@ -1,6 +1,7 @@
 // How many heads an attention has, and how wide they are. Their product is all that shapes tell.
 import { FormatError } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
+import { UntoldError } from '../import/untold.js';
 
 export interface Heads {
   /** Width of a head in most blocks, or in all. */
@@ -26,7 +27,7 @@ export interface HeadQuestion {
 
 /**
  * @param said - `heads`: as they were before any were removed, or as they are now where all were made narrower
- * @throws UsageError if it is not certain, or not what was said
+ * @throws UntoldError if it is not certain; UsageError if it is not what was said
  */
 export function readHeads(
   question: HeadQuestion,
@@ -49,12 +50,12 @@ export function readHeads(
     };
   }
   if (widths.every((width) => width === dModel)) {
-    throw new UsageError(
+    throw new UntoldError(
       `import: got attentions of width ${dModel} in a model of width ${dModel}, and no shape tells how many heads they have, ` +
         `expected their number. ${why === undefined ? '' : `${why} `}Give \`heads\`, as in the script that made the model, or the width of one as \`headDim\`.`,
     );
   }
-  throw new UsageError(
+  throw new UntoldError(
     `import: got attentions of width ${ranges(widths)} in a model of width ${dModel}, and no shape tells how many heads they ` +
       `have, expected the width of one head. Give \`headDim\`: that of the trained model${known === undefined ? '' : ` (${dModel / known} in ${arch})`} ` +
       'if whole heads were removed, less if every head was made narrower.',

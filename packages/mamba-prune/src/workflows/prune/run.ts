@@ -94,7 +94,9 @@ export async function pruneRun(
   const earlier = resuming ? RunFolder.open(control.out) : undefined;
   const asked = withDefaults(given, earlier);
   const resolved = resolvePruneSettings(asked);
-  const standing = await (earlier ? goOn(earlier, asked, resolved, control) : openSource(resolved));
+  const standing = await (earlier
+    ? goOn(earlier, asked, resolved, control)
+    : openSource(resolved, control.opened));
   let job: PruneJob | undefined;
   try {
     const isDecided = earlier !== undefined || given.importance !== undefined;

@@ -10,7 +10,7 @@ import type { KeptUnits } from '../../models/groups.js';
 import { defaultKinds } from '../../pruning/select-units.js';
 import { firstEntries } from './cost-budget.js';
 import { keptInHistory } from './kept-units.js';
-import { openModelFile } from '../open-model-file.js';
+import { type OpenedModelFile, openModelFile } from '../open-model-file.js';
 import type { ResolvedPruneSettings } from './settings.js';
 import type { PruningRecord } from './record.js';
 
@@ -30,9 +30,15 @@ export interface Standing {
   readonly lost?: string;
 }
 
-/** What is pruned, and the record of a run that has not cut anything yet. */
-export async function openSource(settings: ResolvedPruneSettings): Promise<Standing> {
-  const { model, info: stored } = await openModelFile(settings.model, settings.import);
+/**
+ * What is pruned, and the record of a run that has not cut anything yet.
+ * @param opened - its model, where that is open already
+ */
+export async function openSource(
+  settings: ResolvedPruneSettings,
+  opened?: Pick<OpenedModelFile, 'model' | 'info'>,
+): Promise<Standing> {
+  const { model, info: stored } = opened ?? (await openModelFile(settings.model, settings.import));
   const { dataset, data } = settings;
   // Where its images are now.
   const isMoved = data !== undefined && dataset === stored.dataset;
