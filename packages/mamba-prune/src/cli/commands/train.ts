@@ -26,10 +26,10 @@ import {
   type TrainCommandOptions,
   addTrainTeacherOptions,
   defaultArch,
-  saidElsewhere,
   trainDefaults,
   trainSettingsOf,
 } from '../options/train.js';
+import { sayingWhere } from '../said-elsewhere.js';
 import { columnsOf } from '../terminal/io.js';
 import { wrapText } from '../terminal/text.js';
 import { TrainingProgress } from '../training-progress.js';
@@ -171,7 +171,7 @@ async function trainCommand(
         );
       },
     ),
-  ).catch(sayingWhere);
+  ).catch(sayingWhere('--teacher'));
   await releasing(async (keep) => {
     keep(run.model);
     if (!run.result.finished) throw interrupted(run, resumeCommand('train', out, context.given));
@@ -191,12 +191,6 @@ async function trainCommand(
     });
     printTrained(context, run);
   });
-}
-
-/** @throws the error; of a teacher's file that leaves something open with where it can be said */
-async function sayingWhere(error: unknown): Promise<never> {
-  const { UntoldTeacherError } = await import('../../workflows/opened-teacher.js');
-  throw error instanceof UntoldTeacherError ? saidElsewhere(error, error.path, '--teacher') : error;
 }
 
 const describeTeacher = ({ teacher, weight = 0.5, temperature = 1 }: TeacherSettings): string =>
