@@ -6,7 +6,7 @@ import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import type { ImportOptions } from '../models/import/model.js';
 import { createModelFromConfig } from '../models/registry.js';
 import type { Distillation } from '../training/hooks.js';
-import { shownFile } from '../shown-file.js';
+import { shownFile } from '../hub/shown-file.js';
 import { checkClassNames } from './class-names.js';
 import { checkFits } from './fit.js';
 import { type OpenedModelFile, openAsItIs } from './open-model-file.js';

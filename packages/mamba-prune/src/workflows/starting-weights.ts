@@ -10,7 +10,7 @@ import { ownSizes } from '../models/import/read.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { createModelFromConfig } from '../models/registry.js';
 import { type Preprocessing, preprocessingOf } from '../preparation/preprocessing.js';
-import { shownFile } from '../shown-file.js';
+import { shownFile } from '../hub/shown-file.js';
 import { orderClassifier } from './class-order.js';
 import { checkSplit } from './fit.js';
 import { type OpenedModelFile, openModelFile } from './open-model-file.js';

@@ -3,7 +3,7 @@ import { clock, count, percent, plural } from '../../format.js';
 import { trainLimits } from '../../limits.js';
 import { releasing } from '../../releasing.js';
 import { relativePath, resumeCommand } from '../../shell.js';
-import { shownFile } from '../../shown-file.js';
+import { shownFile } from '../../hub/shown-file.js';
 import type { TeacherSettings } from '../../workflows/teacher.js';
 import type { TrainRun } from '../../workflows/train-run.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
