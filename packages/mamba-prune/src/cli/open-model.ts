@@ -8,7 +8,7 @@ import { inFlags } from './flag-spelling.js';
 import { findModel } from './model-argument.js';
 import type { CommonOptions } from './options/common.js';
 import { type ImportFlags, importOptionsOf } from './options/import.js';
-import { shownFile } from '../shown-file.js';
+import { shownFile } from '../hub/shown-file.js';
 
 export interface OpenedModel {
   readonly path: string;

@@ -325,7 +325,7 @@ describe('findImages, of the parts', () => {
     expect(() => find(join(dir, 'train'))).toThrow(`Give the folder above, ${dir} (\`dir\`).`);
     touch('a.zip');
     expect(() => find(join(dir, 'a.zip'))).toThrow(
-      /ENOTDIR.*Unpack it, and give the folder that holds train/,
+      /is a file, expected.*Unpack it, and give the folder that holds train/,
     );
   });
 });

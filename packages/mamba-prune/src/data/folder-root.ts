@@ -88,9 +88,16 @@ function entriesAt(where: string, dir: string): FolderEntries {
   try {
     return readEntries(dir);
   } catch (error) {
-    const isFile = errnoOf(error) === 'ENOTDIR';
+    const code = errnoOf(error);
+    const isFile = code === 'ENOTDIR';
+    const problem =
+      code === 'ENOENT'
+        ? 'does not exist'
+        : isFile
+          ? 'is a file'
+          : `cannot be read (${reasonOf(error)})`;
     throw new DataError(
-      `${where}: ${printableLine(dir)} cannot be read (${reasonOf(error)}), expected a folder with ` +
+      `${where}: ${printableLine(dir)} ${problem}, expected a folder with ` +
         'train/CLASS/IMAGE and val/CLASS/IMAGE. ' +
         (isFile && /\.(?:zip|t?gz|tar|tar\.\w+|7z|rar)$/i.test(dir)
           ? 'Unpack it, and give the folder that holds train (`dir`).'

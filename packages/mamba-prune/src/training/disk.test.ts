@@ -160,7 +160,7 @@ describe('RunFolder.create', () => {
 
 describe('RunFolder.open', () => {
   it('says what is not a run, and what of a run is damaged', () => {
-    expect(() => RunFolder.open(path('nowhere'))).toThrow(/nowhere is no run/);
+    expect(() => RunFolder.open(path('nowhere'))).toThrow(/nowhere does not exist, expected a run/);
     RunFolder.create(path(), toyRun).release();
     const config = join(path(), 'config.json');
     writeFileSync(config, '{"kind": "mamba-prune run", "format": 2}');

@@ -95,7 +95,7 @@ export function readConfig(folder: string): RunConfig {
     throw new RunFolderError(
       folder,
       isMissing
-        ? `${folder} is no run (it has no config.json). Give the folder of a run.`
+        ? `${folder} ${existsSync(folder) ? 'is no run (it has no config.json)' : 'does not exist, expected a run'}. Give the folder of a run.`
         : `${path} cannot be read: ${message}`,
       { cause: error, isUsage: isMissing },
     );

@@ -49,6 +49,31 @@ export async function openModelFile(
   }
 }
 
+/** A file that is taken as it is leaves open what only its user can say: the message names options of importing. */
+export class UntoldModelError extends UsageError {
+  readonly path: string;
+
+  constructor(path: string, cause: Error) {
+    super(cause.message, { cause });
+    this.path = path;
+  }
+}
+
+/**
+ * As `openModelFile`, where nothing more can be said of the file than this.
+ * @throws UntoldModelError where it leaves something open
+ */
+export async function openAsItIs(path: string, said: ImportOptions = {}): Promise<OpenedModelFile> {
+  try {
+    return await openModelFile(path, said);
+  } catch (error) {
+    if (!(error instanceof Error) || describesItself(modelFileOf(path))) throw error;
+    const names = Array.from(error.message.matchAll(/`([a-zA-Z]+)`/g), ([, name = '']) => name);
+    const isOpen = names.some((name) => !Object.hasOwn(said, name));
+    throw isOpen ? new UntoldModelError(path, error) : error;
+  }
+}
+
 /** Of a damaged file of the cache people know neither where it lies nor that it may go. */
 function toldOfCache(file: string, error: unknown): unknown {
   if (!(error instanceof FormatError) || !originOf(file)) return error;

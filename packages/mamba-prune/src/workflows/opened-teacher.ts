@@ -6,10 +6,10 @@ import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import type { ImportOptions } from '../models/import/model.js';
 import { createModelFromConfig } from '../models/registry.js';
 import type { Distillation } from '../training/hooks.js';
-import { shownFile } from '../shown-file.js';
+import { shownFile } from '../hub/shown-file.js';
 import { checkClassNames } from './class-names.js';
 import { checkFits } from './fit.js';
-import { type OpenedModelFile, openModelFile } from './open-model-file.js';
+import { type OpenedModelFile, openAsItIs } from './open-model-file.js';
 import type { ResolvedTeacher } from './teacher.js';
 
 /** What a run says of its teacher. */
@@ -23,16 +23,6 @@ export interface TeacherFacts {
   readonly assumed: readonly string[];
   /** What of its file was taken from where, dropped or converted; whole sentences. */
   readonly notes: readonly string[];
-}
-
-/** The file of a teacher leaves open what only its user can say: the message names options of importing. */
-export class UntoldTeacherError extends UsageError {
-  readonly path: string;
-
-  constructor(path: string, cause: Error) {
-    super(cause.message, { cause });
-    this.path = path;
-  }
 }
 
 /** A teacher whose file has been read, once. Whoever opens it disposes it. */
@@ -50,14 +40,9 @@ export class OpenedTeacher {
     this.#assumed = opened.assumed;
   }
 
-  /** @throws UntoldTeacherError; FormatError, UsageError as `openModelFile` */
+  /** @throws UntoldModelError; FormatError, UsageError as `openModelFile` */
   static async open(told: ResolvedTeacher): Promise<OpenedTeacher> {
-    try {
-      return new OpenedTeacher(told, await openModelFile(told.teacher, told.import));
-    } catch (error) {
-      const isUntold = error instanceof Error && /`[a-zA-Z]+`/.test(error.message);
-      throw isUntold ? new UntoldTeacherError(told.teacher, error) : error;
-    }
+    return new OpenedTeacher(told, await openAsItIs(told.teacher, told.import));
   }
 
   /** With which the file alone gives the same model, whatever lies beside it then. */

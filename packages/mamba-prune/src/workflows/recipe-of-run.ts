@@ -7,7 +7,7 @@ import { RunFolder } from '../training/run-folder.js';
 import type { RecipeSettings } from './settings.js';
 
 /** What belongs to a run alone: its chance, its images, and when it looks, writes and with which numbers. */
-const ownOfRun = [
+const ownOfRun: readonly string[] = [
   'seed',
   'maxTrainImages',
   'maxTestImages',
@@ -16,9 +16,7 @@ const ownOfRun = [
   'checkpointEvery',
   'logEverySteps',
   'precision',
-] as const;
-
-type OwnOfRun = (typeof ownOfRun)[number];
+];
 
 const commands: readonly string[] = ['train', 'prune'];
 
@@ -31,7 +29,7 @@ const settingsSchema = z.looseObject({ recipe: z.looseObject({ epochs: z.number(
  * @throws UsageError if it is no run of train or prune, or one that was not trained; RunFolderError if its config.json
  *   is damaged
  */
-export function recipeOfRun(path: string): Omit<RecipeSettings, OwnOfRun> {
+export function recipeOfRun(path: string): RecipeSettings {
   const folder = basename(path) === 'model.safetensors' ? dirname(resolve(path)) : resolve(path);
   const where = relativePath(path);
   if (!RunFolder.isRun(folder)) {
@@ -46,7 +44,7 @@ export function recipeOfRun(path: string): Omit<RecipeSettings, OwnOfRun> {
       `got ${where}, a run of '${config.command}' without a recipe in its ${join(where, 'config.json')}, expected a run of train or prune.`,
     );
   }
-  const isOwn = (name: string): boolean => (ownOfRun as readonly string[]).includes(name);
+  const isOwn = (name: string): boolean => ownOfRun.includes(name);
   const recipe = Object.fromEntries(Object.entries(data.recipe).filter(([name]) => !isOwn(name)));
   // A training that has grown writes its epochs with the options alone.
   const grown = config.command === 'train' ? (config.train?.epochs ?? 0) : 0;

@@ -35,6 +35,15 @@ export function sameInfo<
     );
   }
   if (more.classifier !== undefined) throw ownClassifier(path, more.classifier);
+  if (
+    more.resamplePositions === true &&
+    (more.imageSize ?? config.imageSize) !== config.imageSize
+  ) {
+    throw new UsageError(
+      `${path}: got \`resamplePositions\` for a file that describes itself, expected one of another program: only of these positions ` +
+        `are resampled. Leave it out, and use images of ${config.imageSize} px.`,
+    );
+  }
   // What is no part of a description.
   const about = {
     key: undefined,

@@ -20,6 +20,10 @@ describe('the settings that changed', () => {
       'model.depth: got nothing, expected 2',
       'seed: got 3, expected nothing',
     ]);
+    expect(settingChanges({ import: { depth: 3 } }, {})).toEqual([
+      'import.depth: got 3, expected nothing',
+    ]);
+    expect(settingChanges({}, { import: {} })).toEqual(['import: got nothing, expected {}']);
     expect(settingChanges({ ...run, recipe: null }, run)).toEqual([
       `recipe: got null, expected {"epochs":3,"lr":0.01,"milestones":[1,2]}`,
     ]);

@@ -16,9 +16,11 @@ export function settingChanges(
     const [given, expected] = [now[name], before[name]];
     const [got, wanted] = [stableJson(given), stableJson(expected)];
     if (got === wanted) return [];
-    if (isGroup(given) && isGroup(expected)) {
-      return settingChanges(given, expected).map((change) => `${name}.${change}`);
-    }
+    // Where one of the two has none of a group, what is in the other was said.
+    const [a, b] = [given === undefined ? {} : given, expected === undefined ? {} : expected];
+    const within =
+      isGroup(a) && isGroup(b) ? settingChanges(a, b).map((change) => `${name}.${change}`) : [];
+    if (within.length > 0) return within;
     return [`${name}: got ${got}, expected ${wanted}`];
   });
 }

@@ -10,7 +10,7 @@ import { ownSizes } from '../models/import/read.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { createModelFromConfig } from '../models/registry.js';
 import { type Preprocessing, preprocessingOf } from '../preparation/preprocessing.js';
-import { shownFile } from '../shown-file.js';
+import { shownFile } from '../hub/shown-file.js';
 import { orderClassifier } from './class-order.js';
 import { checkSplit } from './fit.js';
 import { type OpenedModelFile, openModelFile } from './open-model-file.js';
@@ -108,7 +108,7 @@ export async function modelFromWeights(
       numClasses,
     };
     model = createModelFromConfig(wanted);
-    const anew = copyMatching(path, given, model);
+    const anew = copyMatching(path, given, model, opened);
     const order = orderClassifier(model, info, givenInfo.classes);
     return {
       model,
@@ -169,7 +169,12 @@ export function originOf({ history }: Pick<ModelInfo, 'history'>): ModelInfo['hi
 }
 
 /** @returns names of the tensors that were left as they are: those of the classifier */
-function copyMatching(path: string, given: ImageModel, model: ImageModel): string[] {
+function copyMatching(
+  path: string,
+  given: ImageModel,
+  model: ImageModel,
+  { isOurs = false }: { readonly isOurs?: boolean } = {},
+): string[] {
   const own = model.stateDict();
   const weights = given.stateDict();
   const [before, now] = [given.config.numClasses, model.config.numClasses];
@@ -182,7 +187,7 @@ function copyMatching(path: string, given: ImageModel, model: ImageModel): strin
     if (isClassifier && before !== now) continue;
     throw new UsageError(
       `${path}: its ${name} is [${[first, ...rest].join(', ')}], but the images need [${shape.join(', ')}]. ` +
-        `It was made for images of ${given.config.imageSize} px: give such ones (\`imageSize\` resizes those of folders), or have positions resampled with \`resamplePositions\`.`,
+        `It was made for images of ${given.config.imageSize} px: give such ones (\`imageSize\` resizes those of folders)${isOurs ? '' : ', or have positions resampled with `resamplePositions`'}.`,
     );
   }
   const anew = new Set(different.map(([name]) => name));

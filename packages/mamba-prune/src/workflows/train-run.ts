@@ -244,7 +244,6 @@ async function trainOn(
       dataset: datasetRecord(info),
       model: made.config,
       module: moduleOf(made.config.family),
-      ...(settings.init !== undefined && { source: fileFacts(settings.init) }),
       train: resolved,
       settings,
     };
@@ -263,10 +262,16 @@ async function trainOn(
       }
       return run;
     }
-    return RunFolder.create(control.out, description, {
-      overwrite: control.overwrite,
-      sources: [settings.init, settings.distill?.teacher].filter((file) => file !== undefined),
-    });
+    const { init } = settings;
+    const source = init === undefined ? {} : { source: fileFacts(init) };
+    return RunFolder.create(
+      control.out,
+      { ...description, ...source },
+      {
+        overwrite: control.overwrite,
+        sources: [settings.init, settings.distill?.teacher].filter((file) => file !== undefined),
+      },
+    );
   }
 }
 

@@ -27,6 +27,7 @@ import { addRecipeOptions } from '../options/recipe.js';
 import { shellCommand } from '../../shell.js';
 import { modelLabel } from '../../models/model-label.js';
 import { clock, percent, plural } from '../../format.js';
+import { sayingWhere } from '../said-elsewhere.js';
 import { columnsOf } from '../terminal/io.js';
 import { wrapText } from '../terminal/text.js';
 import { interruptible } from '../work.js';
@@ -114,7 +115,7 @@ export function addCompareCommand(program: Command, cli: Cli): void {
     }
     const comparison = await interruptible(context, (signal) =>
       compare(request, { ...control, signal }, progressOf(context)),
-    );
+    ).catch(sayingWhere('--dense'));
     if (!comparison.finished) {
       throw interrupted(context, `${doneText(comparison.results)}.`);
     }

@@ -59,7 +59,7 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     ],
     [
       'Early, and then on for as long again by the recipe of the training before',
-      'mamba-prune prune runs/a --rate 0.9 --recipe-from runs/a --out runs/a-small',
+      'mamba-prune prune runs/a --rate 0.9 --recipe-from runs/a \\\n' + '    --out runs/a-small',
     ],
     [
       'In five rounds, a tenth of what was cut coming back in each',

@@ -22,6 +22,7 @@ import {
   importOptionsOf,
   modelArgument,
 } from '../options/import.js';
+import { checkMeasurementFlags } from '../options/pruning-checks.js';
 import { modelKinds, ratesOf, usualRate } from '../options/rates.js';
 import { type SensitivityFlags, addSensitivityOptions, targetOf } from '../options/sensitivity.js';
 import { printSensitivity } from '../sensitivity-chart.js';
@@ -195,6 +196,7 @@ async function settingsOf(
   const { given } = context;
   const { by, rates, roundTo, images, split, importance, score, scoreBatches, precision } = given;
   const search = searchOf(given, earlier);
+  checkMeasurementFlags(given, defined({ importance: importance ?? earlier?.importance, score }));
   const typed = defined({
     by,
     rates,

@@ -3,7 +3,7 @@ import { clock, count, percent, plural } from '../../format.js';
 import { trainLimits } from '../../limits.js';
 import { releasing } from '../../releasing.js';
 import { relativePath, resumeCommand } from '../../shell.js';
-import { shownFile } from '../../shown-file.js';
+import { shownFile } from '../../hub/shown-file.js';
 import type { TeacherSettings } from '../../workflows/teacher.js';
 import type { TrainRun } from '../../workflows/train-run.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
@@ -26,10 +26,10 @@ import {
   type TrainCommandOptions,
   addTrainTeacherOptions,
   defaultArch,
-  saidElsewhere,
   trainDefaults,
   trainSettingsOf,
 } from '../options/train.js';
+import { sayingWhere } from '../said-elsewhere.js';
 import { columnsOf } from '../terminal/io.js';
 import { wrapText } from '../terminal/text.js';
 import { TrainingProgress } from '../training-progress.js';
@@ -172,7 +172,7 @@ async function trainCommand(
         );
       },
     ),
-  ).catch(sayingWhere);
+  ).catch(sayingWhere('--teacher'));
   await releasing(async (keep) => {
     keep(run.model);
     if (!run.result.finished) throw interrupted(run, resumeCommand('train', out, context.given));
@@ -192,12 +192,6 @@ async function trainCommand(
     });
     printTrained(context, run);
   });
-}
-
-/** @throws the error; of a teacher's file that leaves something open with where it can be said */
-async function sayingWhere(error: unknown): Promise<never> {
-  const { UntoldTeacherError } = await import('../../workflows/opened-teacher.js');
-  throw error instanceof UntoldTeacherError ? saidElsewhere(error, error.path, '--teacher') : error;
 }
 
 const describeTeacher = ({ teacher, weight = 0.5, temperature = 1 }: TeacherSettings): string =>

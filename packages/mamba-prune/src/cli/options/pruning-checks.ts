@@ -1,7 +1,7 @@
 // Flags of prune that would change nothing beside others, and are refused.
 import { UsageError } from '../../errors.js';
 import { importanceNames, needForImages, unitScores } from '../../pruning/importances.js';
-import { refillScores } from '../../pruning/refill-choices.js';
+import { type RefillScore, refillScores } from '../../pruning/refill-choices.js';
 import { defaultSchedule } from '../../pruning/rsst/schedule.js';
 import type { RefillRequest } from '../../workflows/compare/fillback.js';
 import type { PruneSettings } from '../../workflows/prune/settings.js';
@@ -91,8 +91,21 @@ export function checkCutFlags(
   }
 }
 
+/**
+ * As `checkCutFlags`, for a measurement, which gives no units back.
+ * @throws UsageError
+ */
+export function checkMeasurementFlags(
+  given: Typed,
+  { importance, score }: Pick<PruneSettings, 'importance' | 'score'>,
+): void {
+  // Left out it is one that looks at images.
+  if (importance === undefined || needForImages({ importance, score }) !== undefined) return;
+  refuse(given, ['scoreBatches'], `belongs to ${choicesWithImages([])}`);
+}
+
 /** Every choice that looks at images: `--importance taylor or --score activation`. */
-function choicesWithImages(): string {
+function choicesWithImages(refills: readonly RefillScore[] = refillScores): string {
   const choices = [
     ...importanceNames()
       .filter((importance) => needForImages({ importance }) !== undefined)
@@ -100,7 +113,7 @@ function choicesWithImages(): string {
     ...unitScores
       .filter((score) => needForImages({ score }) !== undefined)
       .map((name) => `--score ${name}`),
-    ...refillScores
+    ...refills
       .filter((refillScore) => needForImages({ refillScore }) !== undefined)
       .map((name) => `--refill-score ${name}`),
   ];

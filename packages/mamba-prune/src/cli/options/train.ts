@@ -1,17 +1,15 @@
 // What the flags of `train` say: the settings of a new training, or of one that goes on.
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { programWords } from '../../called-as.js';
 import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
 import { presetInterpolation } from '../../training/presets.js';
-import { relativePath, shellCommand } from '../../shell.js';
-import type { OpenedModelFile } from '../../workflows/open-model-file.js';
 import type { TrainSettings } from '../../workflows/settings.js';
 import type { TeacherSettings } from '../../workflows/teacher.js';
 import type { Context } from '../context.js';
 import { inFlags } from '../flag-spelling.js';
 import { findModel } from '../model-argument.js';
+import { sayingWhere } from '../said-elsewhere.js';
 import type { WorkerOptions } from '../workers.js';
 import type { CommonOptions } from './common.js';
 import type { CacheOptions, DataOptions, PreparationOptions } from './data.js';
@@ -220,7 +218,8 @@ async function freshOf(
   const path = resolve(await findModel(context, argument, { flag: '--widths-from' }));
   await keeps(context, path);
   const { freshSettings } = await import('../../workflows/fresh-settings.js');
-  const { model } = await openAsItIs(path, '--widths-from');
+  const { openAsItIs } = await import('../../workflows/open-model-file.js');
+  const { model } = await openAsItIs(path).catch(sayingWhere('--widths-from'));
   try {
     const fresh = freshSettings(model, argument);
     return { ...fresh, model: { ...fresh.model, ...defined({ dropPath }) } };
@@ -234,32 +233,6 @@ async function keeps({ options }: Context<TrainCommandOptions>, path: string): P
   const { RunFolder } = await import('../../training/run-folder.js');
   const { overwrite } = options;
   RunFolder.checkNew(outOf(options), { overwrite, sources: [path] });
-}
-
-/** @throws FormatError; UsageError saying where more can be said of the file, if that is asked for */
-async function openAsItIs(path: string, flag: string): Promise<OpenedModelFile> {
-  const { openModelFile } = await import('../../workflows/open-model-file.js');
-  try {
-    return await openModelFile(path);
-  } catch (error) {
-    if (!(error instanceof Error) || !/`[a-zA-Z]+`/.test(error.message)) throw error;
-    throw saidElsewhere(error, path, flag);
-  }
-}
-
-/**
- * Of a model of which the command has no flags to say more: those it has are of the weights to begin with.
- * @returns the error with where more can be said
- */
-export function saidElsewhere(error: Error, path: string, flag: string): UsageError {
-  const written = 'described.safetensors';
-  const words = ['export', relativePath(path), '--out', written];
-  const command = shellCommand([...programWords(), ...words]);
-  return new UsageError(
-    `${error.message} ${flag} takes a file as it is: say this to '${command}', which writes the model with all that ` +
-      `is said of it, and give ${flag} ${written}.`,
-    { cause: error },
-  );
 }
 
 /** @throws UsageError if there is no file that it is about */

@@ -10,7 +10,7 @@ import { createModel } from '../../models/registry.js';
 import { requireOptions } from '../../option-checks.js';
 import { defaultKinds, groupsOfKinds } from '../../pruning/select-units.js';
 import { type DataHooks, isAnySize, modelInfoOf, openData } from '../fit.js';
-import { openModelFile } from '../open-model-file.js';
+import { openAsItIs } from '../open-model-file.js';
 import { type TrainSettings, trainSettingsKinds } from '../settings.js';
 import { modelOptionsFor } from '../starting-model.js';
 import type { CompareRequest } from './compare.js';
@@ -89,7 +89,7 @@ async function otherSize(
   const [path] = dense ?? [];
   if (path === undefined || train.imageSize !== undefined || !isAnySize(train.dataset))
     return undefined;
-  const { model } = await openModelFile(path, defined({ classes }));
+  const { model } = await openAsItIs(path, defined({ classes }));
   const { imageSize } = model.config;
   model.dispose();
   return imageSize === info.height ? undefined : imageSize;

@@ -10,7 +10,7 @@ import { stableJson } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import { checkFits, withModelInfo } from '../fit.js';
 import { differsFromFresh, freshOptions } from '../fresh-settings.js';
-import { openModelFile } from '../open-model-file.js';
+import { openAsItIs } from '../open-model-file.js';
 import { digestOf } from '../prune/source.js';
 import { type RecipeSettings, type TrainSettings, storedSettings } from '../settings.js';
 
@@ -52,7 +52,7 @@ export async function openDense(
   let first: Pick<OpenedDense, 'model' | 'info'> | undefined;
   try {
     for (const path of files) {
-      const { model, info, isOurs } = await openModelFile(path, defined({ classes }));
+      const { model, info, isOurs } = await openAsItIs(path, defined({ classes }));
       try {
         checkFits(model.config, dataset.info);
         withModelInfo(dataset, info, { takesClasses: !isOurs });

@@ -204,7 +204,10 @@ function checkSettings(
 ): void {
   const before = stored && resolvePruneSettings(stored);
   // The model and the data may have moved; `checkSource` and the trainer see whether they are the same.
-  checkSame('pruning', without(now, ['model', 'data', 'recipe', 'importanceReason']), before);
+  // Another method has choices of its own, which nobody asked for.
+  const ofMethod = now.method === before?.method ? [] : (['rsst', 'refill'] as const);
+  const apart = ['model', 'data', 'recipe', 'importanceReason', ...ofMethod] as const;
+  checkSame('pruning', without(now, apart), before);
   checkSame('recipe', without(now.recipe, ['epochs', 'checkpointEvery']), before?.recipe);
   const [epochs, then] = [settings.recipe.epochs, before?.recipe.epochs ?? 0];
   // Only a single round leaves nothing that was trained for fewer epochs.

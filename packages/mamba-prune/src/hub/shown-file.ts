@@ -1,8 +1,8 @@
 // What notes call the file of a model.
-import { boxedNameOf } from './boxed-models.js';
-import { originLabel, originOf } from './hub/origin.js';
-import { printableLine } from './printable.js';
-import { relativePath } from './shell.js';
+import { boxedNameOf } from '../boxed-models.js';
+import { originLabel, originOf } from './origin.js';
+import { printableLine } from '../printable.js';
+import { relativePath } from '../shell.js';
 
 /** Where it was downloaded from, the name of a trained model, or its path from here: as short as the reader knows it. */
 export function shownFile(path: string): string {
