@@ -95,8 +95,9 @@ async function otherSize(
 }
 
 /** What stays in memory; images of files are read, and prepared, when they are needed. */
-function bytesOf({ info, train, test, prepared }: Dataset): number {
-  if (prepared) return 0;
+function bytesOf(dataset: Dataset): number {
+  if ('prepared' in dataset) return 0;
+  const { info, train, test } = dataset;
   return (train.length + test.length) * info.channels * info.height * info.width;
 }
 
