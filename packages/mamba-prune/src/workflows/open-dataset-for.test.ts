@@ -64,8 +64,8 @@ describe('openDatasetFor', () => {
         await openDataset('folder', { dir: at('images'), imageSize: side }),
       ),
     ];
-    expect(own?.loss).toBe(loss);
-    expect(other?.loss).not.toBe(loss);
+    expect(own.loss).toBe(loss);
+    expect(other.loss).not.toBe(loss);
     opened.model.dispose();
   });
 

@@ -67,4 +67,31 @@ describe('a recipe', () => {
     const adamw = recipeOf({ optimizer: 'adamw' }, 2, from, 'cifar10');
     expect([adamw.lr, adamw.momentum]).toEqual([undefined, undefined]);
   });
+
+  it('leaves out what means nothing beside the typed optimizer, schedule and plain epochs', () => {
+    const recipe = {
+      epochs: 30,
+      optimizer: 'sgd',
+      nesterov: true,
+      schedule: 'multistep',
+      milestones: [10, 25],
+      gamma: 0.3,
+      plainEpochs: 5,
+      plainAugment: 'standard',
+    } as const;
+    const from = { ...tune, recipe };
+    const cosine = recipeOf({ schedule: 'cosine' }, 0, from, 'cifar10');
+    expect(Object.keys(cosine)).not.toContain('milestones');
+    expect(Object.keys(cosine)).not.toContain('gamma');
+    expect(recipeOf({ milestones: [5] }, 0, from, 'cifar10')).toMatchObject({
+      milestones: [5],
+      gamma: 0.3,
+    });
+    expect(recipeOf({ optimizer: 'muon' }, 0, from, 'cifar10')).not.toHaveProperty('nesterov');
+    expect(recipeOf({ plainEpochs: 0 }, 0, from, 'cifar10')).not.toHaveProperty('plainAugment');
+    // A program need not name AdamW.
+    const unnamed = { ...tune, recipe: { epochs: 30, lr: 3e-3 } };
+    expect(recipeOf({ optimizer: 'adamw' }, 0, unnamed, 'cifar10').lr).toBe(3e-3);
+    expect(recipeOf({ optimizer: 'sgd' }, 0, unnamed, 'cifar10')).not.toHaveProperty('lr');
+  });
 });

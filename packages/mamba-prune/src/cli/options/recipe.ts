@@ -261,14 +261,28 @@ function plainRecipe(
   };
 }
 
-/** A recipe for the epochs that were typed; another optimizer brings its own rate, decay and momentum. */
+/** What belongs to one optimizer, and to the schedule multistep. */
+const ofOptimizer = ['lr', 'weightDecay', 'momentum', 'nesterov', 'betas'] as const;
+const ofMilestones = ['milestones', 'gamma'] as const;
+
+/**
+ * A recipe for the epochs that were typed, without what means nothing beside what else was typed: another optimizer has
+ * its own rate, decays and momentum, another schedule no milestones, and no plain epochs need no augmentation.
+ */
 function fitted(
   recipe: RecipeSettings,
-  { epochs, optimizer = recipe.optimizer }: RecipeOptions,
+  { epochs = recipe.epochs, optimizer, schedule, milestones, plainEpochs }: RecipeOptions,
 ): RecipeSettings {
-  const { lr, weightDecay, momentum, ...rest } = overEpochs(recipe, epochs ?? recipe.epochs);
-  if (optimizer !== recipe.optimizer) return rest;
-  return { ...rest, ...defined({ lr, weightDecay, momentum }) };
+  const { optimizer: before = 'adamw' } = recipe;
+  const leftOut: readonly string[] = [
+    ...(optimizer === undefined || optimizer === before ? [] : ofOptimizer),
+    ...(schedule === undefined || schedule === 'multistep' || milestones ? [] : ofMilestones),
+    ...(plainEpochs === 0 ? ['plainAugment'] : []),
+  ];
+  const kept = Object.entries(overEpochs(recipe, epochs)).filter(
+    ([name]) => !leftOut.includes(name),
+  );
+  return { ...Object.fromEntries(kept), epochs };
 }
 
 /**

@@ -180,6 +180,10 @@ describe('augmentation options', () => {
     expect(() => augmentPreset('stong', { height: 32, width: 32 })).toThrow(
       'augmentPreset: got "stong", expected one of: none, standard, strong, imagenet, imagenet-strong. Did you mean "strong"?',
     );
+    // From JavaScript, or a config.json that was written by hand.
+    expect(() => augmentPreset(7 as unknown as string, { height: 32, width: 32 })).toThrow(
+      'augmentPreset: got 7, expected one of: none, standard',
+    );
   });
 
   it('draw from a stream of their own per stage', () => {

@@ -169,9 +169,10 @@ export function augmentPreset(
   const names = augmentPresetNames();
   const known = names.find((candidate) => candidate === name);
   if (!known) {
-    const [meant] = didYouMean(name, names);
+    const isName = typeof (name as unknown) === 'string';
+    const [meant] = isName ? didYouMean(name, names) : [];
     throw new DataError(
-      `augmentPreset: got "${name}", expected one of: ${names.join(', ')}.` +
+      `augmentPreset: got ${isName ? `"${name}"` : shown(name)}, expected one of: ${names.join(', ')}.` +
         (meant ? ` Did you mean "${meant}"?` : ''),
     );
   }

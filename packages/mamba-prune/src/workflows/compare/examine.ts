@@ -1,6 +1,5 @@
 // What can be found out of a comparison before any work: whether its data, sizes and kinds go together, what a run
 // will take, and how many fit on this machine at once.
-import { MemorySplit } from '../../data/memory-split.js';
 import type { Dataset } from '../../data/types.js';
 import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
@@ -95,9 +94,10 @@ async function otherSize(
   return imageSize === info.height ? undefined : imageSize;
 }
 
-/** What stays in memory; images of folders are read when they are needed. */
-function bytesOf({ info, train, test }: Dataset): number {
-  if (!(train instanceof MemorySplit)) return 0;
+/** What stays in memory; images of files are read, and prepared, when they are needed. */
+function bytesOf(dataset: Dataset): number {
+  if ('prepared' in dataset) return 0;
+  const { info, train, test } = dataset;
   return (train.length + test.length) * info.channels * info.height * info.width;
 }
 

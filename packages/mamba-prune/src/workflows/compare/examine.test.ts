@@ -1,0 +1,34 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tinyTraining, writeTinyImages } from '../testing/tiny.js';
+import { examine } from './examine.js';
+import { trainingBytes } from './resources.js';
+
+let images = '';
+beforeAll(async () => {
+  images = mkdtempSync(join(tmpdir(), 'mp-examine-'));
+  await writeTinyImages(images);
+});
+afterAll(() => {
+  rmSync(images, { recursive: true, force: true });
+});
+
+describe('the memory that a run of a comparison takes', () => {
+  it.each([
+    ['counts images that stay in memory', 'fashion-mnist', 70_000 * 28 * 28],
+    ['does not count images that are read from files', 'folder', 0],
+  ])('%s', async (_what, dataset, bytes) => {
+    const tiny = tinyTraining(images);
+    const train = {
+      ...tiny,
+      dataset,
+      ...(dataset !== 'folder' && { data: undefined, imageSize: undefined }),
+    };
+    const found = await examine({ train, seeds: [0], finetune: tiny.recipe, rate: 0.5 }, undefined);
+    const without = trainingBytes(found.model, tiny.recipe.batchSize ?? 128, 0);
+    found.model.dispose();
+    expect(found.bytes - without).toBe(bytes);
+  });
+});
