@@ -24,7 +24,8 @@ const ownOfRun = [
   'precision',
 ] as const;
 
-type OwnOfRun = (typeof ownOfRun)[number];
+/** A recipe without what belongs to a run alone. */
+export type RunRecipe = Omit<RecipeSettings, (typeof ownOfRun)[number]>;
 
 const commands: readonly string[] = ['train', 'prune'];
 
@@ -53,7 +54,7 @@ const grownSchema = z.looseObject({ epochs: z.int().min(1) });
  * @throws UsageError if it is no run of train or prune, or one that was not trained; RunFolderError if its config.json
  *   is damaged
  */
-export function recipeOfRun(path: string): Omit<RecipeSettings, OwnOfRun> {
+export function recipeOfRun(path: string): RunRecipe {
   requirePath('recipeOfRun', path, 'a run of train or prune');
   const folder = basename(path) === 'model.safetensors' ? dirname(resolve(path)) : resolve(path);
   const where = relativePath(path);
