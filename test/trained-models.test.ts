@@ -169,10 +169,10 @@ describe.each(models)('$name', (entry) => {
       precision: 'fp32',
     });
     model.dispose();
-    expect(result?.images).toBe(images);
+    expect(result.images).toBe(images);
     // Other instruction sets and numbers of threads add in another order. That moves logits by some 1e-5 and turns an
     // image whose two likeliest classes are as near as that: hardly ever one, never four of some hundreds. A wrong
     // normalisation, or weights that were rounded wrongly, costs tens.
-    expect(Math.abs(Math.round((result?.accuracy ?? NaN) * images) - right)).toBeLessThanOrEqual(3);
+    expect(Math.abs(Math.round(result.accuracy * images) - right)).toBeLessThanOrEqual(3);
   });
 });

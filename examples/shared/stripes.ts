@@ -57,7 +57,7 @@ export async function trainBriefly(
 }
 
 export async function accuracyOf(model: ImageModel, dataset: Dataset): Promise<number> {
-  return (await evaluateModel(model, dataset))?.accuracy ?? NaN;
+  return (await evaluateModel(model, dataset)).accuracy;
 }
 
 export const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;

@@ -29,9 +29,9 @@ describe('evaluateModel', () => {
     const trained = await evaluate(model, loader, dataset.info, { precision: 'bf16' });
     const options = { precision: 'bf16', asInTraining: true } as const;
     const found = await evaluateModel(model, dataset, options);
-    expect(found?.loss).toBe(trained?.loss);
+    expect(found.loss).toBe(trained?.loss);
     // Activations were rounded: the loss is not float32's.
-    expect(found?.loss).not.toBe((await evaluateModel(model, dataset))?.loss);
+    expect(found.loss).not.toBe((await evaluateModel(model, dataset)).loss);
   });
 
   it('says that a loss is no number, of which images, and what to do', async () => {
@@ -53,7 +53,7 @@ describe('evaluateModel', () => {
     await expect(evaluateModel(create(), dataset)).rejects.toThrow(`evaluateModel: ${words}`);
     await expect(measureAccuracy([classify], dataset)).rejects.toThrow(`measureAccuracy: ${words}`);
     await expect(measureAccuracy([classify], dataset)).rejects.toThrow(DataError);
-    expect((await evaluateModel(create(), dataset, { split: 'train' }))?.images).toBe(12);
+    expect((await evaluateModel(create(), dataset, { split: 'train' })).images).toBe(12);
   });
 
   it.each([

@@ -5,7 +5,7 @@
  * @module mamba-prune/workflows
  */
 export type { RecipeSettings, RunControl, TrainRequest, TrainSettings } from './settings.js';
-export { recipeOfRun } from './recipe-of-run.js';
+export { recipeOfRun, type RunRecipe } from './recipe-of-run.js';
 export type { TeacherSettings } from './teacher.js';
 export type { TeacherFacts } from './opened-teacher.js';
 export { type OnBegin, type TrainRun, trainRun } from './train-run.js';

@@ -13,7 +13,7 @@ import { todaysSettings } from './prune/earlier-names.js';
 import type { RecipeSettings } from './settings.js';
 
 /** What belongs to a run alone: its chance, its images, and when it looks, writes and with which numbers. */
-const ownOfRun: readonly string[] = [
+const ownOfRun = [
   'seed',
   'maxTrainImages',
   'maxTestImages',
@@ -22,7 +22,10 @@ const ownOfRun: readonly string[] = [
   'checkpointEvery',
   'logEverySteps',
   'precision',
-];
+] as const;
+
+/** A recipe without what belongs to a run alone. */
+export type RunRecipe = Omit<RecipeSettings, (typeof ownOfRun)[number]>;
 
 const commands: readonly string[] = ['train', 'prune'];
 
@@ -51,7 +54,7 @@ const grownSchema = z.looseObject({ epochs: z.int().min(1) });
  * @throws UsageError if it is no run of train or prune, or one that was not trained; RunFolderError if its config.json
  *   is damaged
  */
-export function recipeOfRun(path: string): RecipeSettings {
+export function recipeOfRun(path: string): RunRecipe {
   requirePath('recipeOfRun', path, 'a run of train or prune');
   const folder = basename(path) === 'model.safetensors' ? dirname(resolve(path)) : resolve(path);
   const where = relativePath(path);
@@ -73,7 +76,7 @@ export function recipeOfRun(path: string): RecipeSettings {
       `the settings in ${relativePath(configPath)} are damaged: ${z.prettifyError(error)}. Put the file back, or give another run.`,
     );
   }
-  const isOwn = (name: string): boolean => ownOfRun.includes(name);
+  const isOwn = (name: string): boolean => (ownOfRun as readonly string[]).includes(name);
   const stored = Object.fromEntries(Object.entries(data.recipe).filter(([name]) => !isOwn(name)));
   const recipe = { ...stored, epochs: data.recipe.epochs } as RecipeSettings;
   const grown = grownSchema.safeParse(config.train).data?.epochs ?? 0;
