@@ -361,6 +361,16 @@ describe('resuming', () => {
     expect(record.accuracy.after).toBe(metrics[2]?.valAccuracy);
   });
 
+  it('trains what was only cut, to the same end as one run that does both', async () => {
+    const one = (epochs: number): PruneSettings =>
+      settings({ rounds: 1, recipe: { ...recipe, epochs } });
+    await go('both', one(1));
+    await go('first-cut', one(0));
+    expect(readPruningRecord(at('first-cut'))?.accuracy.after).toBeNull();
+    expect(await go('first-cut', one(1), { resume: true })).toBe(true);
+    expect(outcomeOf(at('first-cut'))).toEqual(outcomeOf(at('both')));
+  });
+
   it('goes on before a last checkpoint that is damaged, even at the end of a round', async () => {
     const damage = (name: string): void => {
       writeFileSync(at(name, 'checkpoints', 'last.safetensors'), 'damaged');

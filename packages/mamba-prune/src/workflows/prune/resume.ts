@@ -56,9 +56,10 @@ export async function goOn(
   const { model, info } = step;
   const accuracy = last.accuracy.after ?? undefined;
   const trained = resolved.recipe.epochs > 0;
-  // A finished last round may be trained on; one whose end is lost has to be.
+  // A finished last round may be trained on, also where it was only cut; one whose end is lost has to be.
+  const isOnlyCut = info.history.at(-1)?.step === 'prune';
   const again = isLast
-    ? trained && existsSync(run.lastCheckpoint)
+    ? trained && (isOnlyCut || existsSync(run.lastCheckpoint))
     : lostEnd(run, control) === `round-${last.round}`;
   // The training goes on to the next cut with what it knows, which is in its checkpoint alone.
   const isBetween = last.finished && goesOnToNextCut(resolved, last.round);
