@@ -26,7 +26,7 @@ describe('the memory that a run of a comparison takes', () => {
       dataset,
       ...(dataset !== 'folder' && { data: undefined, imageSize: undefined }),
     };
-    const found = await examine({ train, seeds: [0], finetune: tiny.recipe, rate: 0.5 }, undefined);
+    const found = await examine({ train, seeds: [0], finetune: tiny.recipe, rates: [0.5] }, undefined);
     const without = trainingBytes(found.model, tiny.recipe.batchSize ?? 128, 0);
     found.model.dispose();
     expect(found.bytes - without).toBe(bytes);
