@@ -65,7 +65,7 @@ describe('what drawComparison is given', () => {
 
   const other = methods.map((method) => ({ ...method, macs: '8M' }));
   it.each<[string, unknown, unknown, RegExp]>([
-    ['nothing', undefined, heading, /^drawComparison: got null in place of the options/],
+    ['nothing', undefined, heading, /^drawComparison: got undefined in place of the options/],
     ['no runs', { methods }, heading, /^drawComparison: got options without `runs`/],
     [
       'an unknown entry',
@@ -97,7 +97,12 @@ describe('what drawComparison is given', () => {
       heading,
       /runs: got options without `seed`/,
     ],
-    ['no heading', { methods, runs }, undefined, /^drawComparison: heading: got null in place of/],
+    [
+      'no heading',
+      { methods, runs },
+      undefined,
+      /^drawComparison: heading: got undefined in place of/,
+    ],
     [
       'text as a heading',
       { methods, runs },

@@ -26,7 +26,7 @@ afterAll(() => {
 
 describe('the options of writeReport', () => {
   it.each<[string, object | undefined, RegExp]>([
-    ['none', undefined, /^writeReport: got null in place of the options/],
+    ['none', undefined, /^writeReport: got undefined in place of the options/],
     ['no paths', {}, /^writeReport: got options without `paths`/],
     ['one that is unknown', { paths: ['r'], bench: [1] }, /the option `bench`, expected some of/],
     [
@@ -126,7 +126,7 @@ describe('what collect is given', () => {
   };
 
   it.each<[string, unknown, RegExp]>([
-    ['nothing', undefined, /^collect: got null in place of the options/],
+    ['nothing', undefined, /^collect: got undefined in place of the options/],
     ['the paths', ['runs'], /^collect: got a value of type array in place of the opt/],
     [
       'a part',
@@ -158,7 +158,7 @@ describe('what reportHtml is given', () => {
   });
 
   it.each<[string, () => [unknown, unknown?], RegExp]>([
-    ['nothing', () => [undefined], /^reportHtml: got null in place of the options/],
+    ['nothing', () => [undefined], /^reportHtml: got undefined in place of the options/],
     ['a page without runs', () => [{ comparisons: [], notes: [] }], /got options without `runs`/],
     ['an unknown entry', () => [{ ...data(), title: 'T' }], /the option `title`, expected some of/],
     ['text as notes', () => [{ ...data(), notes: 'none' }], /notes: got the string 'none', expect/],

@@ -26,7 +26,18 @@ describe('the memory that a run of a comparison takes', () => {
       dataset,
       ...(dataset !== 'folder' && { data: undefined, imageSize: undefined }),
     };
-    const found = await examine({ train, seeds: [0], finetune: tiny.recipe, rates: [0.5] }, undefined);
+    const found = await examine(
+      {
+        train,
+        finetune: tiny.recipe,
+        seeds: [0],
+        rates: [0.5],
+        cut: { importance: 'l1', ranking: 'global', normalize: 'mean', roundTo: 1, maxRate: 1 },
+        refill: { fillback: 0.1 },
+        rsst: { epochs: 1 },
+      },
+      undefined,
+    );
     const without = trainingBytes(found.model, tiny.recipe.batchSize ?? 128, 0);
     found.model.dispose();
     expect(found.bytes - without).toBe(bytes);
