@@ -1,8 +1,8 @@
 import { basename, dirname } from 'node:path';
-import { boxedModelFile, boxedNameOf, isBoxedName } from '../boxed-models.js';
+import { boxedModelFile, isBoxedName } from '../boxed-models.js';
 import { programWords } from '../called-as.js';
 import type { HubOptions } from '../hub/fetch.js';
-import { originLabel, originOf } from '../hub/origin.js';
+import { nameOfFile } from '../hub/shown-file.js';
 import { isHubSpec } from '../hub/spec.js';
 import { isShardIndex } from '../shard-names.js';
 import type { PublishedWeights } from '../models/published-weights.js';
@@ -84,10 +84,8 @@ interface FindOptions extends ModelPathOptions {
 
 /** What tables call a model: the run's name, the file's, that of the hub's repository, or `cifar10/mamba_small-90`. */
 export function modelLabel(path: string): string {
-  const origin = originOf(path);
-  if (origin) return originLabel(origin);
-  const boxed = boxedNameOf(path);
-  if (boxed !== undefined) return boxed;
+  const name = nameOfFile(path);
+  if (name !== undefined) return name;
   return basename(path) === modelFileName || isShardIndex(path)
     ? basename(dirname(path)) || path
     : basename(path, '.safetensors');

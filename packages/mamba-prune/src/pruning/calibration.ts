@@ -1,6 +1,6 @@
 // Passes over real images that leave no trace in the model: for scores that need more than weights.
 import { Tensor, getRngState, noGrad, scope, setRngState } from '@mamba-prune/libtorch';
-import { shown } from '../checks.js';
+import { shownOrShape } from '../shown-tensor.js';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { rememberModes } from '../models/modes.js';
@@ -79,10 +79,8 @@ function checkBatch(batch: unknown): void {
     labels.shape.length === 1 &&
     labels.shape[0] === images.shape[0];
   if (isBatch) return;
-  const words = (value: unknown): string =>
-    value instanceof Tensor ? `a tensor [${value.shape.join(', ')}]` : shown(value);
   throw new UsageError(
-    `calibration: got ${words(images)} for images and ${words(labels)} for labels, expected tensors ` +
+    `calibration: got ${shownOrShape(images)} for images and ${shownOrShape(labels)} for labels, expected tensors ` +
       '[n, channels, height, width] and [n]. calibrationOf makes such batches of a data set.',
   );
 }

@@ -1,8 +1,8 @@
 // Hooks as a program gives them, from JavaScript too: a name that nobody calls would be passed over in silence.
 import { Tensor } from '@mamba-prune/libtorch';
-import { shown } from '../checks.js';
 import { UsageError } from '../errors.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
+import { shownOrShape } from '../shown-tensor.js';
 import type { TrainHooks } from './hooks.js';
 
 const hookKinds: OptionKinds<TrainHooks> & Readonly<Record<'isAtZero', 'function'>> = {
@@ -35,8 +35,7 @@ export const checkHooks = (hooks: unknown): void => {
  */
 export function requireLoss(where: string, loss: unknown): Tensor {
   if (loss instanceof Tensor && loss.numel === 1) return loss;
-  const got = loss instanceof Tensor ? `a tensor [${loss.shape.join(', ')}]` : shown(loss);
   throw new UsageError(
-    `${where}: got ${got}, expected the loss of the batch, a tensor of one number. \`.mean()\` makes one of many.`,
+    `${where}: got ${shownOrShape(loss)}, expected the loss of the batch, a tensor of one number. \`.mean()\` makes one of many.`,
   );
 }

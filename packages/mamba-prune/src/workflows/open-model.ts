@@ -32,9 +32,7 @@ export async function openModel(source: string, options: ImportOptions = {}): Pr
   const onNote = (note: string): void => {
     notes.push(note);
   };
-  const path =
-    (await fileElsewhere(source, onNote)) ??
-    (isBoxedName(source) ? modelFileOf(source) : modelPath(source, { onNote }));
+  const path = (await fileOfName(source, onNote)) ?? modelPath(source, { onNote });
   const opened = await openModelFile(path, options);
   return { ...opened, path, notes: [...notes, ...opened.notes] };
 }
@@ -48,19 +46,20 @@ export async function fileOfRun(
   source: string,
   onNote: (note: string) => void = () => undefined,
 ): Promise<string> {
-  const elsewhere = await fileElsewhere(source, onNote);
-  if (elsewhere !== undefined) return elsewhere;
-  if (isBoxedName(source)) return modelFileOf(source);
+  const named = await fileOfName(source, onNote);
+  if (named !== undefined) return named;
   const isFolder = statSync(source, { throwIfNoEntry: false })?.isDirectory() === true;
   return isFolder ? modelPath(source, { onNote }) : source;
 }
 
-/** The file of a name that is downloaded; undefined for any other. */
-const fileElsewhere = async (
+/** The file of a trained model, or of one that is downloaded; undefined for what is no name. */
+async function fileOfName(
   source: string,
   onNote: (note: string) => void,
-): Promise<string | undefined> =>
-  isHubSpec(source) || isPublishedName(source) ? fetched(source, onNote) : undefined;
+): Promise<string | undefined> {
+  if (isBoxedName(source)) return modelFileOf(source);
+  return isHubSpec(source) || isPublishedName(source) ? fetched(source, onNote) : undefined;
+}
 
 async function fetched(name: string, onNote: (note: string) => void): Promise<string> {
   const { fetchFromHub } = await import('../hub/fetch.js');

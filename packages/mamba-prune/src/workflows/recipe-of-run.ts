@@ -8,6 +8,7 @@ import { relativePath } from '../shell.js';
 import { RunFolderError } from '../training/errors.js';
 import { configPathOf } from '../training/run-config.js';
 import { RunFolder } from '../training/run-folder.js';
+import { modelFileName } from './model-path.js';
 import { overEpochs } from './over-epochs.js';
 import { todaysSettings } from './prune/earlier-names.js';
 import type { RecipeSettings } from './settings.js';
@@ -56,7 +57,7 @@ const grownSchema = z.looseObject({ epochs: z.int().min(1) });
  */
 export function recipeOfRun(path: string): RunRecipe {
   requirePath('recipeOfRun', path, 'a run of train or prune');
-  const folder = basename(path) === 'model.safetensors' ? dirname(resolve(path)) : resolve(path);
+  const folder = basename(path) === modelFileName ? dirname(resolve(path)) : resolve(path);
   const where = relativePath(path);
   if (!RunFolder.isRun(folder) && !isDamaged(folder)) {
     throw new UsageError(

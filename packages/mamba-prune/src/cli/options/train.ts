@@ -240,8 +240,6 @@ function refuseAboutFile(given: FromFlags, why: string): void {
   const about = typedOfWeights(given);
   if (about === undefined) return;
   const { flag, value } = about;
-  const got = value === undefined ? '' : `got '${value}', but `;
-  throw new UsageError(
-    `${flag}: ${got}${why}${got === '' ? ', of which it could be' : ''}. Leave it out.`,
-  );
+  const said = value === undefined ? `${why}, of which it could be` : `got '${value}', but ${why}`;
+  throw new UsageError(`${flag}: ${said}. Leave it out.`);
 }
